@@ -1,0 +1,48 @@
+"""States: the hidden states of a probe's rows at one moment, with the names of their places."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from nucleate._errors import BadInput
+
+
+@dataclass(frozen=True)
+class States:
+    """Hidden states of every probe row at every (stream, position).
+
+    Attributes:
+        values: the states, any float dtype, on any device.
+        streams: names of the places along the depth: `embed`, `block.0` ..., `final_norm`.
+        positions: names of the token positions that were read, such as `instruction_end`.
+    """
+
+    values: Float[Tensor, "stream position row width"]
+    streams: tuple[str, ...]
+    positions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        named = (len(self.streams), len(self.positions))
+        if tuple(self.values.shape[:2]) != named:
+            raise BadInput(
+                f"states of shape {tuple(self.values.shape)} do not fit {named[0]} stream and "
+                f"{named[1]} position names; the first two dimensions are streams and positions"
+            )
+
+    def at(self, stream: str, position: str) -> Float[Tensor, "row width"]:
+        """The states of one place.
+
+        Raises:
+            BadInput: no such stream or position; the names that exist are listed.
+        """
+        return self.values[index_of(stream, self.streams, "stream")][
+            index_of(position, self.positions, "position")
+        ]
+
+
+def index_of(name: str, names: tuple[str, ...], kind: str) -> int:
+    """Where `name` stands among `names`; a sentence that lists them where it does not."""
+    if name not in names:
+        raise BadInput(f"no {kind} named {name!r}; choose one of {', '.join(names)}")
+    return names.index(name)
