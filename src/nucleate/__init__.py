@@ -1,2 +1,50 @@
-"""nucleate: when, where and why a language model groups its states by task - and whether it uses them."""
+"""When, where and why a language model groups its inner states by task - and whether it uses them.
+
+Names are loaded when they are first used, so that `import nucleate` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nucleate._errors import BadInput as BadInput
+    from nucleate._errors import RunFailed as RunFailed
+    from nucleate.intervene import causal_map as causal_map
+    from nucleate.intervene import edit as edit
+    from nucleate.intervene import erase as erase
+    from nucleate.intervene import shift as shift
+    from nucleate.metrics import Panel as Panel
+    from nucleate.metrics import measure as measure
+    from nucleate.recording import Recorder as Recorder
+    from nucleate.recording import Schedule as Schedule
+    from nucleate.recording import capture as capture
+    from nucleate.runs import Run as Run
+    from nucleate.runs import States as States
+    from nucleate.studies import reproduce as reproduce
+    from nucleate.tasks import Encoder as Encoder
+    from nucleate.tasks import Probe as Probe
+    from nucleate.tasks import TaskSet as TaskSet
+
+_HOMES = {
+    "_errors": ("BadInput", "RunFailed"),
+    "tasks": ("Encoder", "Probe", "TaskSet"),
+    "runs": ("Run", "States"),
+    "recording": ("Recorder", "Schedule", "capture"),
+    "metrics": ("Panel", "measure"),
+    "intervene": ("causal_map", "edit", "erase", "shift"),
+    "studies": ("reproduce",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - names that __getattr__ answers
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
+    return getattr(import_module(f"nucleate.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,44 @@
+# Everything a fresh clone needs: `make reproduce`, `make test`, `make check`.
+# Set-up is done once and again only when pyproject.toml or the constraints change.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: reproduce test test-slow check format setup clean
+
+reproduce: $(VENV)/.ready
+	$(BIN)/nucleate reproduce $(ARGS)
+
+test: $(VENV)/.ready-dev
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.ready-dev
+	$(BIN)/pytest -m slow $(ARGS)
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.ready-dev
+
+# torch first and by itself: asked for as a dependency, pip may take a CUDA build of gigabytes.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "pip>=25.1"
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/pip install --quiet -c constraints.txt --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,3 @@
+"""The command line: one module a verb."""
+
+from nucleate.cli._main import main as main

@@ -1,0 +1,119 @@
+"""What long work shows: bars with the time left on a terminal, plain lines otherwise."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from nucleate.studies._progress import Silent, Tick, Watcher
+
+# Plain lines are read in logs: often enough to see life, seldom enough to read.
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def watching(*, quiet: bool) -> Iterator[Watcher]:
+    """A watcher that fits standard error, with Ctrl-C meaning: stop at the next safe place."""
+    console = Console(stderr=True)
+    stop = _Stop(console)
+    before = signal.signal(signal.SIGINT, stop.on_signal)
+    try:
+        if quiet:
+            yield _Quiet(stop)
+        elif console.is_terminal:
+            yield from _with_bars(console, stop)
+        else:
+            yield _Lines(stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Stop:
+    """Remembers a first Ctrl-C; a second one ends the program at once."""
+
+    def __init__(self, console: Console) -> None:
+        self.wanted = False
+        self._console = console
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+        self._console.print("stopping at the next safe place; Ctrl-C again stops at once")
+
+
+class _Quiet(Silent):
+    def __init__(self, stop: _Stop) -> None:
+        self._stop = stop
+
+    def stopping(self) -> bool:
+        return self._stop.wanted
+
+
+class _Lines(_Quiet):
+    """A line every few seconds, and one at the end of each part."""
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is what shows
+
+    def part(self, name: str, total: int) -> Tick:
+        began = time.monotonic()
+        shown = [began]
+
+        def tick(done: int, note: str) -> None:
+            now = time.monotonic()
+            if done < total and now - shown[0] < _SECONDS_BETWEEN_LINES:
+                return
+            shown[0] = now
+            left = (now - began) / max(1, done) * (total - done)
+            tail = f"{left:.0f} s left" if done < total else f"took {now - began:.1f} s"
+            self.say(f"{name}: {done}/{total}, {tail}{', ' + note if note else ''}")
+
+        return tick
+
+
+class _Bars(_Quiet):
+    """One bar a part."""
+
+    def __init__(self, stop: _Stop, progress: Progress) -> None:
+        super().__init__(stop)
+        self._progress = progress
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False)
+
+    def part(self, name: str, total: int) -> Tick:
+        bar: TaskID = self._progress.add_task(name, total=total, note="")
+
+        def tick(done: int, note: str) -> None:
+            self._progress.update(bar, completed=done, note=note)
+
+        return tick
+
+
+def _with_bars(console: Console, stop: _Stop) -> Iterator[Watcher]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    # Few redraws: they take time from the training.
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        yield _Bars(stop, progress)

@@ -1,0 +1,140 @@
+"""A run: one plain folder that holds what was trained, what was read, and what followed.
+
+    manifest.json                    schema version, configuration and its hash, versions, hardware
+    probe.safetensors, probe.jsonl   the rows that are read again at every recorded step
+    journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
+    states/<step>.safetensors        one snapshot a file, valid once the journal says so
+    checkpoints/<step>/              enough to go on bit for bit
+    panel.csv, causal_map.csv ...    derived, can be made again from the above
+    summary.json                     what the run found (`Summary`)
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nucleate._errors import BadInput
+from nucleate.runs._files import write_json, write_whole
+from nucleate.runs._journal import Journal
+from nucleate.runs._states import States
+from nucleate.tasks import Probe
+
+SCHEMA_VERSION = 1
+
+
+class Run:
+    """One run folder. `Run.create` starts one, `Run(path)` opens one that exists.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        BadInput: the folder is no run, or one of a newer schema.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        manifest = self.path / "manifest.json"
+        if not manifest.exists():
+            raise BadInput(f"{self.path} is no run folder: it has no manifest.json; name another")
+        self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+        if self.manifest["schema_version"] > SCHEMA_VERSION:
+            raise BadInput(
+                f"{self.path} has schema version {self.manifest['schema_version']}, this nucleate "
+                f"reads up to {SCHEMA_VERSION}; install a newer nucleate"
+            )
+        self.journal = Journal(self.path / "journal.jsonl")
+
+    @classmethod
+    def create(cls, path: Path | str, probe: Probe, manifest: Mapping[str, Any]) -> "Run":
+        """Start a run folder; the manifest comes last, so a torn start is no run at all."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.save(folder)
+        write_json(
+            folder / "manifest.json",
+            {"schema_version": SCHEMA_VERSION, "probe_hash": probe.content_hash(), **manifest},
+        )
+        return cls(folder)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The rows that were read at every recorded step."""
+        return Probe.load(self.path)
+
+    @property
+    def steps(self) -> list[int]:
+        """The recorded steps, in order."""
+        return sorted({record["step"] for record in self.journal.live("snapshot")})
+
+    def save_snapshot(self, step: int, states: States, rows: Mapping[str, Tensor]) -> None:
+        """Write one snapshot and commit it to the journal.
+
+        Args:
+            step: optimiser steps taken before these states were read.
+            states: stored as float16, or bfloat16 where a value is beyond float16's range.
+            rows: one value a probe row, such as `correct` and `nll`.
+
+        Raises:
+            OSError: the disk is full or gone; nothing is committed then.
+        """
+        from safetensors.torch import save
+
+        half = states.values.to(torch.float16)
+        finite = bool(torch.isfinite(half).all()) or not bool(torch.isfinite(states.values).all())
+        stored = half if finite else states.values.to(torch.bfloat16)
+        header = {
+            "step": str(step),
+            "streams": json.dumps(states.streams),
+            "positions": json.dumps(states.positions),
+            "compute_dtype": str(states.values.dtype).removeprefix("torch."),
+            "stored_dtype": str(stored.dtype).removeprefix("torch."),
+        }
+        tensors = {"states": stored.contiguous().cpu()}
+        tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
+        write_whole(self._snapshot_path(step), save(tensors, metadata=header))
+        self.journal.append("snapshot", durable=True, step=step, dtype=header["stored_dtype"])
+
+    def states(self, step: int) -> States:
+        """The states of one recorded step, as stored.
+
+        Raises:
+            BadInput: the step was not recorded, or its file is damaged.
+        """
+        tensors, header = self._load(step)
+        return States(
+            tensors["states"],
+            tuple(json.loads(header["streams"])),
+            tuple(json.loads(header["positions"])),
+        )
+
+    def rows(self, step: int) -> dict[str, Tensor]:
+        """The values of one recorded step that every probe row has one of."""
+        tensors, _ = self._load(step)
+        return {name: value for name, value in tensors.items() if name != "states"}
+
+    def snapshots(self) -> Iterator[tuple[int, States]]:
+        """Every recorded step with its states, read one at a time."""
+        return ((step, self.states(step)) for step in self.steps)
+
+    def _snapshot_path(self, step: int) -> Path:
+        return self.path / "states" / f"{step}.safetensors"
+
+    def _load(self, step: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+        from safetensors import SafetensorError, safe_open
+
+        if step not in self.steps:
+            raise BadInput(f"{self.path} has no step {step}; it has {self.steps}")
+        try:
+            with safe_open(self._snapshot_path(step), framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+        except (SafetensorError, FileNotFoundError) as error:
+            raise BadInput(
+                f"{self._snapshot_path(step)} cannot be read ({error}); restore it, or remove the "
+                "run folder and record again"
+            ) from error

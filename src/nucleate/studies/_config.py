@@ -1,0 +1,204 @@
+"""The configuration of `reproduce`: presets, a file, single settings, in that order of weight."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nucleate._errors import BadInput
+from nucleate.training import ModelConfig, TrainingConfig
+
+Preset = Literal["smoke", "default", "large"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticConfig(_Strict):
+    """Tasks announced by regular expressions."""
+
+    tasks: int = Field(20, ge=2)
+    families: int = Field(3, ge=1, description="regular expressions a task, trained ones")
+    held_out_families: int = Field(1, ge=0, description="regular expressions a task, never trained")
+    inputs: int = Field(5, ge=2, description="inputs, the same for all tasks")
+    strings: int = Field(8, ge=1, description="instruction strings a family, trained")
+    unseen_strings: int = Field(4, ge=0, description="instruction strings a family, never trained")
+    output_symbols: int = Field(12, ge=2, description="outputs that all tasks share")
+    stem: float = Field(0.0, ge=0, le=1, description="content symbols a task's families share")
+    label_noise: float = Field(0.0, ge=0, le=1, description="share of training rows")
+    instruction_noise: float = Field(0.0, ge=0, le=1, description="share of training rows")
+    imbalance: float = Field(0.0, ge=0, description="exponent of the tasks' frequencies")
+    order: Literal["before", "after"] = Field(
+        "before", description="the instruction stands before or after the input"
+    )
+    held_out_cells: int = Field(1, ge=0, description="(family, input) pairs a task, never trained")
+    allow_overlap: bool = Field(False, description="let two tasks share instruction strings")
+    patterns: dict[str, list[str]] | None = Field(
+        None, description="your own regular expressions by task, in place of drawn ones"
+    )
+    max_repeat: int | None = Field(None, ge=1, description="cap for unbounded repetition")
+
+
+class NaturalConfig(_Strict):
+    """Tasks in words: the built-in geo tasks, or a JSON Lines file."""
+
+    wordings_per_pair: int = Field(4, ge=1, description="geo: wordings a (task, place), trained")
+    held_out_wordings: float = Field(0.15, ge=0, lt=1, description="share of each task's wordings")
+    vocabulary: int = Field(2000, ge=300, description="tokens of the tokenizer at most")
+
+
+class RecordingConfig(_Strict):
+    """What is recorded, and when."""
+
+    points: int = Field(36, ge=2, description="recorded steps: log-spaced, then even")
+    rows: int = Field(600, ge=8, description="clustered probe rows at most")
+
+
+class PanelConfig(_Strict):
+    """How the states are measured."""
+
+    restarts: int = Field(20, ge=1, description="of k-means")
+    permutations: int = Field(199, ge=19, description="of tasks over instruction strings (N0)")
+    bootstraps: int = Field(200, ge=20, description="over instruction strings")
+    untrained: int = Field(5, ge=1, description="untrained models (N1)")
+
+
+class CausalConfig(_Strict):
+    """How the interventions are done."""
+
+    rows: int = Field(400, ge=8, description="tested rows at most")
+
+
+class ReproduceConfig(_Strict):
+    """Everything that decides what `nucleate reproduce` finds."""
+
+    tasks: str = Field("synthetic", description="synthetic, geo, or the path of a JSON Lines file")
+    outputs: tuple[Literal["own", "shared"], ...] = Field(
+        ("own", "shared"), min_length=1, description="synthetic: one run for each kind of outputs"
+    )
+    null: Literal["scrambled"] | None = Field(
+        None, description="scrambled: the instruction is drawn anew for every trained example"
+    )
+    seed: int = Field(0, ge=0)
+    synthetic: SyntheticConfig = SyntheticConfig()
+    natural: NaturalConfig = NaturalConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    recording: RecordingConfig = RecordingConfig()
+    panel: PanelConfig = PanelConfig()
+    causal: CausalConfig = CausalConfig()
+
+    def seed_of(self, component: str) -> int:
+        """The seed of one component, so that a change in one leaves the others' draws alone."""
+        name = int.from_bytes(hashlib.sha256(component.encode()).digest()[:4])
+        return int(np.random.SeedSequence([self.seed, name]).generate_state(1)[0])
+
+
+_SMOKE: dict[str, Any] = {
+    "synthetic": {"tasks": 6, "families": 2, "strings": 4, "unseen_strings": 2, "inputs": 4},
+    "model": {"depth": 3, "width": 48},
+    "training": {"steps": 120, "batch_size": 128, "learning_rate": 3e-3, "checkpoint_every": 40},
+    "recording": {"points": 30, "rows": 192},
+    "causal": {"rows": 192},
+}
+_LARGE: dict[str, Any] = {
+    "synthetic": {"tasks": 40, "families": 4, "inputs": 8, "strings": 12},
+    "model": {"depth": 8, "width": 192, "heads": 6},
+    "training": {"steps": 1500, "batch_size": 384, "checkpoint_every": 250},
+    "recording": {"points": 48, "rows": 1200},
+}
+_NATURAL: dict[Preset, dict[str, Any]] = {
+    "smoke": {
+        "model": {"depth": 3, "width": 48},
+        "training": {"steps": 60, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 40},
+        "recording": {"points": 30, "rows": 108},
+        "causal": {"rows": 54},
+    },
+    "default": {
+        "model": {"depth": 6, "width": 128},
+        "training": {"steps": 1000, "batch_size": 128, "learning_rate": 2e-3},
+        "recording": {"points": 36, "rows": 540},
+        "causal": {"rows": 270},
+    },
+    "large": {
+        "model": {"depth": 8, "width": 256, "heads": 8},
+        "training": {"steps": 6000, "batch_size": 256, "checkpoint_every": 500},
+        "recording": {"points": 48, "rows": 1080},
+    },
+}
+_SYNTHETIC: dict[Preset, dict[str, Any]] = {"smoke": _SMOKE, "default": {}, "large": _LARGE}
+
+
+def resolve(
+    preset: Preset = "default",
+    *,
+    file: Path | None = None,
+    settings: Iterable[str] = (),
+    **options: Any,
+) -> ReproduceConfig:
+    """The configuration that presets, a YAML file, options and `key=value` settings make.
+
+    Args:
+        preset: how much is trained; what it means depends on the kind of tasks.
+        file: YAML with any of the configuration's keys.
+        settings: such as `model.width=128`; the value is read as YAML. They weigh most.
+        options: top-level keys; None means not given.
+
+    Raises:
+        BadInput: the file is no YAML mapping, or a key or value does not fit.
+    """
+    given: dict[str, Any] = _read_yaml(file) if file else {}
+    given = _merged(given, {key: value for key, value in options.items() if value is not None})
+    for setting in settings:
+        given = _merged(given, _parse_setting(setting))
+    natural = given.get("tasks", "synthetic") != "synthetic"
+    base = (_NATURAL if natural else _SYNTHETIC)[preset]
+    try:
+        return ReproduceConfig.model_validate(_merged(base, given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"setting {key!r} is {first.get('input')!r}: {first['msg'].lower()}; "
+            "`nucleate config schema` lists all settings"
+        ) from error
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"the config {file} cannot be read ({reason}); give a YAML file") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"the config {file} is no mapping of settings; write lines of `key: value`")
+    return value
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise BadInput(f"the setting {setting!r} is not of the form key=value, as in model.width=64")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"the value of the setting {setting!r} is no YAML; quote it") from error
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merged(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

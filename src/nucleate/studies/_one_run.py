@@ -1,0 +1,275 @@
+"""One run of the study, part by part: data, training with recording, panel, causal map.
+
+Each part leaves its table in the run folder and a record in the journal; a part that is on
+record is not done again, so that an interrupted study goes on where it stood.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from nucleate._errors import BadInput
+from nucleate.intervene import causal_map
+from nucleate.metrics import measure
+from nucleate.recording import Recorder, Schedule, capture, stream_names
+from nucleate.runs import Run, States, write_whole
+from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._progress import Watcher, stoppable
+from nucleate.studies._provenance import peak_memory_bytes, provenance
+from nucleate.tasks import (
+    Encoder,
+    Probe,
+    TaskSet,
+    canonical_hash,
+    from_jsonl,
+    geo,
+    synthetic,
+    train_tokenizer,
+)
+from nucleate.training import Batches, build_model, device_of, load_weights, train
+
+Outputs = Literal["own", "shared", "natural"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run is made of, before anything is trained; it follows from the configuration."""
+
+    taskset: TaskSet
+    encoder: Encoder
+    probe: Probe
+    seconds: float
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that the model will see."""
+        parts = [
+            len(self.encoder.prompt(row.instruction, row.input)[0])
+            + len(self.encoder.answer_part(row.output))
+            for row in self.taskset.examples
+        ]
+        # The batches may join the longest instruction with the longest input: leave room for it.
+        return 2 * max(parts)
+
+
+def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
+    """Tasks, tokenizer and probe of one run.
+
+    Raises:
+        BadInput: the tasks cannot be made as they are asked for.
+    """
+    began = time.perf_counter()
+    taskset = _taskset(config, outputs)
+    tokenizer = train_tokenizer(taskset, config.natural.vocabulary)
+    encoder = Encoder.for_taskset(tokenizer, taskset)
+    probe = Probe.from_taskset(
+        taskset, encoder, rows=config.recording.rows, seed=config.seed_of("probe")
+    )
+    return Material(taskset, encoder, probe, time.perf_counter() - began)
+
+
+def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Watcher) -> Run:
+    """Do every part of one run that its folder does not have yet.
+
+    Raises:
+        BadInput: the tasks cannot be made, or the folder holds a run of another configuration.
+        RunFailed: the loss is not finite, or the disk is full.
+        Interrupted: the user stopped it.
+    """
+    material = prepare(config, outputs)
+    model = build_model(
+        config.model,
+        vocab_size=material.encoder.vocab_size,
+        max_length=material.longest,
+        seed=config.seed_of("weights"),
+    )
+    run = _open(config, outputs, path, material, model)
+    job = _Job(config, run, material, model, watcher)
+    job.once("training", job.train)
+    job.once("panel", job.measure)
+    job.once("causal map", job.map_causes)
+    return run
+
+
+def parts_of(run: Run) -> dict[str, float]:
+    """Seconds that each part of a run took."""
+    return {record["name"]: record["seconds"] for record in run.journal.live("part")}
+
+
+def peak_memory_of(run: Run) -> int:
+    """The most resident bytes of any sitting."""
+    return max(record["peak_memory_bytes"] for record in run.journal.live("part"))
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: ReproduceConfig
+    run: Run
+    material: Material
+    model: PreTrainedModel
+    watcher: Watcher
+
+    def once(self, name: str, work: Callable[[], dict[str, float] | None]) -> None:
+        """Do a part unless it is on record; it may say itself how long its pieces took."""
+        if self.run.journal.last("part", name=name):
+            return
+        began = time.perf_counter()
+        pieces = work() or {name: time.perf_counter() - began}
+        for piece, seconds in pieces.items():
+            self.run.journal.append(
+                "part",
+                durable=True,
+                name=piece,
+                seconds=seconds,
+                step=self.config.training.steps,
+                peak_memory_bytes=peak_memory_bytes(),
+            )
+
+    def train(self) -> dict[str, float]:
+        """Train and record."""
+        config = self.config
+        batches = Batches(
+            self.material.taskset,
+            self.material.encoder,
+            batch_size=config.training.batch_size,
+            seed=config.seed_of("batches"),
+            scrambled=config.null == "scrambled",
+        )
+        tick = self.watcher.part(f"{self.run.path.name}: training", config.training.steps)
+        with Recorder(self.run, _schedule(config)) as recorder:
+            trained = train(
+                self.model,
+                batches,
+                config.training,
+                self.run,
+                recorder,
+                seed=config.seed_of("dropout"),
+                progress=lambda step, loss: tick(step, f"loss {loss:.3f}"),
+                stopping=self.watcher.stopping,
+            )
+        return {
+            "data": self.material.seconds,
+            "recording": trained.recording_seconds,
+            "training": trained.seconds,
+        }
+
+    def measure(self) -> None:
+        """The panel of every snapshot, with nulls, into `panel.csv`."""
+        config = self.config
+        steps = len(self.run.steps)
+        panel = measure(
+            self.run.snapshots(),
+            self.run.probe,
+            untrained=self._untrained(),
+            permutations=config.panel.permutations,
+            bootstraps=config.panel.bootstraps,
+            restarts=config.panel.restarts,
+            seed=config.seed_of("panel"),
+            steps_total=steps,
+            progress=stoppable(self.watcher, f"{self.run.path.name}: panel", steps),
+        )
+        panel.save(self.run.path)
+
+    def map_causes(self) -> None:
+        """The causal map of the trained model, into `causal_map.csv`."""
+        load_weights(self.run, self.model)
+        model = self.model.to(device_of(self.config.training))
+        places = len(stream_names(model)) * len(self.run.probe.positions)
+        table = causal_map(
+            model,
+            self.run.probe,
+            self.material.taskset,
+            self.material.encoder,
+            rows=self.config.causal.rows,
+            seed=self.config.seed_of("causal"),
+            progress=stoppable(self.watcher, f"{self.run.path.name}: causal map", places),
+        )
+        write_whole(self.run.path / "causal_map.csv", table.to_csv(index=False).encode())
+
+    def _untrained(self) -> list[States]:
+        """States of models with fresh weights: what the architecture alone does to the text."""
+        found = []
+        for index in range(self.config.panel.untrained):
+            fresh = build_model(
+                self.config.model,
+                vocab_size=self.material.encoder.vocab_size,
+                max_length=self.material.longest,
+                seed=self.config.seed_of(f"untrained {index}"),
+            )
+            found.append(capture(fresh, self.run.probe))
+        return found
+
+
+def _schedule(config: ReproduceConfig) -> Schedule:
+    return Schedule.log_then_linear(config.training.steps, config.recording.points)
+
+
+def _taskset(config: ReproduceConfig, outputs: Outputs) -> TaskSet:
+    seed = config.seed_of("tasks")
+    natural = config.natural
+    if config.tasks == "synthetic":
+        settings = config.synthetic.model_dump()
+        return synthetic(**settings, outputs=outputs, seed=seed)
+    if config.tasks == "geo":
+        return geo(
+            wordings_per_pair=natural.wordings_per_pair,
+            held_out_wordings=natural.held_out_wordings,
+            seed=seed,
+        )
+    return from_jsonl(
+        Path(config.tasks), held_out_wordings=natural.held_out_wordings, seed=seed
+    )
+
+
+def _open(
+    config: ReproduceConfig, outputs: Outputs, path: Path, material: Material, model: PreTrainedModel
+) -> Run:
+    """The run's folder: the one that is there if it is of this configuration, else a new one."""
+    _schedule(config)
+    resolved = config.model_dump(mode="json") | {"outputs": [outputs]}
+    if (path / "manifest.json").exists():
+        run = Run(path)
+        _check_same(run, resolved)
+        return run
+    return Run.create(
+        path,
+        material.probe,
+        {
+            "name": path.name,
+            "outputs": outputs,
+            "config": resolved,
+            "config_hash": canonical_hash(resolved),
+            "tasks": material.taskset.name,
+            "taskset_hash": material.taskset.content_hash(),
+            "streams": list(stream_names(model)),
+            "positions": list(material.probe.positions),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "compute_dtype": "float32",
+            "stored_dtype": "float16, bfloat16 where a value is beyond its range",
+            "provenance": provenance(device_of(config.training)),
+        },
+    )
+
+
+def _check_same(run: Run, resolved: dict[str, object]) -> None:
+    there, here = _flat(run.manifest["config"]), _flat(resolved)
+    for key in sorted(there.keys() | here.keys()):
+        if there.get(key) != here.get(key):
+            raise BadInput(
+                f"the run folder {run.path} is of another configuration: {key} is "
+                f"{there.get(key)!r} there and {here.get(key)!r} now; name another folder with "
+                "--out, or give the settings of that run"
+            )
+
+
+def _flat(config: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(config, dict):
+        return {prefix: config}
+    flat: dict[str, object] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -1,0 +1,262 @@
+"""Task sets of natural text: what they share, and those that are read from a file."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleate._errors import BadInput
+from nucleate.tasks._taskset import Example, TaskSet
+
+_KEYS = ("task", "instruction", "input", "output", "split")
+_ODD_INPUTS = 0.05
+_FILE_SPLITS = ("train", "valid", "test")
+Wording = tuple[str, str]
+"""A task and one of its instructions."""
+
+
+def from_jsonl(
+    path: str | Path, *, held_out_wordings: float = 0.15, evaluation_rows: int = 100, seed: int
+) -> TaskSet:
+    """Read a set from a JSON Lines file.
+
+    Each line is an object with `task`, `instruction`, `input`, `output` and `split` (`train`,
+    `valid` or `test`). The input is a text or an object of named texts, which becomes one line
+    `name: text` each. A `{slot}` in an instruction stays as it is and the input follows, so that
+    an instruction is one string whatever its input. A line with a `prompt` has that text as its
+    input and no instruction, for nothing says where an instruction would end in it.
+
+    The file's `train` rows are the training rows, but for some instructions of each task that are
+    held out: they ask about trained inputs in `unseen_string`. A task is a mapping, so each of its
+    instructions goes with each of its inputs; where a file gives more than one in twenty of a
+    task's inputs two outputs that is not so, and none of its instructions is held out.
+
+    The file's `valid` and `test` rows are `unseen_input`; one with an input that its task trains is
+    `seen`, or `unseen_string` if the instruction is new; one with both an unseen input and a
+    held-out instruction is left out, as is a task without any training row.
+
+    Args:
+        path: the file, in UTF-8.
+        held_out_wordings: 0..1, the share of each task's instructions that are not trained; at
+            least one always is.
+        evaluation_rows: the most rows of a task in each evaluation split.
+        seed: decides what is held out, and which rows evaluate.
+
+    Returns:
+        The set. Where a (task, input) has several outputs `answers` has the first; the rows keep
+        what the file says.
+
+    Raises:
+        BadInput: the file cannot be read, is empty or is not JSON; a line lacks a key or has a
+            value of another kind (file, line and key are named); there are fewer than two tasks, no
+            training rows or no outputs; two tasks cannot be told apart.
+    """
+    check_wordings(held_out_wordings, evaluation_rows)
+    path = Path(path)
+    rows = list(_read(path))
+    trained_tasks = {row.task for row in rows if row.split == "train"}
+    if not trained_tasks:
+        raise BadInput(f"{path} has no row with split 'train': nothing could be learnt from it.")
+    if len(trained_tasks) < 2:
+        raise BadInput(f"{path} trains only task {min(trained_tasks)!r}: two tasks are needed.")
+    if not any(row.output for row in rows):
+        raise BadInput(f"{path} has an empty output in every row: there is nothing to learn.")
+    rows = [row for row in rows if row.task in trained_tasks]
+    rng = np.random.default_rng(seed)
+    undecided = _undecided_tasks(rows)
+    held_out = hold_out_wordings(
+        [
+            (row.task, row.instruction)
+            for row in rows
+            if row.split == "train" and row.task not in undecided
+        ],
+        held_out_wordings,
+        rng,
+    )
+    train = [
+        row for row in rows if row.split == "train" and (row.task, row.instruction) not in held_out
+    ]
+    evaluation = list(_evaluation(rows, train, held_out, rng))
+    return natural_taskset(f"file {path.name}", train, evaluation, evaluation_rows, rng)
+
+
+def natural_taskset(
+    name: str,
+    train: list[Example],
+    evaluation: list[Example],
+    evaluation_rows: int,
+    rng: np.random.Generator,
+) -> TaskSet:
+    """Put a set together; the rows of each task and evaluation split are cut at random.
+
+    Args:
+        name: what to call it.
+        train: the training rows.
+        evaluation: rows of the evaluation splits, each with its split.
+        evaluation_rows: the most rows of a task and split to keep.
+        rng: where chance comes from.
+    """
+    tasks = tuple(dict.fromkeys(row.task for row in train))
+    answers: dict[tuple[str, str], str] = {}
+    for row in train + evaluation:
+        answers.setdefault((row.task, row.input), row.output)
+    wordings: dict[str, set[str]] = {task: set() for task in tasks}
+    for row in train + evaluation:
+        wordings[row.task].add(row.instruction)
+    _refuse_twins(wordings, answers)
+    return TaskSet(
+        name=name,
+        outputs="natural",
+        tasks=tasks,
+        examples=(*train, *_cut(evaluation, evaluation_rows, rng)),
+        answers=answers,
+        order="before",
+        cue=True,
+        atoms=(),
+        weights={task: 1 / len(tasks) for task in tasks},
+        overlaps=_shared_wordings(wordings),
+    )
+
+
+def hold_out_wordings(
+    wordings: Iterable[Wording], share: float, rng: np.random.Generator
+) -> set[Wording]:
+    """Choose the share of each task's wordings that is never trained; one is always kept."""
+    by_task: dict[str, dict[str, None]] = {}
+    for task, wording in wordings:
+        by_task.setdefault(task, {})[wording] = None
+    held_out = set()
+    for task, own in by_task.items():
+        count = min(round(share * len(own)), len(own) - 1)
+        ordered = list(own)
+        held_out |= {(task, ordered[index]) for index in rng.permutation(len(ordered))[:count]}
+    return held_out
+
+
+def check_wordings(held_out_wordings: float, evaluation_rows: int) -> None:
+    """Raise BadInput where a setting that natural sets share is out of range."""
+    if not 0 <= held_out_wordings < 1:
+        raise BadInput(f"held_out_wordings is {held_out_wordings}: give a share from 0 to below 1.")
+    if evaluation_rows < 1:
+        raise BadInput(f"evaluation_rows is {evaluation_rows}: give at least 1.")
+
+
+def _undecided_tasks(rows: list[Example]) -> set[str]:
+    """The tasks in which an input alone does not decide the output, but for a few oddities."""
+    outputs: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        outputs.setdefault(row.task, {}).setdefault(row.input, set()).add(row.output)
+    return {
+        task
+        for task, by_input in outputs.items()
+        if sum(len(found) > 1 for found in by_input.values()) > _ODD_INPUTS * len(by_input)
+    }
+
+
+def _evaluation(
+    rows: list[Example], train: list[Example], held_out: set[Wording], rng: np.random.Generator
+) -> Iterator[Example]:
+    """Say of each of the file's rows what is new in it."""
+    wordings = {(row.task, row.instruction) for row in train}
+    answers: dict[str, dict[str, str]] = {}
+    for row in train:
+        answers.setdefault(row.task, {})[row.input] = row.output
+    for row in rows:
+        known = answers[row.task]
+        if (row.task, row.instruction) in held_out and row.split == "train":
+            # Its own input may occur nowhere else: then one that is trained takes its place.
+            name = row.input if row.input in known else list(known)[rng.integers(len(known))]
+            yield replace(row, input=name, output=known[name], split="unseen_string")
+        elif row.input in known:
+            new = (row.task, row.instruction) not in wordings
+            yield replace(row, split="unseen_string" if new else "seen")
+        elif (row.task, row.instruction) not in held_out:
+            yield replace(row, split="unseen_input")
+
+
+def _cut(rows: list[Example], limit: int, rng: np.random.Generator) -> Iterator[Example]:
+    groups: dict[tuple[str, str], list[Example]] = {}
+    for row in rows:
+        groups.setdefault((row.task, row.split), []).append(row)
+    for group in groups.values():
+        for index in sorted(rng.permutation(len(group))[:limit].tolist()):
+            yield group[index]
+
+
+def _shared_wordings(wordings: dict[str, set[str]]) -> tuple[tuple[str, str], ...]:
+    owners: dict[str, list[str]] = {}
+    for task, own in wordings.items():
+        for wording in own:
+            owners.setdefault(wording, []).append(task)
+    pairs = {pair for tasks in owners.values() for pair in combinations(tasks, 2)}
+    return tuple(sorted(pairs))
+
+
+def _refuse_twins(wordings: dict[str, set[str]], answers: dict[tuple[str, str], str]) -> None:
+    """Refuse two tasks with the same wordings that give one input different answers."""
+    seen: dict[tuple[frozenset[str], str], tuple[str, str]] = {}
+    frozen = {task: frozenset(own) for task, own in wordings.items()}
+    for (task, name), answer in answers.items():
+        other, other_answer = seen.setdefault((frozen[task], name), (task, answer))
+        if answer != other_answer:
+            raise BadInput(
+                f"tasks {other!r} and {task!r} cannot be told apart, they have the same "
+                f"instructions and answer input {name!r} with {other_answer!r} and {answer!r}: "
+                "give them instructions of their own or join them."
+            )
+
+
+def _read(path: Path) -> Iterator[Example]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}): give a JSON Lines file in UTF-8."
+        ) from error
+    if not any(line.strip() for line in lines):
+        raise BadInput(f"{path} is empty: give one JSON object a line.")
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _example(line, f"line {number} of {path}")
+
+
+def _example(line: str, where: str) -> Example:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{where} is not JSON ({error}): write one object a line.") from error
+    if not isinstance(record, dict):
+        raise BadInput(f"{where} is {record!r}: write an object with the keys {', '.join(_KEYS)}.")
+    for key in _KEYS:
+        if key not in record:
+            raise BadInput(f"{where} has no key {key!r}: each line needs {', '.join(_KEYS)}.")
+    for key in ("task", "instruction", "output", *(("prompt",) if "prompt" in record else ())):
+        if not isinstance(record[key], str):
+            raise BadInput(f"{where} has {key} = {record[key]!r}: it must be a text.")
+    if record["split"] not in _FILE_SPLITS:
+        raise BadInput(f"{where} has split = {record['split']!r}: use {', '.join(_FILE_SPLITS)}.")
+    instruction, text = record["instruction"], _input_text(record["input"], where)
+    if "prompt" in record:
+        instruction, text = "", record["prompt"]
+    task, output, split = record["task"], record["output"], record["split"]
+    return Example(task, instruction, instruction, text, output, split)
+
+
+def _input_text(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_slot_text(slot, where)}" for name, slot in value.items())
+    raise BadInput(f"{where} has input = {value!r}: it must be a text or an object of texts.")
+
+
+def _slot_text(value: Any, where: str) -> str:
+    """A slot's text; the texts of a list stand on lines of their own."""
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, str) for part in parts):
+        raise BadInput(f"{where} has a slot {value!r} in its input: it must be a text.")
+    return "\n".join(parts)

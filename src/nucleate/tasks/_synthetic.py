@@ -1,0 +1,225 @@
+"""Synthetic tasks: mappings over shared inputs, announced by strings of regular expressions."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from nucleate._errors import BadInput
+from nucleate.tasks._families import Languages, draw_languages
+from nucleate.tasks._mappings import own_mappings, shared_mappings
+from nucleate.tasks._regex import parse
+from nucleate.tasks._rows import add_noise, family_rows, hold_out_cells, with_strings
+from nucleate.tasks._taskset import TaskSet
+
+# One source of chance for each part, so that (say) other outputs leave the strings as they are.
+_PARTS = ("patterns", "strings", "cells", "answers", "noise", "weights")
+
+
+def synthetic(
+    *,
+    tasks: int = 20,
+    families: int = 3,
+    held_out_families: int = 1,
+    inputs: int = 5,
+    strings: int = 8,
+    unseen_strings: int = 4,
+    outputs: Literal["own", "shared"] = "own",
+    output_symbols: int = 12,
+    stem: float = 0.0,
+    label_noise: float = 0.0,
+    instruction_noise: float = 0.0,
+    imbalance: float = 0.0,
+    order: Literal["before", "after"] = "before",
+    held_out_cells: int = 1,
+    allow_overlap: bool = False,
+    patterns: Mapping[str, Sequence[str]] | None = None,
+    max_repeat: int | None = None,
+    seed: int,
+) -> TaskSet:
+    """Make a set of tasks that only their instructions tell apart.
+
+    Each task is a mapping from the shared inputs to outputs. It is announced by families of
+    strings, one regular expression a family; no string belongs to two families.
+
+    Args:
+        tasks: the number of tasks, at least 2.
+        families: trained families a task, at least 1.
+        held_out_families: further families a task that are never trained.
+        inputs: the number of inputs, shared by all tasks.
+        strings: training strings a family.
+        unseen_strings: further strings a family that are never trained (a held-out family has
+            these only).
+        outputs: `own`: each task answers with symbols of its own; `shared`: all tasks answer out of
+            one set, and any two tasks differ on at least half of the inputs.
+        output_symbols: the size of the shared output set, at least 2.
+        stem: 0..1, the share of content symbols that the families of one task have in common, as
+            paraphrases do: 0 draws them apart, 1 gives them one set. What can fool: with a high
+            stem an untrained model already groups the strings by task.
+        label_noise: 0..1, the share of training rows with a wrong output.
+        instruction_noise: 0..1, the share of training rows with one wrong symbol in the
+            instruction; such a string may by chance be right for another task.
+        imbalance: the exponent of a Zipf law over the tasks' weights; 0 makes them equal.
+        order: the instruction before or after the input.
+        held_out_cells: (family, input) pairs a task that are never trained, each on another input,
+            so that the task's other families saw that input.
+        allow_overlap: record tasks with a string in common in `TaskSet.overlaps` instead of
+            refusing them.
+        patterns: the user's own families, task -> regular expressions, in place of generated ones
+            (`tasks`, `families` and `stem` then mean nothing); the last `held_out_families` of each
+            task are never trained.
+        max_repeat: what bounds `*`, `+` and `{n,}` in those patterns; without it they are refused.
+        seed: everything follows from it. Strings and splits do not depend on `outputs`.
+
+    Returns:
+        The set; its training rows carry the noise, all other rows are clean.
+
+    Raises:
+        BadInput: a number out of range; a pattern that does not parse, is unbounded or has too few
+            strings; families that cannot be told apart.
+    """
+    _check_whole(tasks=(tasks, 2), families=(families, 1), inputs=(inputs, 1), strings=(strings, 1))
+    _check_whole(held_out_families=(held_out_families, 0), held_out_cells=(held_out_cells, 0))
+    _check_whole(unseen_strings=(unseen_strings, 0), output_symbols=(output_symbols, 2))
+    _check_whole(max_repeat=(1 if max_repeat is None else max_repeat, 1), seed=(seed, 0))
+    _check_shares(stem=stem, label_noise=label_noise, instruction_noise=instruction_noise)
+    _check_choice("outputs", outputs, ("own", "shared"))
+    _check_choice("order", order, ("before", "after"))
+    if not 0 <= imbalance < math.inf:
+        raise BadInput(f"imbalance is {imbalance}: give an exponent of 0 or more.")
+    rng = {part: np.random.default_rng([seed, index]) for index, part in enumerate(_PARTS)}
+
+    if patterns is None:
+        languages = draw_languages(
+            tasks, families + held_out_families, stem, strings + unseen_strings, rng["patterns"]
+        )
+        overlaps: tuple[tuple[str, str], ...] = ()  # they were drawn apart
+    else:
+        languages = _parse_all(patterns, held_out_families, max_repeat)
+        overlaps = _find_overlaps(languages, allow_overlap)
+    alphabet = _alphabet(languages)
+    names = tuple(languages)
+    if outputs == "own":
+        mapping = own_mappings(len(names), inputs, rng["answers"])
+    else:
+        mapping = shared_mappings(len(names), inputs, output_symbols, rng["answers"])
+    input_names = _atoms("x", inputs, alphabet)
+    output_names = _atoms("y", mapping.size if outputs == "own" else output_symbols, alphabet)
+    answers = _answers(mapping, names, input_names, output_names)
+
+    trained_and_not = (strings, unseen_strings)
+    drawn = with_strings(languages, held_out_families, trained_and_not, rng["strings"])
+    drawn = hold_out_cells(drawn, input_names, held_out_cells, rng["cells"])
+    rows = [row for family in drawn for row in family_rows(family, input_names, answers)]
+    rows = add_noise(rows, (label_noise, instruction_noise), alphabet, answers, rng["noise"])
+    return TaskSet(
+        name=f"synthetic, {outputs} outputs",
+        outputs=outputs,
+        tasks=names,
+        examples=tuple(rows),
+        answers=answers,
+        order=order,
+        cue=order == "after",
+        atoms=(*input_names, *output_names),
+        weights=_weights(names, imbalance, rng["weights"]),
+        overlaps=overlaps,
+        patterns={
+            f"{task}.f{index}": language.pattern
+            for task, own in languages.items()
+            for index, language in enumerate(own)
+        },
+    )
+
+
+def _parse_all(
+    patterns: Mapping[str, Sequence[str]], held_out: int, max_repeat: int | None
+) -> Languages:
+    if len(patterns) < 2:
+        raise BadInput(f"patterns name {len(patterns)} task(s): give at least 2.")
+    for task, own in patterns.items():
+        if isinstance(own, str) or len(own) <= held_out:
+            raise BadInput(
+                f"task {task!r} has too few patterns, {own!r}: give a list of more than "
+                f"held_out_families = {held_out}, of which that many are never trained."
+            )
+    return {
+        task: tuple(parse(pattern, max_repeat=max_repeat) for pattern in own)
+        for task, own in patterns.items()
+    }
+
+
+def _find_overlaps(languages: Languages, allow: bool) -> tuple[tuple[str, str], ...]:
+    """List the pairs of tasks that share a string; two families of one task must not share any."""
+    overlaps: dict[tuple[str, str], None] = {}
+    families = [
+        (task, f"{task}.f{index}", language)
+        for task, own in languages.items()
+        for index, language in enumerate(own)
+    ]
+    for (task, name, language), (other_task, other_name, other) in combinations(families, 2):
+        common = language.common_string(other)
+        if common is None:
+            continue
+        if not allow:
+            raise BadInput(
+                f"families {name} ({language.pattern!r}) and {other_name} ({other.pattern!r}) "
+                f"cannot be told apart, both have {common!r}: change one, or set allow_overlap."
+            )
+        if task != other_task:
+            overlaps[task, other_task] = None
+    return tuple(overlaps)
+
+
+def _alphabet(languages: Languages) -> tuple[str, ...]:
+    symbols = (language.alphabet for own in languages.values() for language in own)
+    return tuple(sorted(frozenset().union(*symbols)))
+
+
+def _atoms(letter: str, count: int, alphabet: tuple[str, ...]) -> tuple[str, ...]:
+    """Name inputs or outputs so that no name can be read into an instruction."""
+    for form in ("{}{}", "<{}{}>", "«{}{}»"):
+        if not set(form.format("", "0123456789").replace("{}", "")) <= set(alphabet):
+            return tuple(form.format(letter, index) for index in range(count))
+    raise BadInput(
+        "patterns use digits, angle brackets and guillemets: leave out one of the three, inputs "
+        "and outputs are named with them."
+    )
+
+
+def _answers(
+    mapping: Int[np.ndarray, "task input"],
+    tasks: tuple[str, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+) -> dict[tuple[str, str], str]:
+    return {
+        (task, name): outputs[mapping[row, column]]
+        for row, task in enumerate(tasks)
+        for column, name in enumerate(inputs)
+    }
+
+
+def _weights(tasks: tuple[str, ...], exponent: float, rng: np.random.Generator) -> dict[str, float]:
+    """Spread Zipf's law over the tasks: the k-th commonest weighs k ** -exponent."""
+    raw = rng.permutation(np.arange(1, len(tasks) + 1) ** -float(exponent))
+    return dict(zip(tasks, (raw / raw.sum()).tolist(), strict=True))
+
+
+def _check_whole(**numbers: tuple[int, int]) -> None:
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise BadInput(f"{name} is {value!r}: give a whole number of at least {least}.")
+
+
+def _check_shares(**shares: float) -> None:
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise BadInput(f"{name} is {value!r}: give a share between 0 and 1.")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadInput(f"{name} is {value!r}: use one of {', '.join(choices)}.")

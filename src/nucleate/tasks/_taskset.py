@@ -1,0 +1,99 @@
+"""What is learnt: input -> output pairs announced by instructions, split by what is new in them."""
+
+import hashlib
+import json
+from dataclasses import astuple, dataclass, field, fields
+from functools import cached_property
+from typing import Literal
+
+from nucleate._errors import BadInput
+
+SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "unseen_input")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row: an instruction, an input, the output that is wanted, and where the row belongs."""
+
+    task: str
+    family: str
+    instruction: str
+    input: str
+    output: str
+    split: str
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks over inputs, announced by families of instructions.
+
+    Args:
+        name: what to call the set in a report.
+        outputs: `own` (each task has output symbols of its own), `shared` (one output set for all
+            tasks) or `natural` (text).
+        tasks: the names of the tasks.
+        examples: training rows (with noise, if asked for) and clean evaluation rows of all splits.
+            `seen` repeats trained (string, input) pairs, `unseen_string` has new strings of trained
+            families, `unseen_cell` a (family, input) pair never trained while the task's other
+            families saw that input, `unseen_family` a family never trained, `unseen_input` an
+            input that the task never saw.
+        answers: (task, input) -> the clean output.
+        order: whether the instruction stands before or after the input.
+        cue: whether a cue token ends the prompt; needed where inputs have several tokens, and
+            where the instruction comes after.
+        atoms: strings that are one token each; empty for natural text.
+        weights: how often a task is drawn in training; they sum to 1.
+        overlaps: pairs of tasks that have an instruction in common.
+        patterns: family -> the regular expression it is drawn from; empty for natural text.
+    """
+
+    name: str
+    outputs: Literal["own", "shared", "natural"]
+    tasks: tuple[str, ...]
+    examples: tuple[Example, ...]
+    answers: dict[tuple[str, str], str]
+    order: Literal["before", "after"]
+    cue: bool
+    atoms: tuple[str, ...]
+    weights: dict[str, float]
+    overlaps: tuple[tuple[str, str], ...]
+    patterns: dict[str, str] = field(default_factory=dict)
+
+    def split(self, name: str) -> tuple[Example, ...]:
+        """Return the rows of one split, in the set's order; BadInput if there is no such split."""
+        if name not in SPLITS:
+            raise BadInput(f"split {name!r} does not exist: use one of {', '.join(SPLITS)}.")
+        return self._by_split.get(name, ())
+
+    @property
+    def crossed(self) -> bool:
+        """Whether every task has an answer for every input that any task has an answer for."""
+        return len(self.answers) == len(self.tasks) * len({name for _, name in self.answers})
+
+    @cached_property
+    def common_inputs(self) -> tuple[str, ...]:
+        """The inputs that every task answers, in the order in which the answers name them."""
+        counts: dict[str, int] = {}
+        for _, name in self.answers:
+            counts[name] = counts.get(name, 0) + 1
+        return tuple(name for name, count in counts.items() if count == len(self.tasks))
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of everything in the set, as 64 hexadecimal digits."""
+        content = {item.name: getattr(self, item.name) for item in fields(self)}
+        content["examples"] = list(map(astuple, self.examples))
+        content["answers"] = [[*key, value] for key, value in self.answers.items()]
+        return canonical_hash(content)
+
+    @cached_property
+    def _by_split(self) -> dict[str, tuple[Example, ...]]:
+        groups: dict[str, list[Example]] = {}
+        for example in self.examples:
+            groups.setdefault(example.split, []).append(example)
+        return {name: tuple(rows) for name, rows in groups.items()}
+
+
+def canonical_hash(content: object) -> str:
+    """Return the SHA-256 of a JSON value written in the one canonical way."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,11 @@
+"""Training: models from transformers configs, and the study's training loop."""
+
+from nucleate.training._batches import Batch as Batch
+from nucleate.training._batches import Batches as Batches
+from nucleate.training._checkpoint import load_weights as load_weights
+from nucleate.training._loop import Trained as Trained
+from nucleate.training._loop import TrainingConfig as TrainingConfig
+from nucleate.training._loop import device_of as device_of
+from nucleate.training._loop import train as train
+from nucleate.training._model import ModelConfig as ModelConfig
+from nucleate.training._model import build_model as build_model

@@ -1,0 +1,119 @@
+"""Training batches: token tables of the parts of a prompt, joined row by row at a step.
+
+What a step trains on follows from the seed and the step alone, so a resumed run needs no state
+of a generator to go on exactly where it stood.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from nucleate.tasks import Encoder, TaskSet
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of token ids, right-padded with 0.
+
+    Attributes:
+        ids: the sequences, prompt and answer.
+        prompt_lengths: tokens before the answer.
+        lengths: tokens in all.
+    """
+
+    ids: Int[np.ndarray, "row token"]
+    prompt_lengths: Int[np.ndarray, "row"]
+    lengths: Int[np.ndarray, "row"]
+
+
+class Batches:
+    """Draws the batch of any step of a training.
+
+    Args:
+        taskset: its `train` rows are drawn, a task as often as its weight says.
+        encoder: makes tokens of them.
+        batch_size: rows a batch.
+        seed: two `Batches` of one seed give the same batch at the same step.
+        scrambled: draw the instruction anew from all training rows for each drawn row, so that
+            the same tokens are seen but the instruction says nothing about the task.
+    """
+
+    def __init__(
+        self,
+        taskset: TaskSet,
+        encoder: Encoder,
+        *,
+        batch_size: int,
+        seed: int,
+        scrambled: bool = False,
+    ) -> None:
+        rows = taskset.split("train")
+        self._instructions, self._instruction = _table(
+            [r.instruction for r in rows], encoder.instruction_part
+        )
+        self._inputs, self._input = _table([r.input for r in rows], encoder.input_part)
+        self._answers, self._answer = _table([r.output for r in rows], encoder.answer_part)
+        counts = {task: 0 for task in taskset.tasks}
+        for row in rows:
+            counts[row.task] += 1
+        chances = np.array([taskset.weights[r.task] / counts[r.task] for r in rows])
+        self._until = np.cumsum(chances / chances.sum())
+        self._before = taskset.order == "before"
+        self._batch_size = batch_size
+        self._seed = seed
+        self._scrambled = scrambled
+
+    def at(self, step: int) -> Batch:
+        """The batch that the given step (0 is the first) trains on."""
+        generator = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 0, step]))
+        rows = self._draw(generator)
+        instruction = self._instruction[self._draw(generator) if self._scrambled else rows]
+        prompt = [(self._instructions, instruction), (self._inputs, self._input[rows])]
+        if not self._before:
+            prompt.reverse()
+        answer = (self._answers, self._answer[rows])
+        ids, lengths = _join([*prompt, answer])
+        return Batch(ids, lengths - answer[0].lengths[answer[1]], lengths)
+
+    def _draw(self, generator: np.random.Generator) -> Int[np.ndarray, "row"]:
+        drawn = np.searchsorted(self._until, generator.random(self._batch_size))
+        return np.minimum(drawn, len(self._until) - 1)
+
+
+@dataclass(frozen=True)
+class _Table:
+    ids: Int[np.ndarray, "entry token"]
+    lengths: Int[np.ndarray, "entry"]
+
+
+def _table(
+    texts: Sequence[str], encode: Callable[[str], list[int]]
+) -> tuple[_Table, Int[np.ndarray, "row"]]:
+    """The tokens of each distinct text, and which of them each row has."""
+    distinct = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+    parts = [encode(text) for text in distinct]
+    lengths = np.array([len(part) for part in parts])
+    ids = np.zeros((len(parts), lengths.max()), dtype=np.int64)
+    for row, part in enumerate(parts):
+        ids[row, : len(part)] = part
+    return _Table(ids, lengths), np.array([distinct[text] for text in texts])
+
+
+def _join(
+    parts: Sequence[tuple[_Table, Int[np.ndarray, "row"]]],
+) -> tuple[Int[np.ndarray, "row token"], Int[np.ndarray, "row"]]:
+    """Each row's parts one after the other, without gaps, and the rows' lengths."""
+    lengths = np.stack([table.lengths[entry] for table, entry in parts])
+    total = lengths.sum(0)
+    tokens = np.arange(total.max())
+    ids = np.zeros((len(total), len(tokens)), dtype=np.int64)
+    start = np.zeros_like(total)
+    for (table, entry), length in zip(parts, lengths, strict=True):
+        offset = tokens - start[:, None]
+        inside = (offset >= 0) & (offset < length[:, None])
+        found = table.ids[entry[:, None], np.clip(offset, 0, table.ids.shape[1] - 1)]
+        ids = np.where(inside, found, ids)
+        start += length
+    return ids, total

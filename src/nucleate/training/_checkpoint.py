@@ -1,0 +1,97 @@
+"""Checkpoints: everything that a training needs to go on bit for bit, without a pickle."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nucleate.runs import Run, publish_folder
+
+_KEPT = 2
+
+
+def save_checkpoint(
+    run: Run, step: int, model: nn.Module, optimizer: Optimizer, **state: Any
+) -> None:
+    """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones make room.
+
+    Args:
+        run: where to.
+        step: optimiser steps taken.
+        model: its weights go to `model.safetensors`, tied ones once.
+        optimizer: its tensors go to `optimizer.safetensors`.
+        state: JSON values that come back from `load_checkpoint`.
+
+    Raises:
+        OSError: the disk is full; earlier checkpoints stand.
+    """
+    folder = run.path / "checkpoints"
+    partial = folder / f".{step}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_model(model, str(partial / "model.safetensors"))
+    save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    publish_folder(partial, folder / str(step))
+    run.journal.append("checkpoint", durable=True, step=step)
+    for old in sorted(_committed(run))[:-_KEPT]:
+        shutil.rmtree(folder / str(old), ignore_errors=True)
+
+
+def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+    """Put the newest checkpoint's weights and optimiser state in place.
+
+    Returns:
+        the saved state with `step` added, or None where the run has no checkpoint.
+    """
+    steps = sorted(_committed(run))
+    if not steps:
+        return None
+    folder = run.path / "checkpoints" / str(steps[-1])
+    load_model(model, str(folder / "model.safetensors"))
+    tensors = load_file(folder / "optimizer.safetensors")
+    torch.set_rng_state(tensors.pop("rng"))
+    if "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors.pop("rng.cuda"))
+    state = optimizer.state_dict()
+    state["state"] = _nested(tensors)
+    optimizer.load_state_dict(state)
+    saved: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return saved | {"step": steps[-1]}
+
+
+def load_weights(run: Run, model: nn.Module) -> None:
+    """Put the weights of the run's newest checkpoint into `model`."""
+    step = max(_committed(run))
+    load_model(model, str(run.path / "checkpoints" / str(step) / "model.safetensors"))
+
+
+def _committed(run: Run) -> list[int]:
+    folder = run.path / "checkpoints"
+    return [r["step"] for r in run.journal.live("checkpoint") if (folder / str(r["step"])).exists()]
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors by `<parameter>.<name>`, and torch's generators for dropout."""
+    tensors = {
+        f"{parameter}.{name}": value.detach().contiguous()
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    tensors["rng"] = torch.get_rng_state()
+    if any(t.is_cuda for t in tensors.values()):
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def _nested(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
+    return state

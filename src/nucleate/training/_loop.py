@@ -1,0 +1,268 @@
+"""The training loop of the study: answers learnt, states recorded, interrupts obeyed."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from nucleate._errors import Interrupted, RunFailed
+from nucleate.recording import Recorder, head_reads
+from nucleate.runs import Run
+from nucleate.training._batches import Batch, Batches
+from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
+
+# Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
+_LOOK_EVERY = 10
+
+
+class TrainingConfig(BaseModel):
+    """How the model is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "linear", description="what the learning rate does after the warm-up: stay, or fall to 0"
+    )
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    loss: Literal["answer", "sequence"] = Field(
+        "answer", description="which tokens are learnt: the answer's, or all but the first"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: forward passes under autocast, weights in float32"
+    )
+    compile: bool = Field(False, description="run the training steps through torch.compile")
+    device: str = Field("auto", description="cpu, cuda, mps ...; auto takes an accelerator if any")
+    checkpoint_every: int = Field(100, ge=1, description="steps")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left: the model, and how long it took over all sittings, in seconds."""
+
+    model: PreTrainedModel
+    seconds: float
+    recording_seconds: float
+
+
+def device_of(config: TrainingConfig) -> torch.device:
+    """The device that the configuration means."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def train(
+    model: PreTrainedModel,
+    batches: Batches,
+    config: TrainingConfig,
+    run: Run,
+    recorder: Recorder,
+    *,
+    seed: int,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Train to the last step, from the run's newest checkpoint if it has one.
+
+    A resumed training gives the same losses and weights, bit for bit, as one without a break, on
+    the same machine with the same number of threads.
+
+    Args:
+        model: trained in place.
+        batches: what each step trains on.
+        config: how.
+        run: gets checkpoints and step records.
+        recorder: reads the model when its schedule says so.
+        seed: of dropout.
+        progress: called with the steps taken and the last loss known.
+        stopping: asked before each step; once true, a checkpoint is written and training ends.
+
+    Raises:
+        Interrupted: `stopping` said so.
+        RunFailed: the loss is not finite, or the disk does not take what is written.
+    """
+    loop = _Loop(model, batches, config, run, recorder, seed)
+    try:
+        while loop.step < config.steps:
+            if stopping():
+                loop.checkpoint()
+                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to go on")
+            loop.record()
+            loop.one_step()
+            if loop.step % _LOOK_EVERY == 0 or loop.step == config.steps:
+                progress(loop.step, loop.look())
+            if loop.step % config.checkpoint_every == 0 and loop.step < config.steps:
+                loop.checkpoint()
+        loop.record()
+        loop.checkpoint()
+    except OSError as error:
+        raise RunFailed(
+            f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
+            "to go on from the last checkpoint"
+        ) from error
+    return Trained(model, loop.seconds, loop.recording_seconds)
+
+
+class _Loop:
+    """One sitting of a training: where it stands, and what one step does."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        batches: Batches,
+        config: TrainingConfig,
+        run: Run,
+        recorder: Recorder,
+        seed: int,
+    ) -> None:
+        self.step = 0
+        self._config, self._run, self._recorder = config, run, recorder
+        self._batches = batches
+        self._device = device_of(config)
+        self._model = model.to(self._device).train()
+        self._forward: nn.Module = (
+            torch.compile(model) if config.compile else model  # type: ignore[assignment]
+        )
+        self._optimizer = torch.optim.AdamW(
+            _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
+        )
+        self._losses: list[Tensor] = []
+        torch.manual_seed(seed)
+        self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
+        self._restore()
+        self._began = time.perf_counter()
+        self._recorded_before = recorder.seconds
+
+    @property
+    def recording_seconds(self) -> float:
+        """Time in the recorder, over all sittings."""
+        this = self._recorder.seconds - self._recorded_before
+        return self._earlier["recording_seconds"] + this
+
+    @property
+    def seconds(self) -> float:
+        """Time of training, recording not counted, over all sittings."""
+        this = time.perf_counter() - self._began - self._recorder.seconds + self._recorded_before
+        return self._earlier["seconds"] + this
+
+    def one_step(self) -> None:
+        """Forward, backward, step."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = _learning_rate(self._config, self.step)
+        loss = self._loss(self._batches.at(self.step))
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._losses.append(loss.detach())
+        self.step += 1
+
+    def record(self) -> None:
+        """Let the recorder read, if it wants to and the model is sound."""
+        if self._recorder.due(self.step):
+            self.look()
+            self._recorder.step(self._model, self.step)
+
+    def look(self) -> float:
+        """The newest loss; the journal gets the losses since the last look.
+
+        Raises:
+            RunFailed: one of them is not finite, or the recorder has failed.
+        """
+        losses = torch.stack(self._losses).tolist() if self._losses else []
+        self._losses.clear()
+        first = self.step - len(losses) + 1
+        for step, loss in enumerate(losses, first):
+            if not math.isfinite(loss):
+                raise RunFailed(
+                    f"{self._run.path}: the loss is {loss} at step {step}; what was recorded "
+                    "before is kept; lower training.learning_rate and start a new run"
+                )
+        if self._recorder.error is not None:
+            raise self._recorder.error
+        if losses:
+            self._run.journal.append("step", step=self.step, first=first, losses=losses)
+        return float(losses[-1]) if losses else math.nan
+
+    def checkpoint(self) -> None:
+        """Everything up to this step is safe after this."""
+        self.look()
+        self._recorder.flush()
+        if self._recorder.error is not None:
+            raise self._recorder.error
+        save_checkpoint(
+            self._run,
+            self.step,
+            self._model,
+            self._optimizer,
+            seconds=self.seconds,
+            recording_seconds=self.recording_seconds,
+        )
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self._run, self._model, self._optimizer)
+        if saved is None:
+            self._recorder.rewind(-1)
+            return
+        self._recorder.rewind(saved["step"])
+        self.step = saved["step"]
+        self._earlier = {name: saved[name] for name in self._earlier}
+
+    def _loss(self, batch: Batch) -> Tensor:
+        ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
+        index, real = self._learnt(batch)
+        targets = ids.gather(1, index + 1)
+        # A hook that changes from step to step would be compiled anew each time.
+        focus = nullcontext() if self._config.compile else head_reads(self._model, index)
+        with self._autocast(), focus:
+            logits = self._forward(input_ids=ids, use_cache=False).logits
+        if self._config.compile:
+            logits = logits.gather(1, index[:, :, None].expand(-1, -1, logits.shape[-1]))
+        return nn.functional.cross_entropy(logits[real].float(), targets[real])
+
+    def _learnt(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The tokens [row, kept] whose successor is learnt, and which of them are not padding."""
+        first = batch.prompt_lengths - 1 if self._config.loss == "answer" else 0 * batch.lengths
+        count = batch.lengths - 1 - first
+        offset = np.arange(count.max())
+        real = offset < count[:, None]
+        index = np.where(real, first[:, None] + offset, first[:, None])
+        device = self._device
+        return torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)
+
+    def _autocast(self) -> Any:
+        if self._config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)
+
+
+def _learning_rate(config: TrainingConfig, step: int) -> float:
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    left = 1 - (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    shape = {
+        "constant": 1.0,
+        "linear": left,
+        "cosine": 0.5 * (1 - math.cos(math.pi * left)),
+    }[config.schedule]
+    return config.learning_rate * shape
+
+
+def _decayed(model: nn.Module, weight_decay: float) -> Iterator[dict[str, Any]]:
+    """Matrices decay, biases and norm weights do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    yield {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay}
+    yield {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}

@@ -1,0 +1,187 @@
+"""Curves over training: accuracy by split, and agreement of clusters with tasks by stream."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nucleate.views._style import (
+    COLOURS,
+    GREY,
+    INK,
+    Margins,
+    axes_grid,
+    figure_of,
+    own_axes,
+    step_axis,
+    stream_colours,
+)
+from nucleate.views._view import RunView, highest_null, position_name, short_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "unseen_input")
+_ONSET = "#B3123B"
+_ASIDE: dict[str, Any] = {"loc": "right", "fontsize": 8, "fontweight": "normal"}
+_NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2": ("-.", "N2")}
+
+
+def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = True) -> "Figure":
+    """Accuracy by split over steps with its interval, chance, and the onset with its interval.
+
+    Args:
+        run: the run.
+        ax: where to draw; a new figure without it.
+        legend: name the splits to the right of the axes.
+    """
+    ax = own_axes(ax)
+    splits = sorted(run.accuracy["split"].unique(), key=_split_place)
+    for split in splits:
+        rows = run.accuracy[run.accuracy["split"] == split].sort_values("step")
+        colour = COLOURS[_split_place(split) % len(COLOURS)]
+        ax.plot(rows["step"], rows["accuracy"], color=colour, label=split.replace("_", " "))
+        ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.13, lw=0)
+    chance = run.accuracy["chance"].mean()
+    ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
+    onset = run.onsets[run.onsets["series"] == "accuracy"]
+    _mark_onset(ax, onset.iloc[:1])
+    _finish(ax, run, "accuracy")
+    if legend:
+        _legend_right(ax)
+    return figure_of(ax)
+
+
+def cluster_curves(
+    run: RunView, position: str, *, ax: "Axes | None" = None, legend: bool = True
+) -> "Figure":
+    """ARI of clusters against tasks by stream over steps, the nulls of the chosen stream shaded.
+
+    The onset is marked only where the verdict is that there are clusters.
+
+    Args:
+        run: the run.
+        position: the token position; measured in the view of the summary there.
+        ax: where to draw; a new figure without it.
+        legend: name streams and nulls to the right of the axes.
+    """
+    ax = own_axes(ax)
+    view, chosen = run.headline_view(position), run.chosen_stream(position)
+    rows = run.numbers(position, view)
+    colours = stream_colours(run.streams)
+    for stream in reversed(run.streams):  # the deepest first in the legend, as in the maps
+        line = rows[rows["stream"] == stream]
+        ax.plot(
+            line["step"],
+            line["value"],
+            color=colours[stream],
+            lw=2.4 if stream == chosen else 1.0,
+            ls="--" if stream == "embed" else "-",
+            label=stream,
+            zorder=3 if stream == chosen else 2,
+        )
+    _shade_nulls(ax, rows[rows["stream"] == chosen])
+    found = run.summary.clusters.get(position)
+    if found and found.verdict == "clusters":
+        onsets = run.onsets[run.onsets["series"] == "ari"]
+        here = (onsets["position"] == position) & (onsets["view"] == view)
+        _mark_onset(ax, onsets[here & (onsets["stream"] == chosen)].iloc[:1])
+    _finish(ax, run, "ARI (task)")
+    if legend:
+        _legend_right(ax)
+    return figure_of(ax)
+
+
+def curves_figure(runs: Sequence[RunView]) -> "Figure":
+    """Accuracy over clusters at every position, one column a run."""
+    positions = list(dict.fromkeys(p for run in runs for p in run.positions))
+    wide = 4.3 if len(runs) > 1 else 6.4
+    figure, grid = axes_grid(
+        [wide] * len(runs),
+        [1.75] * (1 + len(positions)),
+        Margins(left=0.62, right=1.35, top=0.66, bottom=0.5, down=0.56),
+    )
+    for column, (run, name) in enumerate(
+        zip(runs, short_names([r.summary for r in runs]), strict=True)
+    ):
+        last = column == len(runs) - 1
+        top = grid[0][column]
+        accuracy_curves(run, ax=top, legend=last)
+        top.set_title("accuracy by split")
+        top.text(0, 1.2, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
+        for row, position in enumerate(positions, 1):
+            ax = grid[row][column]
+            if position not in run.positions:
+                ax.set_axis_off()
+                continue
+            cluster_curves(run, position, ax=ax, legend=last)
+            how = ", inputs' means removed" if run.headline_view(position) != "raw" else ""
+            ax.set_title(f"{position_name(position)}{how}")
+            ax.set_title(f"thick: {run.chosen_stream(position)}", **_ASIDE)
+        grid[-1][column].set_xlabel("training step (logarithmic after the first)")
+        if column:
+            for line in grid:
+                line[column].set_ylabel("")
+                line[column].set_yticklabels([])
+    return figure
+
+
+def _split_place(split: str) -> int:
+    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
+
+
+def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
+    if rows.empty:
+        return
+    top = highest_null(rows)
+    ax.fill_between(rows["step"], 0, top, color=GREY, alpha=0.22, lw=0, label="by chance", zorder=0)
+    for column, (style, name) in _NULL_LINES.items():
+        if rows[column].notna().any():
+            ax.plot(rows["step"], rows[column], color=INK, lw=0.7, ls=style, label=name, zorder=1)
+
+
+def _mark_onset(ax: "Axes", onset: pd.DataFrame) -> None:
+    """A line at the onset, a span over its interval; nothing where no onset was found."""
+    if onset.empty or not np.isfinite(onset["step"].iloc[0]):
+        return
+    step, low, high = (float(onset[name].iloc[0]) for name in ("step", "low", "high"))
+    ax.axvline(step, color=_ONSET, lw=1.1, zorder=4)
+    if np.isfinite(low) and np.isfinite(high):
+        ax.axvspan(low, high, color=_ONSET, alpha=0.12, lw=0, zorder=0)
+    late = step > 0.5 * ax.dataLim.x1
+    ax.annotate(
+        f"onset {step:.0f}",
+        (step, 1.0),
+        xytext=(-3 if late else 3, 0),
+        textcoords="offset points",
+        color=_ONSET,
+        fontsize=7.5,
+        va="top",
+        ha="right" if late else "left",
+    )
+
+
+def _finish(ax: "Axes", run: RunView, ylabel: str) -> None:
+    ax.set_ylim(-0.06, 1.04)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y", color="#eceff2", lw=0.6)
+    ax.set_axisbelow(True)
+    step_axis(ax, run.steps)
+
+
+def _legend_right(ax: "Axes") -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    legend = ax.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.06),
+        borderaxespad=0,
+        labelspacing=0.22,
+        handlelength=1.7,
+    )
+    for line in legend.get_lines():
+        line.set_linewidth(1.4)  # which stream is thick differs between columns

@@ -1,0 +1,132 @@
+"""All figures of a report, written as PNG, SVG and PDF."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.views._curves import curves_figure
+from nucleate.views._maps import causal_map_figure, heat_maps_figure
+from nucleate.views._pictures import labels_figure, pictures_figure
+from nucleate.views._style import figure_style
+from nucleate.views._view import RunView, short_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Nothing of the day or the machine: the same numbers give the same bytes.
+_METADATA = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure as it stands in a report.
+
+    Attributes:
+        name: its file name without the ending.
+        section: the part of the report that it belongs to.
+        alt: what it shows, for those who cannot see it.
+        width: in inches.
+    """
+
+    name: str
+    section: str
+    alt: str
+    width: float
+
+
+def write_figures(runs: Sequence[RunView], folder: Path) -> list[Plate]:
+    """Draw every figure and write it to `folder/<name>.{png,svg,pdf}`.
+
+    Args:
+        runs: one or more, shown side by side.
+        folder: is made if it does not exist.
+
+    Returns:
+        What was written, in the order of the report.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    several = f" of {len(runs)} runs side by side" if len(runs) > 1 else ""
+    jobs: list[tuple[str, str, str, Callable[[], Figure]]] = [
+        (
+            "curves",
+            "curves",
+            f"Curves{several}: accuracy by split, and ARI of clusters with tasks by stream at each "
+            "position, over training steps, with nulls shaded and onsets marked.",
+            lambda: curves_figure(runs),
+        ),
+        (
+            "heat-maps",
+            "where",
+            f"Heat maps{several}: ARI with tasks by stream, embedding at the bottom, and recorded "
+            "step.",
+            lambda: heat_maps_figure(runs),
+        ),
+    ]
+    summaries = [run.summary for run in runs]
+    for run, slug, name in zip(runs, slugs(runs), short_names(summaries), strict=True):
+        jobs += _plates_of_run(run, slug, name)
+    plates = []
+    with figure_style():
+        for stem, section, alt, draw in jobs:
+            figure = draw()
+            save(figure, folder / stem)
+            plates.append(Plate(stem, section, alt, float(figure.get_figwidth())))
+    return plates
+
+
+def _plates_of_run(
+    run: RunView, slug: str, name: str
+) -> "list[tuple[str, str, str, Callable[[], Figure]]]":
+    return [
+        (
+            f"causal-map-{slug}",
+            "used",
+            f"Cluster map beside causal map of {name}: at each stream and position the ARI, the "
+            "share of answers that a shift redirects, the accuracy that erasing costs, and the "
+            "verdict. The same numbers stand in the table below.",
+            lambda: causal_map_figure(run, title=name),
+        ),
+        (
+            f"states-{slug}",
+            "pictures",
+            f"States of {name} as points in the plane, coloured by task, at a few steps.",
+            lambda: pictures_figure(run, title=name),
+        ),
+        (
+            f"labels-{slug}",
+            "labels",
+            f"ARI of clusters of {name} at the last step with task, family, input and output, by "
+            "stream, beside the highest null.",
+            lambda: labels_figure(run, title=name),
+        ),
+    ]
+
+
+def save(figure: "Figure", stem: Path) -> None:
+    """Write `stem` as .png, .svg and .pdf, the same bytes for the same figure.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    with warnings.catch_warnings():
+        # Names of tasks may be in any script: what our font lacks is a box in the PNG and PDF and
+        # itself in the SVG, and nothing to stop for.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        for ending, metadata in _METADATA.items():
+            figure.savefig(stem.with_name(f"{stem.name}.{ending}"), dpi=150, metadata=metadata)
+
+
+def slugs(runs: Sequence[RunView]) -> list[str]:
+    """A file name part a run: distinct, lower case, letters, digits and hyphens."""
+    names = [re.sub(r"[^a-z0-9]+", "-", run.summary.name.lower()).strip("-")[:40] for run in runs]
+    return [
+        name if name and names.count(name) == 1 else f"{name or 'run'}-{index}"
+        for index, name in enumerate(names, 1)
+    ]

@@ -1,0 +1,238 @@
+"""Maps: agreement with tasks over streams and steps, and what interventions do at each place."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nucleate.views._style import (
+    FAINT,
+    GREY,
+    INK,
+    RAMP,
+    Margins,
+    axes_grid,
+    figure_of,
+    headline,
+    own_axes,
+)
+from nucleate.views._view import (
+    RunView,
+    beyond_all_nulls,
+    depth_order,
+    number,
+    position_name,
+    short_names,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_VERDICT_COLOURS = {
+    "used": "#009E73",
+    "present but not used": "#E69F00",
+    "used without clusters": "#56B4E9",
+    "absent": "#e4e7eb",
+    "undecided": "#ffffff",
+}
+# The shift has two controls to name and takes more room.
+_EDGES = (0.0, 0.9, 2.3, 3.3)
+_MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
+
+
+def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figure":
+    """ARI against task over streams (embedding at the bottom) and recorded steps.
+
+    Colours run from 0 to 1. A dot marks a cell that does not exceed all three nulls, hatching
+    one that was not measured.
+
+    Args:
+        run: the run.
+        position: the token position; measured in the view of the summary there.
+        ax: where to draw; a new figure without it.
+    """
+    ax = own_axes(ax)
+    streams, steps = run.streams, run.steps
+    rows = run.numbers(position, run.headline_view(position))
+    values = _table(rows, "value", streams, steps)
+    beyond = _table(rows.assign(beyond=beyond_all_nulls(rows)), "beyond", streams, steps)
+    # as one image: a mesh of vectors shows seams between its cells
+    ax.pcolormesh(values, cmap=RAMP, vmin=0, vmax=1, rasterized=True)
+    _hatch(ax, np.isnan(values))
+    row, column = np.nonzero((beyond == 0) & ~np.isnan(values))
+    light = values[row, column] < 0.45
+    ax.scatter(column + 0.5, row + 0.5, s=1.6, c=np.where(light, "#ffffff", INK), lw=0)
+    ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
+    shown = _spread(len(steps), 7)
+    ax.set_xticks([i + 0.5 for i in shown], [str(steps[i]) for i in shown])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure_of(ax)
+
+
+def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
+    """One heat map a position (rows) and run (columns), with one colour bar."""
+    positions = list(dict.fromkeys(p for run in runs for p in run.positions))
+    wide = 4.3 if len(runs) > 1 else 6.4
+    tall = 0.21 * max(len(run.streams) for run in runs) + 0.1
+    figure, grid = axes_grid(
+        [wide] * len(runs),
+        [tall] * len(positions),
+        Margins(left=0.85, right=1.0, top=0.62, bottom=0.5, across=0.3, down=0.55),
+    )
+    for column, (run, name) in enumerate(
+        zip(runs, short_names([r.summary for r in runs]), strict=True)
+    ):
+        top = grid[0][column]
+        lift = 1 + 0.3 / tall
+        top.text(0, lift, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
+        for row, position in enumerate(positions):
+            ax = grid[row][column]
+            if position not in run.positions:
+                ax.set_axis_off()
+                continue
+            heat_map(run, position, ax=ax)
+            how = ", inputs' means removed" if run.headline_view(position) != "raw" else ""
+            ax.set_title(f"{position_name(position)}{how}")
+            if column:
+                ax.set_yticklabels([])
+        grid[-1][column].set_xlabel("training step (one column a recorded step)")
+    _colour_bar(figure, grid[0][-1], "ARI (task)")
+    return figure
+
+
+def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
+    """The cluster map beside the causal map: streams by position, with the verdict in words.
+
+    Each cell gives its number and, below it, what the controls give; colours run from 0 to 1.
+
+    Args:
+        run: the run.
+        title: what stands over the figure; nothing without it.
+    """
+    table = run.causal_map
+    streams = depth_order(table["stream"].unique())
+    positions = [p for p in run.positions if p in set(table["position"])]
+    figure, grid = axes_grid(
+        [5.0] * len(positions) or [5.0],
+        [0.36 * max(len(streams), 1)],
+        Margins(left=0.85, right=0.95, top=1.0 if title else 0.75, bottom=0.12, across=0.3),
+    )
+    for column, position in enumerate(positions):
+        ax = grid[0][column]
+        _causal_block(ax, table[table["position"] == position], streams)
+        ax.set_title(f"at the {position_name(position)}", pad=32)
+        if column:
+            ax.set_yticklabels([])
+    headline(figure, title)
+    if not positions:
+        grid[0][0].set_axis_off()
+        grid[0][0].text(0.02, 0.5, "no place was tested")
+    else:
+        _colour_bar(figure, grid[0][-1], "number in the cell")
+    return figure
+
+
+def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> None:
+    """One position: three coloured columns with numbers and controls, and a column of verdicts."""
+    rows = rows.drop_duplicates("stream").set_index("stream").reindex(list(streams))
+    values = rows[["ari", "shift", "erase"]].to_numpy(float)
+    ax.pcolormesh(
+        _EDGES,
+        np.arange(len(rows) + 1),
+        np.clip(values, 0, 1),
+        cmap=RAMP,
+        vmin=0,
+        vmax=1,
+        edgecolor="white",
+        lw=1.5,
+    )
+    _hatch(ax, np.isnan(values), _EDGES)
+    for level, (_, place) in enumerate(rows.iterrows()):
+        below = (
+            "",
+            f"chance {number(place['chance'])}, random {number(place['random_direction'])}",
+            f"random {number(place['random_erase'])}",
+        )
+        for column, small in enumerate(below):
+            value = values[level, column]
+            _cell_text(
+                ax,
+                sum(_EDGES[column : column + 2]) / 2,
+                level + 0.5,
+                value,
+                small if np.isfinite(value) else "",
+            )
+        _verdict(ax, level, str(place["verdict"]))
+    ax.set_xlim(0, 4.72)
+    ax.set_ylim(0, len(streams))
+    ax.set_xticks([(a + b) / 2 for a, b in pairwise(_EDGES)] + [4.02], [*_MAP_COLUMNS, "verdict"])
+    ax.xaxis.tick_top()
+    ax.set_yticks(np.arange(len(streams)) + 0.5, list(streams))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _cell_text(ax: "Axes", x: float, y: float, value: float, small: str) -> None:
+    colour = INK if not np.isfinite(value) or value > 0.45 else "white"
+    ax.text(x, y + (0.14 if small else 0), number(value), ha="center", va="center", color=colour)
+    if small:
+        ax.text(x, y - 0.26, small, ha="center", va="center", color=colour, fontsize=5.8)
+
+
+def _verdict(ax: "Axes", level: int, verdict: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    colour = _VERDICT_COLOURS.get(verdict, "#ffffff")
+    box = Rectangle((3.35, level + 0.1), 1.36, 0.8, facecolor=colour, edgecolor=FAINT, lw=0.8)
+    ax.add_patch(box)
+    text = verdict if verdict in _VERDICT_COLOURS else "not tested"
+    ax.text(4.03, level + 0.5, text, ha="center", va="center", fontsize=7.2, color="#111417")
+
+
+def _table(
+    rows: pd.DataFrame, column: str, streams: Sequence[str], steps: Sequence[int]
+) -> "np.ndarray":
+    """Values as [stream, step], NaN where there is none."""
+    wide = rows.drop_duplicates(["stream", "step"]).pivot(
+        index="stream", columns="step", values=column
+    )
+    return wide.reindex(index=list(streams), columns=list(steps)).to_numpy(float)
+
+
+def _hatch(ax: "Axes", missing: "np.ndarray", edges: Sequence[float] | None = None) -> None:
+    from matplotlib.collections import PolyCollection
+
+    left = edges or range(missing.shape[1] + 1)
+    cells = [
+        [(left[x], y), (left[x + 1], y), (left[x + 1], y + 1), (left[x], y + 1)]
+        for y, x in zip(*np.nonzero(missing), strict=True)
+    ]
+    if cells:
+        ax.add_collection(
+            PolyCollection(cells, facecolor="#f3f4f6", edgecolor=GREY, lw=0, hatch="////"),
+            autolim=False,
+        )
+
+
+def _colour_bar(figure: "Figure", beside: "Axes", label: str) -> None:
+    """A narrow bar with the ramp to the right of some axes, numbers at 0, 0.5 and 1."""
+    box = beside.get_position()
+    width, height = figure.get_size_inches()
+    tall = min(1.5 / height, box.height)
+    ax = figure.add_axes((box.x1 + 0.18 / width, box.y1 - tall, 0.13 / width, tall))
+    ax.pcolormesh(np.linspace(0, 1, 65)[:, None][:-1], cmap=RAMP, vmin=0, vmax=1, rasterized=True)
+    ax.set_xticks([])
+    ax.set_yticks([0, 32, 64], ["0", "0.5", "1"])
+    ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel(label)
+    ax.spines[:].set_visible(False)
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """About `wanted` indices spread evenly over `count`, first and last among them."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})

@@ -1,0 +1,233 @@
+"""Pictures of states in the plane, and the agreement with every label at the last step."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nucleate.views._style import (
+    COLOURS,
+    GREY,
+    INK,
+    Margins,
+    axes_grid,
+    figure_of,
+    headline,
+    own_axes,
+)
+from nucleate.views._view import RunView, highest_null, number, plain, position_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LABELS = ("task", "family", "input", "output")
+_REST = "#c3c9d0"
+
+
+def picture(frame: pd.DataFrame, tasks: Sequence[str], *, ax: "Axes | None" = None) -> "Figure":
+    """The states of one step at one place as points.
+
+    Args:
+        frame: rows of the picture table with columns `x`, `y`, `task`, `correct`.
+        tasks: the tasks that get a colour, at most as many as there are colours; the rest is grey.
+        ax: where to draw; a new figure without it.
+    """
+    ax = own_axes(ax, 2.4, 2.4)
+    colour_of = dict(zip(tasks, COLOURS, strict=False))
+    # grey first, so that colours lie on top; correctness by shape, not by colour
+    ranked = frame.assign(colour=frame["task"].map(colour_of).fillna(_REST))
+    for rest in (True, False):
+        for correct, marker, size in ((False, "x", 9), (True, "o", 11)):
+            rows = ranked[
+                ((ranked["colour"] == _REST) == rest) & (ranked["correct"].astype(bool) == correct)
+            ]
+            ax.scatter(
+                rows["x"],
+                rows["y"],
+                c=rows["colour"],
+                marker=marker,
+                s=size,
+                lw=0 if correct else 0.7,
+                alpha=0.55 if rest else 0.85,
+                rasterized=True,
+            )
+    reach = max(2.2, 1.06 * float(np.nanmax(np.abs(frame[["x", "y"]].to_numpy(float)), initial=0)))
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-reach, reach)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color("#d9dde2")
+    return figure_of(ax)
+
+
+def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figure":
+    """States at a few steps (columns) and every position (rows), one fixed basis a row.
+
+    Args:
+        run: the run; at each position the stream that the summary speaks of is shown, if it is
+            in the picture table.
+        title: what stands over the figure.
+        columns: how many steps are shown, spread over those in the table.
+    """
+    table = run.picture
+    places = _places(run)
+    tasks = list(dict.fromkeys(table["task"]))[: len(COLOURS)]
+    steps = _spread_steps(sorted(int(s) for s in table["step"].unique()), columns, run)
+    figure, grid = axes_grid(
+        [2.35] * max(len(steps), 1),
+        [2.35] * max(len(places), 1),
+        Margins(
+            left=0.4, right=1.7, top=0.72 if title else 0.4, bottom=0.12, across=0.14, down=0.42
+        ),
+    )
+    for row, (stream, position) in enumerate(places):
+        here = table[(table["stream"] == stream) & (table["position"] == position)]
+        for column, step in enumerate(steps):
+            ax = grid[row][column]
+            frame = here[here["step"] == step]
+            picture(frame, tasks, ax=ax)
+            ax.set_title(f"step {step}{_fidelity(frame)}", fontsize=7.8, fontweight="normal", pad=3)
+        grid[row][0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
+    if places:
+        _key(grid[0][-1], tasks, table["task"].nunique() > len(tasks))
+    else:
+        grid[0][0].set_axis_off()
+        grid[0][0].text(0, 0.5, "no states were kept for pictures")
+    headline(figure, title)
+    return figure
+
+
+def labels_figure(run: RunView, *, title: str = "") -> "Figure":
+    """ARI of clusters against task, family, input and output at the last step, beside nulls.
+
+    Dots are the view of the summary at the position, rings the other view where there is one;
+    the grey bar ends at the highest of the nulls of the dot.
+    """
+    measured = set(run.panel["label"].unique())
+    labels = [name for name in _LABELS if name in measured]
+    tall = 0.2 * len(run.streams) + 0.1
+    gap = 0.25
+    figure, grid = axes_grid(
+        ([1.12] * len(labels) + [gap]) * len(run.positions),
+        [tall],
+        Margins(left=0.85, right=1.1, top=0.82 if title else 0.55, bottom=0.42, across=0.12),
+    )
+    for place, position in enumerate(run.positions):
+        *block, spacer = grid[0][place * (len(labels) + 1) :][: len(labels) + 1]
+        spacer.set_axis_off()
+        for label, ax in zip(labels, block, strict=True):
+            label_dots(run, position, label, ax=ax)
+            ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
+            if ax is not grid[0][0]:
+                ax.set_yticklabels([])
+        where = (0, 1 + 0.28 / tall)
+        block[0].text(*where, position_name(position), transform=block[0].transAxes, weight="bold")
+    _dots_key(grid[0][-2])
+    headline(figure, title)
+    return figure
+
+
+def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
+    """ARI against one label at the last step by stream, beside the highest null."""
+    ax = own_axes(ax, 2.0, 1.8)
+    streams = run.streams
+    levels = np.arange(len(streams))
+    main = run.headline_view(position)
+    colour = COLOURS[_LABELS.index(label) if label in _LABELS else 4]
+    for view in ("raw", "conditioned"):
+        rows = run.last_numbers(position, view, label=label)
+        rows = rows[~rows.index.duplicated()].reindex(streams)
+        if rows["value"].isna().all():
+            continue
+        if view == main:
+            ax.barh(levels, highest_null(rows), height=0.72, color="#d5d9de", zorder=1)
+            ax.scatter(rows["value"], levels, s=22, color=colour, zorder=3, lw=0)
+        else:
+            ax.scatter(
+                rows["value"], levels, s=20, facecolor="none", edgecolor=colour, lw=0.9, zorder=2
+            )
+    ax.set_xlim(-0.08, 1.05)
+    ax.set_ylim(-0.6, len(streams) - 0.4)
+    ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
+    ax.set_yticks(levels, streams)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#eceff2", lw=0.6)
+    ax.set_axisbelow(True)
+    ax.set_xlabel("ARI")
+    return figure_of(ax)
+
+
+def _places(run: RunView) -> list[tuple[str, str]]:
+    """(stream, position) to be shown: the chosen stream, else the first that is in the table."""
+    places = []
+    for position in run.positions:
+        streams = list(run.picture.loc[run.picture["position"] == position, "stream"].unique())
+        if streams:
+            chosen = run.chosen_stream(position)
+            places.append((chosen if chosen in streams else str(streams[0]), position))
+    return places
+
+
+def _spread_steps(steps: Sequence[int], wanted: int, run: RunView) -> list[int]:
+    """First and last, and steps between them where the clusters of the run change most."""
+    position = run.positions[-1]
+    rows = run.numbers(position, run.headline_view(position))
+    rows = rows[rows["stream"] == run.chosen_stream(position)]
+    if len(steps) <= wanted or rows.empty:
+        return list(steps[:wanted])
+    curve = np.interp(steps, rows["step"], np.maximum.accumulate(rows["value"].fillna(0)))
+    rise = (curve - curve[0]) / max(float(curve[-1] - curve[0]), 1e-9)
+    inner = np.linspace(0, 1, wanted)[1:-1]
+    chosen = {0, len(steps) - 1} | {int(np.searchsorted(rise, share)) for share in inner}
+    return [steps[i] for i in sorted(min(i, len(steps) - 1) for i in chosen)]
+
+
+def _fidelity(frame: pd.DataFrame) -> str:
+    """What the picture keeps, where the table says so."""
+    if frame.empty or "variance_share" not in frame:
+        return ""
+    first = frame.iloc[0]
+    return (
+        f" · keeps {number(first['variance_share'])}\ntask share "
+        f"{number(first['between_plane'])} of {number(first['between_full'])}"
+    )
+
+
+def _key(beside: "Axes", tasks: Sequence[str], rest: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    def dot(colour: str, marker: str = "o") -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, ls="", ms=4)
+
+    keys = [dot(colour) for colour, _ in zip(COLOURS, tasks, strict=False)]
+    names = [plain(task, 18) for task in tasks]
+    if rest:
+        keys.append(dot(_REST))
+        names.append("other tasks")
+    keys += [dot(INK), dot(INK, "x")]
+    names += ["answer right", "answer wrong"]
+    beside.legend(
+        keys,
+        names,
+        title="task",
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1.03, 1.03),
+        borderaxespad=0,
+    )
+
+
+def _dots_key(beside: "Axes") -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    keys = [
+        Line2D([], [], color=GREY, marker="o", ls="", ms=5),
+        Line2D([], [], color=GREY, marker="o", ls="", ms=5, mfc="none"),
+        Patch(color="#d5d9de"),
+    ]
+    names = ["as in the text", "other view", "highest null"]
+    beside.legend(keys, names, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)

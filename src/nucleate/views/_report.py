@@ -1,0 +1,253 @@
+"""The report: one HTML file that needs nothing else, with figures and tables as files beside it."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from nucleate._errors import BadInput
+from nucleate.intervene import RULES
+from nucleate.views import _tables as tables
+from nucleate.views._explain import FOOLS, METRICS, NULLS, WORDS
+from nucleate.views._figures import Plate, slugs, write_figures
+from nucleate.views._html import (
+    Markup,
+    bullets,
+    definitions,
+    fold,
+    join,
+    paragraphs,
+    picture,
+    section,
+    tag,
+    text,
+)
+from nucleate.views._view import RunView, short_names
+from nucleate.views._words import contrast_words, finding, words
+
+_TABLES = ("panel", "accuracy", "onsets", "causal_map", "picture")
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_NAV = {
+    "words": "in words",
+    "where": "when and where",
+    "used": "used or not",
+    "pictures": "pictures",
+    "numbers": "numbers",
+    "run": "what was run",
+    "reading": "how to read this",
+}
+_CAPTIONS = {
+    "curves": "The thick line is the stream that the text speaks of, measured here on all strings; "
+    "grey is what its nulls reach. The red line is the onset, its band the 95 % interval. "
+    "Bands around accuracy are 95 % Wilson intervals.",
+    "where": "Embedding at the bottom, training from left to right, colour from 0 to 1. A dot "
+    "marks a cell that does not exceed all three nulls; hatching, one that was not measured.",
+    "used": "Left, whether tasks can be told apart at a place (ARI); right, whether answers depend "
+    "on it. Under each effect stands what its control gives.",
+    "pictures": "First two principal axes of the standardised states of the last step, the same "
+    "plane at all steps, each step centred and divided by its radius. “Keeps” is the share of the "
+    "variance that the plane keeps; “task share”, the variance between tasks in the plane and "
+    "in all dimensions. Positions in pictures are no evidence.",
+    "labels": "Do clusters follow the task, or family, input or output? Dots are the view that the "
+    "text speaks of, rings the other view; grey reaches to the highest null of the dots.",
+}
+
+
+def write_report(
+    runs: Sequence[RunView], folder: Path, *, title: str, seconds: Mapping[str, float]
+) -> Path:
+    """Write report.html, figures/*.{png,svg,pdf} and tables/*.csv.
+
+    The page holds its figures and asks for nothing over a network; it may be mailed as it is. The
+    same runs give the same bytes.
+
+    Args:
+        runs: one or more, set side by side.
+        folder: is made if it does not exist; files of the same names are replaced.
+        title: the heading.
+        seconds: part -> seconds over all runs, in the order in which they are shown.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        BadInput: no runs.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    if not runs:
+        raise BadInput("a report of 0 runs has nothing to show; name at least one run")
+    plates = write_figures(runs, folder / "figures")
+    files_written = _write_tables(runs, folder / "tables")
+    shown = {
+        part: _plates([p for p in plates if p.section == part], folder / "figures", caption)
+        for part, caption in _CAPTIONS.items()
+    }
+    body = join(
+        [
+            _head(runs, title),
+            _summary(runs),
+            shown["curves"],
+            _findings(runs, shown),
+            _background(runs, seconds),
+            _files(plates, files_written),
+        ],
+        "\n",
+    )
+    path = folder / "report.html"
+    path.write_bytes(_page(title, body).encode("utf-8"))
+    return path
+
+
+def _plates(plates: Sequence[Plate], folder: Path, caption: str) -> Markup:
+    """The figures of one section; what holds for all of them is said below the last."""
+    captions = [*[""] * (len(plates) - 1), caption]
+    return join(
+        picture(folder / f"{plate.name}.svg", plate.alt, words, plate.width)
+        for plate, words in zip(plates, captions, strict=True)
+    )
+
+
+def _head(runs: Sequence[RunView], title: str) -> Markup:
+    names = short_names([run.summary for run in runs])
+    claims = (
+        tag(
+            "p",
+            tag("strong", name),
+            tag("span", f" {run.summary.outputs} outputs, {run.summary.model} "),
+            tag("b", finding(run.summary)),
+        )
+        for run, name in zip(runs, names, strict=True)
+    )
+    links = (Markup(f'<a href="#{anchor}">{text(name)}</a>') for anchor, name in _NAV.items())
+    return tag(
+        "header",
+        tag("h1", title),
+        tag("div", join(claims, "\n"), class_="claims"),
+        tag("nav", join(links, " "), aria_label="parts of the report"),
+    )
+
+
+def _summary(runs: Sequence[RunView]) -> Markup:
+    """The key numbers, then what they say in words."""
+    summaries = [run.summary for run in runs]
+    told = [
+        tag("div", tag("h3", name), paragraphs(words(summary)))
+        for summary, name in zip(summaries, short_names(summaries), strict=True)
+    ]
+    contrast = contrast_words(summaries)
+    beside = join([tag("h3", "Side by side"), bullets(contrast)]) if contrast else ""
+    return join(
+        [
+            tag("section", tag("h2", "Key numbers"), tables.key_numbers(summaries), class_="key"),
+            section("words", "In words", beside, tag("div", *told, class_="columns")),
+        ],
+        "\n",
+    )
+
+
+def _findings(runs: Sequence[RunView], shown: Mapping[str, Markup]) -> Markup:
+    names = short_names([run.summary for run in runs])
+    pairs = list(zip(runs, names, strict=True))
+    rules = fold("the rules behind these words", definitions(WORDS), bullets(RULES))
+    return join(
+        [
+            section("where", "When and where clusters form", shown["where"]),
+            section(
+                "used",
+                "Used or not",
+                shown["used"],
+                rules,
+                *(
+                    fold(f"numbers of {name}", tables.causal_table(run, name))
+                    for run, name in pairs
+                ),
+            ),
+            section("pictures", "Pictures of states", shown["pictures"]),
+            section(
+                "numbers",
+                "All numbers of the last step",
+                shown["labels"],
+                *(tables.last_step_tables(run, name) for run, name in pairs),
+            ),
+        ],
+        "\n",
+    )
+
+
+def _background(runs: Sequence[RunView], seconds: Mapping[str, float]) -> Markup:
+    names = short_names([run.summary for run in runs])
+    tasks = (tables.task_tables(run, name) for run, name in zip(runs, names, strict=True))
+    return join(
+        [
+            section(
+                "run",
+                "What was run",
+                tables.settings_tables(runs),
+                tag("h3", "What a task looks like"),
+                tag("div", *(tag("div", shown) for shown in tasks), class_="columns"),
+                tag("h3", "How long it took"),
+                tables.seconds_table(runs, seconds),
+            ),
+            section(
+                "reading",
+                "How to read this",
+                tag("h3", "Numbers"),
+                definitions(METRICS),
+                tag("h3", "What chance gives"),
+                definitions(NULLS),
+                tag("h3", "What can fool it"),
+                bullets(FOOLS),
+            ),
+        ],
+        "\n",
+    )
+
+
+def _files(plates: Sequence[Plate], written: Sequence[str]) -> Markup:
+    def link(path: str, name: str) -> Markup:
+        return Markup(f'<a href="{text(path)}">{text(name)}</a>')
+
+    figures = [
+        join(
+            [
+                f"{p.name} ",
+                *(join([link(f"figures/{p.name}.{e}", e), " "]) for e in ("png", "svg", "pdf")),
+            ]
+        )
+        for p in plates
+    ]
+    lists = [*figures, *(link(f"tables/{name}", name) for name in written)]
+    return section("files", "Files beside this page", tag("div", bullets(lists), class_="files"))
+
+
+def _write_tables(runs: Sequence[RunView], folder: Path) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for run, slug in zip(runs, slugs(runs), strict=True):
+        for table in _TABLES:
+            name = f"{slug}-{table.replace('_', '-')}.csv"
+            getattr(run, table).to_csv(folder / name, index=False, float_format="%.6g")
+            written.append(name)
+    return written
+
+
+def _page(title: str, body: Markup) -> str:
+    style = (files("nucleate.views") / "report.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{text(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,148 @@
+"""The look of all figures: colours, fonts, and axes laid out in inches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, safe for colour-blind readers; the yellow is darkened to show on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#5B4B8A")
+INK = "#20252b"
+GREY = "#8b949e"
+FAINT = "#d9dde2"
+RAMP = "viridis"
+
+RC: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "text.parse_math": False,  # names of tasks may hold dollar signs
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.6,
+    "hatch.color": GREY,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "nucleate",  # the same figure gives the same bytes
+    "pdf.fonttype": 3,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw and save in the look of this project, whatever the caller's own settings are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Space around and between axes, in inches."""
+
+    left: float = 0.7
+    right: float = 0.2
+    top: float = 0.45
+    bottom: float = 0.5
+    across: float = 0.35
+    down: float = 0.5
+
+
+def axes_grid(
+    widths: Sequence[float], heights: Sequence[float], margins: Margins
+) -> "tuple[Figure, list[list[Axes]]]":
+    """A figure with axes of the given sizes in inches, rows from the top.
+
+    Layout by arithmetic: matplotlib's own layout engines draw everything once more to find out
+    how large it is, which takes longer than the drawing.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width = margins.left + sum(widths) + margins.across * (len(widths) - 1) + margins.right
+    height = margins.top + sum(heights) + margins.down * (len(heights) - 1) + margins.bottom
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    grid = []
+    top = height - margins.top
+    for tall in heights:
+        left, row = margins.left, []
+        for wide in widths:
+            box = (left / width, (top - tall) / height, wide / width, tall / height)
+            row.append(figure.add_axes(box))
+            left += wide + margins.across
+        grid.append(row)
+        top -= tall + margins.down
+    return figure, grid
+
+
+def headline(figure: "Figure", title: str) -> None:
+    """A title over the whole figure, nothing where it is empty."""
+    if title:
+        top = 1 - 0.08 / figure.get_figheight()
+        figure.text(0.0, top, f" {title}", va="top", fontsize=11.5, fontweight="bold")
+
+
+def figure_of(ax: "Axes") -> "Figure":
+    """The figure that holds the axes."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "axes stand in a figure"
+    return figure
+
+
+def own_axes(ax: "Axes | None", width: float = 4.6, height: float = 2.4) -> "Axes":
+    """The caller's axes, or those of a new figure in the width of a column."""
+    return ax if ax is not None else axes_grid([width], [height], Margins(right=1.3))[1][0][0]
+
+
+def stream_colours(streams: Sequence[str]) -> dict[str, str]:
+    """A colour a stream along the ramp by depth; the embedding is grey."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    places = np.linspace(0.0, 0.88, max(len(streams), 2))
+    colours = {s: to_hex(mpl.colormaps[RAMP](p)) for s, p in zip(streams, places, strict=False)}
+    return {s: GREY if s == "embed" else colour for s, colour in colours.items()}
+
+
+def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
+    """Steps on an axis that is linear up to the first step after 0 and logarithmic from there."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    after_zero = [step for step in steps if step > 0]
+    if not after_zero:
+        return
+    first, last = after_zero[0], after_zero[-1]
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
+    decades = [10**power for power in range(9) if first <= 10**power < last / 1.6]
+    ticks = [0] * (steps[0] == 0) + decades + [last]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([f"{tick:,}".replace(",", " ") for tick in ticks])

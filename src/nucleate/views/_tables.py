@@ -1,0 +1,237 @@
+"""The tables of the report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucleate.runs import OnsetSummary, Summary
+from nucleate.views._html import Markup, fold, join, table, tag
+from nucleate.views._view import RunView, interval, number, plain, position_name, short_names
+from nucleate.views._words import best_erase, best_shift, place
+
+_LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p_adjusted", "n")
+
+
+def key_numbers(summaries: Sequence[Summary]) -> Markup:
+    """The numbers that decide, one pair of columns a run: the value, and what chance gives."""
+    per_run = [_key_cells(summary) for summary in summaries]
+    names = list(dict.fromkeys(name for cells in per_run for name in cells))
+    rows = [
+        [name, *(cell for cells in per_run for cell in cells.get(name, ("–", "")))]
+        for name in names
+    ]
+    groups = [("", 1), *((name, 2) for name in short_names(summaries))] * (len(summaries) > 1)
+    head = ["at the last step", *(["value", "by chance"] * len(summaries))]
+    return table("Key numbers, with 95 % intervals", head, rows, groups=groups)
+
+
+def _key_cells(summary: Summary) -> dict[str, tuple[object, object]]:
+    """Row name -> (value, by chance)."""
+    cells: dict[str, tuple[object, object]] = {}
+    for split, found in summary.accuracy.items():
+        if split != "train":
+            ends = _strong(found.value, found.low, found.high)
+            cells[f"accuracy, {split.replace('_', ' ')}"] = (ends, number(found.chance))
+    for position, clusters in summary.clusters.items():
+        null = clusters.null
+        cells[f"ARI (task), {position_name(position)}"] = (
+            _strong(clusters.last, clusters.low, clusters.high, clusters.stream),
+            f"N0 {number(null.n0)} · N1 {number(null.n1)} · N2 {number(null.n2)}",
+        )
+        cells[f"onset, {position_name(position)}"] = (
+            _onset(clusters.onset) if clusters.verdict == "clusters" else "–",
+            "",
+        )
+    cells["onset of accuracy"] = (_onset(summary.accuracy_onset), "")
+    for position, change in summary.embedding_change.items():
+        value = number(change, sign=True)
+        cells[f"embedding change, {position_name(position)}"] = (value, "")
+    shift, erase = best_shift(summary), best_erase(summary)
+    if shift:
+        cells["redirected by a shift, best place"] = (
+            _strong(shift.shift, shift.shift_low, shift.shift_high, place(shift)),
+            f"{number(shift.chance)} · random {number(shift.controls.random_direction)}",
+        )
+    if erase:
+        cells["accuracy lost by erasing, best place"] = (
+            _strong(erase.erase, erase.erase_low, erase.erase_high, place(erase)),
+            f"random {number(erase.random_erase)}",
+        )
+    if summary.used:
+        present = sum(used.verdict == "present but not used" for used in summary.used)
+        cells["places where present but not used"] = (f"{present} of {len(summary.used)}", "")
+    cells["verdict"] = (_strong_text(f"{summary.verdict.clusters}, {summary.verdict.used}"), "")
+    return cells
+
+
+def _strong(value: float | None, low: float | None, high: float | None, where: str = "") -> Markup:
+    small = tag("small", " ", interval(low, high), f" {where}" if where else "")
+    return join([_strong_text(number(value)), small])
+
+
+def _strong_text(words: str) -> Markup:
+    return tag("strong", words)
+
+
+def _onset(onset: OnsetSummary) -> object:
+    if onset.step is None:
+        return "never"
+    ends = [str(end) if end is not None else "–" for end in (onset.low, onset.high)]
+    return join([f"step {onset.step}", tag("small", f" [{ends[0]}, {ends[1]}]")])
+
+
+def causal_table(run: RunView, name: str) -> Markup:
+    """The causal map with every control and interval."""
+    head = [
+        "position", "stream", "ARI", "clusters", "shift", "95 %", "chance", "random", "wrong task",
+        "erase", "95 %", "random", "verdict",
+    ]  # fmt: skip
+    rows = [
+        [
+            position_name(str(row["position"])), row["stream"], number(row["ari"]), row["clusters"],
+            number(row["shift"]), interval(row["shift_low"], row["shift_high"]),
+            number(row["chance"]), number(row["random_direction"]), number(row["wrong_task"]),
+            number(row["erase"]), interval(row["erase_low"], row["erase_high"]),
+            number(row["random_erase"]), tag("strong", row["verdict"]),
+        ]
+        for row in run.causal_map.to_dict("records")
+    ]  # fmt: skip
+    return table(f"What interventions do at each place, {name}", head, rows, heads=2)
+
+
+def last_step_tables(run: RunView, name: str) -> Markup:
+    """All numbers of the last step, a fold for each position and view, beside their nulls."""
+    last = run.panel[run.panel["step"] == run.panel["step"].max()]
+    folds = []
+    for position in run.positions:
+        for view in ("raw", "conditioned"):
+            rows = last[(last["position"] == position) & (last["view"] == view)]
+            if not rows.empty:
+                folds.append(_last_step_fold(rows, f"{name}, {position_name(position)}, {view}"))
+    return join(folds)
+
+
+def _last_step_fold(rows: pd.DataFrame, caption: str) -> Markup:
+    halves = {"all": "all strings", "choose": "half that chooses", "report": "half that reports"}
+    head = [
+        "metric",
+        "label",
+        "stream",
+        "strings",
+        "value",
+        "95 %",
+        "N0",
+        "N1",
+        "N2",
+        "p adj.",
+        "rows",
+        "note",
+    ]
+    lines = []
+    rows = rows.fillna({"label": "", "note": ""})
+    for row in rows.sort_values(["metric", "label"], key=_task_first, kind="stable").to_dict(
+        "records"
+    ):
+        value, low, high, n0, n1, n2, p, n = (row[column] for column in _LAST_COLUMNS)
+        lines.append(
+            [
+                row["metric"], row["label"] or "–", row["stream"],
+                halves.get(str(row["half"]), row["half"]), number(value), interval(low, high),
+                number(n0), number(n1), number(n2), _p_value(p),
+                str(int(n)) if np.isfinite(n) else "–", row["note"],
+            ]
+        )  # fmt: skip
+    return fold(
+        f"{caption}: {len(lines)} numbers", table(f"Last step, {caption}", head, lines, heads=3)
+    )
+
+
+def _task_first(names: "pd.Series[str]") -> "pd.Series[str]":
+    return names.replace("task", "")
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.3f}" if np.isfinite(p) else "–"
+
+
+def seconds_table(runs: Sequence[RunView], seconds: Mapping[str, float]) -> Markup:
+    """How long each part took, for each run and over all."""
+    summaries = [run.summary for run in runs]
+    parts = list(dict.fromkeys(part for summary in summaries for part in summary.seconds))
+    rows: list[list[object]] = [
+        [part, *(_seconds(summary.seconds.get(part)) for summary in summaries)] for part in parts
+    ]
+    rows.append(["peak memory", *(f"{s.peak_memory_bytes / 1e9:.2f} GB" for s in summaries)])
+    rows.append(["recording / training", *(f"{100 * s.recording_share:.1f} %" for s in summaries)])
+    by_run = table("Seconds by part, by run", ["part", *short_names(summaries)], rows)
+    if not seconds:
+        return by_run
+    lines = [[part, _seconds(value)] for part, value in seconds.items()]
+    return join([by_run, table("Seconds by part, all runs", ["part", "seconds"], lines)])
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def settings_tables(runs: Sequence[RunView]) -> Markup:
+    """What was run, and with what: one line a setting, one column a run."""
+    names = short_names([run.summary for run in runs])
+    run_facts: list[dict[str, Any]] = [
+        {
+            "tasks": run.summary.tasks,
+            "outputs": run.summary.outputs,
+            "model": run.summary.model,
+            "seed": run.summary.seed,
+            "steps": run.summary.steps,
+            "configuration": run.summary.config_hash[:12],
+            **run.provenance,
+        }
+        for run in runs
+    ]
+    settings = [_flat(run.config) for run in runs]
+    return join(
+        [
+            _side_by_side("The runs", names, run_facts),
+            fold("the whole configuration", _side_by_side("Configuration", names, settings)),
+        ]
+    )
+
+
+def _side_by_side(caption: str, names: Sequence[str], facts: Sequence[dict[str, Any]]) -> Markup:
+    keys = list(dict.fromkeys(key for fact in facts for key in fact))
+    rows = [[key, *(fact.get(key, "–") for fact in facts)] for key in keys]
+    return table(caption, ["", *names], rows, numeric=False)
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{key}.")
+        else:
+            flat[f"{before}{key}"] = value
+    return flat
+
+
+def task_tables(run: RunView, name: str) -> Markup:
+    """What a task of this run looks like: its instruction families and a few rows."""
+    parts = []
+    if run.patterns:
+        rows = [
+            [task, join((tag("code", plain(p, 80)) for p in patterns), " ")]
+            for task, patterns in run.patterns.items()
+        ]
+        head = ["task", "instruction families"]
+        parts.append(table(f"Instructions of some tasks, {name}", head, rows, numeric=False))
+    if run.examples:
+        lines = [
+            [task, *(tag("code", plain(cell, 80)) for cell in cells)]
+            for task, *cells in run.examples
+        ]
+        head = ["task", "instruction", "input", "output"]
+        parts.append(table(f"Some rows, {name}", head, lines, numeric=False))
+    return join(parts)
