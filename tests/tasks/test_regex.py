@@ -36,10 +36,10 @@ def test_a_drawn_string_is_matched_by_the_pattern_as_python_reads_it(pattern, se
 
 
 @given(patterns(), patterns())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_a_common_string_is_found_exactly_if_brute_force_finds_one(first, second):
     # Another symbol than these three stands for all that `.` and [^a] could be.
-    strings = ["".join(chars) for n in range(1, 8) for chars in product("abcd", repeat=n)]
+    strings = ["".join(chars) for n in range(1, 7) for chars in product("abcd", repeat=n)]
     brute = [s for s in strings if re.fullmatch(first, s) and re.fullmatch(second, s)]
     common = parse(first).common_string(parse(second))
     if common is None:
@@ -105,7 +105,9 @@ def test_what_cannot_be_sampled_is_refused_by_name(pattern, match):
     assert repr(pattern) in str(error.value)
 
 
-@pytest.mark.parametrize("pattern", [r"\d{2}\w", r"\D\S", "[a-c^]", "^ab$", r"a\.b\]", "a-[-b]", "a??b"])
+@pytest.mark.parametrize(
+    "pattern", [r"\d{2}\w", r"\D\S", "[a-c^]", "^ab$", r"a\.b\]", "a-[-b]", "a??b"]
+)
 def test_classes_escapes_and_outer_anchors_mean_what_they_mean_in_python(pattern):
     language = parse(pattern)
     rng = np.random.default_rng(0)

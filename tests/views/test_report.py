@@ -50,6 +50,12 @@ def hostile_report(make_view, tmp_path_factory):
     return views.write_report([bad], folder, title=HOSTILE, seconds={HOSTILE: 1.0})
 
 
+@pytest.fixture(scope="module")
+def null_report(make_view, tmp_path_factory):
+    run = make_view("scrambled", "own", False)
+    return views.write_report([run], tmp_path_factory.mktemp("null"), title="t", seconds={})
+
+
 class _Page(html.parser.HTMLParser):
     """Tags in order, checked for balance; text of headings; text of everything."""
 
@@ -118,14 +124,14 @@ def test_the_words_of_the_runs_and_their_nulls_stand_on_the_page(report, runs):
     assert "N0 0.06 · N1 0.19 · N2 0.12" in source
 
 
-def test_the_same_runs_give_the_same_bytes(runs, report, tmp_path):
-    again = views.write_report(runs, tmp_path, title="Do clusters form?", seconds=SECONDS)
-    for path in sorted(report.parent.rglob("*.*")):
-        twin = tmp_path / path.relative_to(report.parent)
+def test_the_same_run_gives_the_same_bytes(make_view, null_report, tmp_path):
+    again = make_view("scrambled", "own", False)
+    views.write_report([again], tmp_path, title="t", seconds={})
+    for path in sorted(null_report.parent.rglob("*.*")):
+        twin = tmp_path / path.relative_to(null_report.parent)
         assert (
             hashlib.sha256(twin.read_bytes()).digest() == hashlib.sha256(path.read_bytes()).digest()
         ), path.name
-    assert again.name == "report.html"
 
 
 def test_hostile_names_are_inert(hostile_report):
@@ -139,9 +145,8 @@ def test_hostile_names_are_inert(hostile_report):
         assert "<script" not in svg.read_text()
 
 
-def test_a_run_that_found_nothing_says_so_first(make_view, tmp_path):
-    run = make_view("scrambled", "own", False)
-    source = views.write_report([run], tmp_path, title="t", seconds={}).read_text()
+def test_a_run_that_found_nothing_says_so_first(null_report):
+    source = null_report.read_text()
     assert "<b>No task clusters; task information is not used" in source
     assert "Used (" not in source
 
@@ -170,13 +175,12 @@ def test_figures_draw_into_given_axes_and_leave_settings_alone(runs):
     before = dict(mpl.rcParams)
     figure = Figure()
     ax = figure.add_subplot()
-    with views.figure_style():
-        assert views.heat_map(runs[0], "last", ax=ax) is figure
-        assert views.accuracy_curves(runs[0], ax=figure.add_subplot()) is figure
-        assert views.cluster_curves(runs[0], "last", ax=figure.add_subplot()) is figure
-        assert views.label_dots(runs[0], "last", "task", ax=figure.add_subplot()) is figure
-        assert isinstance(views.causal_map_figure(runs[0]), Figure)
-        assert isinstance(views.heat_map(runs[0], "last"), Figure)
+    assert views.heat_map(runs[0], "last", ax=ax) is figure
+    assert views.accuracy_curves(runs[0], ax=figure.add_subplot()) is figure
+    assert views.cluster_curves(runs[0], "last", ax=figure.add_subplot()) is figure
+    assert views.label_dots(runs[0], "last", "task", ax=figure.add_subplot()) is figure
+    assert isinstance(views.causal_map_figure(runs[0]), Figure)
+    assert isinstance(views.heat_map(runs[0], "last"), Figure)
     assert dict(mpl.rcParams) == before
 
 
@@ -189,6 +193,26 @@ def test_a_missing_cell_is_hatched_and_a_cell_within_the_nulls_is_dotted(runs):
     within = (rows["value"] <= 0.19).sum()
     assert len(dots.get_offsets()) == within
     assert mesh.get_clim() == (0, 1)
+
+
+def test_positions_with_pictures_of_different_steps_get_no_empty_frames(runs):
+    table = runs[0].picture
+    gone = (table["position"] == "last") & table["step"].isin([0, 3, 72])
+    figure = views.pictures_figure(dataclasses.replace(runs[0], picture=table[~gone]))
+    steps = [[ax.get_title(loc="left").split(" ·")[0] for ax in row] for row in _rows_of(figure)]
+    assert steps[0][0] == "step 0"
+    assert "step 0" not in steps[1]
+    assert all(len(set(row)) == 4 for row in steps)
+    assert all(ax.collections for row in _rows_of(figure) for ax in row)
+
+
+def test_frames_of_one_place_share_their_scale(runs):
+    for row in _rows_of(views.pictures_figure(runs[0])):
+        assert len({ax.get_xlim() for ax in row} | {ax.get_ylim() for ax in row}) == 1
+
+
+def _rows_of(figure):
+    return [figure.axes[:4], figure.axes[4:8]]
 
 
 def test_step_0_is_on_the_axis_of_the_curves(runs):

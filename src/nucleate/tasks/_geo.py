@@ -8,7 +8,7 @@ import numpy as np
 from nucleate._errors import BadInput
 from nucleate.tasks._natural import (
     Wording,
-    check_wordings,
+    check_settings,
     hold_out_wordings,
     natural_taskset,
 )
@@ -44,7 +44,7 @@ def geo(
 
     Source: GeoNames (geonames.org), CC BY 4.0.
     """
-    check_wordings(held_out_wordings, evaluation_rows)
+    check_settings(held_out_wordings, evaluation_rows, seed)
     if wordings_per_pair < 1:
         raise BadInput(f"wordings_per_pair is {wordings_per_pair}: give at least 1.")
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def from_jsonl(
             value of another kind (file, line and key are named); there are fewer than two tasks, no
             training rows or no outputs; two tasks cannot be told apart.
     """
-    check_wordings(held_out_wordings, evaluation_rows)
+    check_settings(held_out_wordings, evaluation_rows, seed)
     path = Path(path)
     rows = list(_read(path))
     trained_tasks = {row.task for row in rows if row.split == "train"}
@@ -137,10 +137,12 @@ def hold_out_wordings(
     return held_out
 
 
-def check_wordings(held_out_wordings: float, evaluation_rows: int) -> None:
+def check_settings(held_out_wordings: float, evaluation_rows: int, seed: int) -> None:
     """Raise BadInput where a setting that natural sets share is out of range."""
     if not 0 <= held_out_wordings < 1:
         raise BadInput(f"held_out_wordings is {held_out_wordings}: give a share from 0 to below 1.")
+    if seed < 0:
+        raise BadInput(f"seed is {seed}: give a whole number of at least 0.")
     if evaluation_rows < 1:
         raise BadInput(f"evaluation_rows is {evaluation_rows}: give at least 1.")
 

@@ -151,7 +151,7 @@ class Probe:
             records = [json.loads(line) for line in lines if line]
             probe = cls._from_parts(tensors, records, metadata["tokenizer_hash"])
             intact = probe.content_hash() == metadata["content_hash"]
-        except (OSError, SafetensorError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
             raise BadInput(
                 f"the probe in {folder} cannot be read ({error}): record the run again."
             ) from error

@@ -14,9 +14,13 @@ _FEWEST_SHARED = 2
 
 def choose_rows(taskset: TaskSet, rows: int, rng: np.random.Generator) -> list[Example]:
     """Choose about `rows` rows and those on top, sorted by task, family, string and input."""
-    trained = {row.input for row in taskset.split("train")}
-    shared = [name for name in taskset.common_inputs if name in trained]
-    if taskset.crossed or len(shared) >= _FEWEST_SHARED:
+    trained = {(row.task, row.input) for row in taskset.split("train")}
+    shared = [
+        name
+        for name in taskset.common_inputs
+        if all((task, name) in trained for task in taskset.tasks)
+    ]
+    if len(shared) >= (1 if taskset.crossed else _FEWEST_SHARED):
         chosen = _crossed(taskset, shared, rows, rng)
     else:
         chosen = _nested(taskset, rows, rng)
@@ -108,6 +112,7 @@ def _one_a_family(rows: list[Example], rng: np.random.Generator) -> list[Example
 def _unseen_inputs(taskset: TaskSet, inputs: list[str], rng: np.random.Generator) -> list[str]:
     """Choose at most half as many unseen inputs as trained ones."""
     unseen = {row.input for row in taskset.split("unseen_input")}
+    unseen -= {row.input for row in taskset.split("train")}
     shared = [name for name in taskset.common_inputs if name in unseen]
     return _some(shared, (len(inputs) + 1) // 2, rng)
 

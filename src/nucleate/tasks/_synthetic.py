@@ -180,8 +180,8 @@ def _alphabet(languages: Languages) -> tuple[str, ...]:
 
 def _atoms(letter: str, count: int, alphabet: tuple[str, ...]) -> tuple[str, ...]:
     """Name inputs or outputs so that no name can be read into an instruction."""
-    for form in ("{}{}", "<{}{}>", "«{}{}»"):
-        if not set(form.format("", "0123456789").replace("{}", "")) <= set(alphabet):
+    for form, mark in (("{}{}", "0123456789"), ("<{}{}>", "<"), ("«{}{}»", "«")):
+        if not set(mark) & set(alphabet):
             return tuple(form.format(letter, index) for index in range(count))
     raise BadInput(
         "patterns use digits, angle brackets and guillemets: leave out one of the three, inputs "

@@ -42,8 +42,7 @@ def tokenizer_hash(tokenizer: Tokenizer) -> str:
 
 def _symbols(taskset: TaskSet) -> Tokenizer:
     characters = sorted({char for row in taskset.examples for char in row.instruction})
-    # Other alphabets than the instructions' own exist only where noise wrote into a training row.
-    words = [*SPECIALS, *characters, *(atom for atom in taskset.atoms if atom not in characters)]
+    words = [*SPECIALS, *characters, *taskset.atoms]
     tokenizer = Tokenizer(
         models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>")
     )

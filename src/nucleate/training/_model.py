@@ -91,11 +91,14 @@ def _settings(config: ModelConfig, vocab_size: int, max_length: int) -> Any:
         "word_embed_proj_dim": config.width,
         "max_position_embeddings": max(64, 1 << math.ceil(math.log2(max_length))),
     }
-    for name, value in (settings.to_dict() | {"n_inner": None}).items():
-        if name in wanted and hasattr(settings, name):
-            setattr(settings, name, wanted[name])
-        elif name.endswith(("dropout", "pdrop")) and isinstance(value, float):
-            setattr(settings, name, config.dropout)
+    wanted |= {
+        name: config.dropout
+        for name, value in settings.to_dict().items()
+        if name.endswith(("dropout", "pdrop")) and isinstance(value, float)
+    }
+    for name, value in wanted.items():
+        if hasattr(settings, name):
+            setattr(settings, name, value)
     for name, value in config.extra.items():
         if not hasattr(settings, name):
             raise BadInput(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from nucleate.runs import OnsetSummary
 from nucleate.views._style import (
     COLOURS,
     GREY,
@@ -13,6 +13,7 @@ from nucleate.views._style import (
     Margins,
     axes_grid,
     figure_of,
+    figure_style,
     own_axes,
     step_axis,
     stream_colours,
@@ -29,6 +30,7 @@ _ASIDE: dict[str, Any] = {"loc": "right", "fontsize": 8, "fontweight": "normal"}
 _NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2": ("-.", "N2")}
 
 
+@figure_style()
 def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = True) -> "Figure":
     """Accuracy by split over steps with its interval, chance, and the onset with its interval.
 
@@ -46,14 +48,14 @@ def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = Tr
         ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.13, lw=0)
     chance = run.accuracy["chance"].mean()
     ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
-    onset = run.onsets[run.onsets["series"] == "accuracy"]
-    _mark_onset(ax, onset.iloc[:1])
+    _mark_onset(ax, run.summary.accuracy_onset)
     _finish(ax, run, "accuracy")
     if legend:
         _legend_right(ax)
     return figure_of(ax)
 
 
+@figure_style()
 def cluster_curves(
     run: RunView, position: str, *, ax: "Axes | None" = None, legend: bool = True
 ) -> "Figure":
@@ -85,15 +87,14 @@ def cluster_curves(
     _shade_nulls(ax, rows[rows["stream"] == chosen])
     found = run.summary.clusters.get(position)
     if found and found.verdict == "clusters":
-        onsets = run.onsets[run.onsets["series"] == "ari"]
-        here = (onsets["position"] == position) & (onsets["view"] == view)
-        _mark_onset(ax, onsets[here & (onsets["stream"] == chosen)].iloc[:1])
+        _mark_onset(ax, found.onset)
     _finish(ax, run, "ARI (task)")
     if legend:
         _legend_right(ax)
     return figure_of(ax)
 
 
+@figure_style()
 def curves_figure(runs: Sequence[RunView]) -> "Figure":
     """Accuracy over clusters at every position, one column a run."""
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
@@ -142,17 +143,17 @@ def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
             ax.plot(rows["step"], rows[column], color=INK, lw=0.7, ls=style, label=name, zorder=1)
 
 
-def _mark_onset(ax: "Axes", onset: pd.DataFrame) -> None:
+def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
     """A line at the onset, a span over its interval; nothing where no onset was found."""
-    if onset.empty or not np.isfinite(onset["step"].iloc[0]):
+    if onset.step is None:
         return
-    step, low, high = (float(onset[name].iloc[0]) for name in ("step", "low", "high"))
+    step = onset.step
     ax.axvline(step, color=_ONSET, lw=1.1, zorder=4)
-    if np.isfinite(low) and np.isfinite(high):
-        ax.axvspan(low, high, color=_ONSET, alpha=0.12, lw=0, zorder=0)
+    if onset.low is not None and onset.high is not None:
+        ax.axvspan(onset.low, onset.high, color=_ONSET, alpha=0.12, lw=0, zorder=0)
     late = step > 0.5 * ax.dataLim.x1
     ax.annotate(
-        f"onset {step:.0f}",
+        f"onset {step}",
         (step, 1.0),
         xytext=(-3 if late else 3, 0),
         textcoords="offset points",

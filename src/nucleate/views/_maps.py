@@ -15,6 +15,7 @@ from nucleate.views._style import (
     Margins,
     axes_grid,
     figure_of,
+    figure_style,
     headline,
     own_axes,
 )
@@ -43,6 +44,7 @@ _EDGES = (0.0, 0.9, 2.3, 3.3)
 _MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
 
 
+@figure_style()
 def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figure":
     """ARI against task over streams (embedding at the bottom) and recorded steps.
 
@@ -73,6 +75,7 @@ def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figur
     return figure_of(ax)
 
 
+@figure_style()
 def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
     """One heat map a position (rows) and run (columns), with one colour bar."""
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
@@ -104,6 +107,7 @@ def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
     return figure
 
 
+@figure_style()
 def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 

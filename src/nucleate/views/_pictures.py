@@ -13,6 +13,7 @@ from nucleate.views._style import (
     Margins,
     axes_grid,
     figure_of,
+    figure_style,
     headline,
     own_axes,
 )
@@ -26,12 +27,16 @@ _LABELS = ("task", "family", "input", "output")
 _REST = "#c3c9d0"
 
 
-def picture(frame: pd.DataFrame, tasks: Sequence[str], *, ax: "Axes | None" = None) -> "Figure":
+@figure_style()
+def picture(
+    frame: pd.DataFrame, tasks: Sequence[str], *, reach: float = 3.0, ax: "Axes | None" = None
+) -> "Figure":
     """The states of one step at one place as points.
 
     Args:
         frame: rows of the picture table with columns `x`, `y`, `task`, `correct`.
         tasks: the tasks that get a colour, at most as many as there are colours; the rest is grey.
+        reach: what the axes span on each side of 0; the same for frames that are to be compared.
         ax: where to draw; a new figure without it.
     """
     ax = own_axes(ax, 2.4, 2.4)
@@ -53,7 +58,6 @@ def picture(frame: pd.DataFrame, tasks: Sequence[str], *, ax: "Axes | None" = No
                 alpha=0.55 if rest else 0.85,
                 rasterized=True,
             )
-    reach = max(2.2, 1.06 * float(np.nanmax(np.abs(frame[["x", "y"]].to_numpy(float)), initial=0)))
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-reach, reach)
     ax.set_xticks([])
@@ -63,6 +67,7 @@ def picture(frame: pd.DataFrame, tasks: Sequence[str], *, ax: "Axes | None" = No
     return figure_of(ax)
 
 
+@figure_style()
 def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figure":
     """States at a few steps (columns) and every position (rows), one fixed basis a row.
 
@@ -70,27 +75,27 @@ def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figu
         run: the run; at each position the stream that the summary speaks of is shown, if it is
             in the picture table.
         title: what stands over the figure.
-        columns: how many steps are shown, spread over those in the table.
+        columns: at most how many steps are shown of those in the table.
     """
     table = run.picture
     places = _places(run)
     tasks = list(dict.fromkeys(table["task"]))[: len(COLOURS)]
-    steps = _spread_steps(sorted(int(s) for s in table["step"].unique()), columns, run)
+    frames = [_frames(run, stream, position, columns) for stream, position in places]
     figure, grid = axes_grid(
-        [2.35] * max(len(steps), 1),
+        [2.35] * max(map(len, frames), default=1),
         [2.35] * max(len(places), 1),
         Margins(
             left=0.4, right=1.7, top=0.72 if title else 0.4, bottom=0.12, across=0.14, down=0.42
         ),
     )
-    for row, (stream, position) in enumerate(places):
-        here = table[(table["stream"] == stream) & (table["position"] == position)]
-        for column, step in enumerate(steps):
-            ax = grid[row][column]
-            frame = here[here["step"] == step]
-            picture(frame, tasks, ax=ax)
+    for line, shown, (stream, position) in zip(grid, frames, places, strict=False):
+        furthest = max(float(frame[["x", "y"]].abs().max().max()) for frame in shown.values())
+        for ax, (step, frame) in zip(line, shown.items(), strict=False):
+            picture(frame, tasks, reach=1.05 * furthest or 1.0, ax=ax)
             ax.set_title(f"step {step}{_fidelity(frame)}", fontsize=7.8, fontweight="normal", pad=3)
-        grid[row][0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
+        for ax in line[len(shown) :]:
+            ax.set_axis_off()
+        line[0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
     if places:
         _key(grid[0][-1], tasks, table["task"].nunique() > len(tasks))
     else:
@@ -100,6 +105,7 @@ def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figu
     return figure
 
 
+@figure_style()
 def labels_figure(run: RunView, *, title: str = "") -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
@@ -130,6 +136,7 @@ def labels_figure(run: RunView, *, title: str = "") -> "Figure":
     return figure
 
 
+@figure_style()
 def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
     """ARI against one label at the last step by stream, beside the highest null."""
     ax = own_axes(ax, 2.0, 1.8)
@@ -171,18 +178,29 @@ def _places(run: RunView) -> list[tuple[str, str]]:
     return places
 
 
-def _spread_steps(steps: Sequence[int], wanted: int, run: RunView) -> list[int]:
-    """First and last, and steps between them where the clusters of the run change most."""
-    position = run.positions[-1]
+def _frames(run: RunView, stream: str, position: str, wanted: int) -> dict[int, pd.DataFrame]:
+    """The rows of a few steps of one place, spread over the rise of its clusters."""
+    table = run.picture
+    here = table[(table["stream"] == stream) & (table["position"] == position)]
     rows = run.numbers(position, run.headline_view(position))
-    rows = rows[rows["stream"] == run.chosen_stream(position)]
-    if len(steps) <= wanted or rows.empty:
+    rows = rows[rows["stream"] == stream]
+    steps = _along_the_rise(sorted(int(step) for step in here["step"].unique()), wanted, rows)
+    return {step: here[here["step"] == step] for step in steps}
+
+
+def _along_the_rise(steps: Sequence[int], wanted: int, curve: pd.DataFrame) -> list[int]:
+    """First and last step, and between them those at equal parts of the curve's rise."""
+    if len(steps) <= wanted or curve.empty:
         return list(steps[:wanted])
-    curve = np.interp(steps, rows["step"], np.maximum.accumulate(rows["value"].fillna(0)))
-    rise = (curve - curve[0]) / max(float(curve[-1] - curve[0]), 1e-9)
-    inner = np.linspace(0, 1, wanted)[1:-1]
-    chosen = {0, len(steps) - 1} | {int(np.searchsorted(rise, share)) for share in inner}
-    return [steps[i] for i in sorted(min(i, len(steps) - 1) for i in chosen)]
+    highest_yet = np.maximum.accumulate(curve["value"].fillna(0).to_numpy(float))
+    height = np.interp(steps, curve["step"], highest_yet)
+    rise = (height - height[0]) / max(float(height[-1] - height[0]), 1e-9)
+    chosen = [0]
+    for place in range(1, wanted - 1):
+        reached = int(np.searchsorted(rise, place / (wanted - 1)))
+        room = len(steps) - wanted + place  # leaves a step for each frame that is still to come
+        chosen.append(min(max(reached, chosen[-1] + 1), room))
+    return [steps[index] for index in [*chosen, len(steps) - 1]]
 
 
 def _fidelity(frame: pd.DataFrame) -> str:

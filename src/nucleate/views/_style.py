@@ -53,7 +53,11 @@ RC: dict[Any, Any] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw and save in the look of this project, whatever the caller's own settings are."""
+    """Draw and save in the look of this project, whatever the caller's own settings are.
+
+    A context, or a decorator of functions that draw. Saving needs it too: fonts in SVG and PDF are
+    settings of that moment.
+    """
     import matplotlib as mpl
 
     with mpl.rc_context():

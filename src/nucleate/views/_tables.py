@@ -40,14 +40,17 @@ def _key_cells(summary: Summary) -> dict[str, tuple[object, object]]:
             _strong(clusters.last, clusters.low, clusters.high, clusters.stream),
             f"N0 {number(null.n0)} · N1 {number(null.n1)} · N2 {number(null.n2)}",
         )
+        if "final_norm" in clusters.by_stream:
+            small = tag("small", " final_norm, all strings")
+            value = _strong_text(number(clusters.by_stream["final_norm"]))
+            cells[f"… after the last block, {position_name(position)}"] = (join([value, small]), "")
         cells[f"onset, {position_name(position)}"] = (
             _onset(clusters.onset) if clusters.verdict == "clusters" else "–",
             "",
         )
     cells["onset of accuracy"] = (_onset(summary.accuracy_onset), "")
     for position, change in summary.embedding_change.items():
-        value = number(change, sign=True)
-        cells[f"embedding change, {position_name(position)}"] = (value, "")
+        cells[f"embedding change, {position_name(position)}"] = (number(change, sign=True), "")
     shift, erase = best_shift(summary), best_erase(summary)
     if shift:
         cells["redirected by a shift, best place"] = (

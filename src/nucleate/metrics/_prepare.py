@@ -1,0 +1,43 @@
+"""What is done to states before anything is measured on them."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_RELATIVE = 1e-5
+
+
+def standardise(x: Float[Tensor, "*place row width"]) -> Float[Tensor, "*place row width"]:
+    """Bring every dimension to mean 0 and standard deviation 1 over the rows.
+
+    One dimension of large scale otherwise decides every distance (in a simulation, sd 10 against
+    1 takes ARI from 0.9 to 0.3).
+
+    Args:
+        x: states, any leading dimensions; float16 becomes float32.
+
+    Returns:
+        The z-scores. A dimension whose standard deviation is below 1e-5 of the largest magnitude
+        at its place does not vary beyond rounding: it becomes 0.
+    """
+    x = x.float()
+    centred = x - x.mean(-2, keepdim=True)
+    deviation = centred.square().mean(-2, keepdim=True).sqrt()
+    scale = x.abs().amax((-2, -1), keepdim=True)
+    varies = deviation > _RELATIVE * scale
+    return (centred / deviation.where(varies, 1)).where(varies, 0)
+
+
+def condition(
+    x: Float[Tensor, "*place row width"], groups: Int[Tensor, "row"]
+) -> Float[Tensor, "*place row width"]:
+    """Subtract from each row the mean of its group, such as of all rows with the same input.
+
+    What is common to an input otherwise hides the task. Only for groups that each hold every
+    task: else the task's own mean goes with the group's.
+    """
+    x = x.float()
+    k = int(groups.max()) + 1
+    counts = torch.bincount(groups, minlength=k).to(x)
+    sums = x.new_zeros(*x.shape[:-2], k, x.shape[-1]).index_add_(-2, groups, x)
+    return x - (sums / counts[:, None]).index_select(-2, groups)

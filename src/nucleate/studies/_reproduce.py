@@ -1,0 +1,192 @@
+"""`reproduce`: the main job. Two models, what forms in them, whether they use it, one report."""
+
+import errno
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from nucleate._errors import RunFailed
+from nucleate.runs import Run, Summary, write_json
+from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._findings import Findings, findings
+from nucleate.studies._one_run import Outputs, prepare, run_once
+from nucleate.studies._progress import Silent, Watcher
+from nucleate.tasks import TaskSet
+from nucleate.views import RunView, picture_table, write_report
+
+_FRAMES = 4
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What `reproduce` leaves: the report, and each run's summary."""
+
+    report: Path
+    summaries: tuple[Summary, ...]
+    seconds: dict[str, float]
+
+    def lines(self) -> list[str]:
+        """The findings in words, a line each, and where the report is."""
+        said = [line for s in self.summaries for line in (f"{s.name}:", *s.verdict.words, "")]
+        return [*said, f"report: {self.report}"]
+
+    def to_json(self) -> str:
+        """The same for programs."""
+        content = {
+            "report": str(self.report),
+            "seconds": self.seconds,
+            "runs": [summary.model_dump(mode="json") for summary in self.summaries],
+        }
+        return json.dumps(content, indent=2)
+
+
+def reproduce(
+    config: ReproduceConfig,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    watcher: Watcher | None = None,
+) -> Reproduction:
+    """Train, record, measure, intervene and report; what the folder has already is not redone.
+
+    Args:
+        config: what is done; `resolve` makes one from a preset.
+        folder: gets one run folder for each kind of outputs, `report.html`, figures and tables.
+        threads: of torch; None leaves it to torch.
+        watcher: is told of the progress and may ask to stop; None: nobody watches.
+
+    Raises:
+        BadInput: settings that cannot be, or a folder with runs of another configuration.
+        RunFailed: a loss that is not finite, or a full disk; what was recorded is kept.
+        Interrupted: the watcher asked to stop; the same call goes on.
+    """
+    watcher = watcher or Silent()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    began = time.perf_counter()
+    try:
+        runs = [
+            run_once(config, outputs, folder / name, watcher) for name, outputs in _runs_of(config)
+        ]
+        return _report(config, runs, folder, began)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunFailed(
+            f"the disk of {folder} is full ({error}); free some of it and run again to go on"
+        ) from error
+
+
+def default_folder(preset: str, config: ReproduceConfig) -> Path:
+    """A folder below `runs/` whose name tells runs of common options apart."""
+    name = f"{Path(config.tasks).stem}-{preset}-seed{config.seed}"
+    return Path("runs") / (f"{name}-{config.null}" if config.null else name)
+
+
+def _runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:
+    if config.tasks == "synthetic":
+        return [(outputs, outputs) for outputs in config.outputs]
+    return [(Path(config.tasks).stem, "natural")]
+
+
+def _report(
+    config: ReproduceConfig, runs: list[Run], folder: Path, began: float
+) -> Reproduction:
+    """Summaries into the run folders, one report beside them."""
+    found = [findings(run) for run in runs]
+    for run, result in zip(runs, found, strict=True):
+        write_json(run.path / "summary.json", result.summary.model_dump(mode="json"))
+        for name in ("accuracy", "onsets"):
+            getattr(result, name).to_csv(run.path / f"{name}.csv", index=False)
+    seconds = _seconds(found)
+    views = [_view(config, run, result) for run, result in zip(runs, found, strict=True)]
+    seconds["all of this sitting, without the figures"] = time.perf_counter() - began
+    report = write_report(
+        views, folder, title=f"nucleate reproduce: {_title(config)}", seconds=seconds
+    )
+    seconds["whole"] = time.perf_counter() - began
+    return Reproduction(report, tuple(f.summary for f in found), seconds)
+
+
+def _title(config: ReproduceConfig) -> str:
+    return f"{config.tasks} tasks, seed {config.seed}" + (
+        f", {config.null}" if config.null else ""
+    )
+
+
+def _seconds(found: list[Findings]) -> dict[str, float]:
+    total: dict[str, float] = defaultdict(float)
+    for result in found:
+        for part, seconds in result.summary.seconds.items():
+            total[part] += seconds
+    return dict(total)
+
+
+def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunView:
+    taskset = prepare(config, run.manifest["outputs"]).taskset
+    return RunView(
+        summary=result.summary,
+        panel=result.panel,
+        accuracy=result.accuracy,
+        onsets=result.onsets,
+        causal_map=result.causal_map,
+        picture=_picture(run, result.summary),
+        config=run.manifest["config"],
+        provenance=run.manifest["provenance"],
+        patterns=_patterns(taskset),
+        examples=[
+            (row.task, row.instruction, row.input, row.output)
+            for row in taskset.split("train")[:: max(1, len(taskset.split("train")) // _SHOWN)]
+        ][:_SHOWN],
+    )
+
+
+def _patterns(taskset: TaskSet) -> dict[str, tuple[str, ...]]:
+    """How the first tasks are announced: regular expressions, or wordings."""
+    announced: dict[str, dict[str, None]] = {task: {} for task in taskset.tasks[:_SHOWN]}
+    for row in taskset.examples:
+        if row.task in announced and len(announced[row.task]) < 4:
+            announced[row.task][taskset.patterns.get(row.family, row.instruction)] = None
+    return {task: tuple(kinds) for task, kinds in announced.items()}
+
+
+def _picture(run: Run, summary: Summary) -> pd.DataFrame:
+    """States at the summary's places at a few steps, before, during and after the onset."""
+    probe = run.probe
+    clustered = np.isin(probe.labels["split"], ["seen", "unseen_string", "unseen_cell"])
+    tables = []
+    for position, clusters in summary.clusters.items():
+        groups = probe.prefix_groups(position)
+        first = np.zeros(len(probe), dtype=bool)
+        first[np.unique(groups, return_index=True)[1]] = True
+        rows = np.flatnonzero(clustered & first)
+        steps = _frames(run.steps, clusters.onset.step)
+        tables.append(
+            picture_table(
+                {
+                    step: run.states(step).at(clusters.stream, position)[rows].float().numpy()
+                    for step in steps
+                },
+                stream=clusters.stream,
+                position=position,
+                tasks=[probe.labels["task"][row] for row in rows],
+                inputs=[probe.labels["input"][row] for row in rows],
+                correct={step: run.rows(step)["correct"].numpy()[rows] for step in steps},
+                conditioned=clusters.view == "conditioned",
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _frames(steps: list[int], onset: int | None) -> list[int]:
+    """The first and the last step, and between them those around the onset, evenly by index."""
+    middle = steps.index(onset) if onset in steps else len(steps) // 2
+    inner = np.linspace(max(1, middle - 2), len(steps) - 1, _FRAMES - 1).round().astype(int)
+    return sorted({steps[0], *(steps[index] for index in inner)})

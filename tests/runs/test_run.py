@@ -1,0 +1,98 @@
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from small import material
+
+from nucleate import BadInput, Run, States
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "run", material()[2], {"name": "a"})
+
+
+def states(value: float = 1.0) -> States:
+    torch.manual_seed(0)
+    return States(torch.randn(2, 1, 5, 3) * value, ("embed", "final_norm"), ("last",))
+
+
+def test_a_snapshot_comes_back_with_its_names_at_half_precision(run):
+    run.save_snapshot(7, states(), {"nll": torch.arange(5.0)})
+    again = Run(run.path)
+    assert again.steps == [7]
+    assert again.states(7).streams == ("embed", "final_norm")
+    assert torch.equal(again.states(7).values, states().values.half())
+    assert torch.equal(again.rows(7)["nll"], torch.arange(5.0))
+
+
+def test_values_beyond_float16_are_kept_in_bfloat16_and_said_so(run):
+    run.save_snapshot(0, states(1e6), {})
+    stored = run.states(0).values
+    assert stored.dtype == torch.bfloat16
+    assert torch.isfinite(stored).all()
+    assert next(run.journal.live("snapshot"))["dtype"] == "bfloat16"
+
+
+def test_states_that_are_not_finite_stay_so_instead_of_changing_dtype(run):
+    broken = states()
+    broken.values[0, 0, 0, 0] = torch.nan
+    run.save_snapshot(0, broken, {})
+    assert run.states(0).values.dtype == torch.float16
+    assert run.states(0).values.isnan().sum() == 1
+
+
+def test_a_full_disk_leaves_no_torn_snapshot_and_no_commit(run, monkeypatch):
+    run.save_snapshot(0, states(), {})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nucleate.runs._files.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        run.save_snapshot(1, states(), {})
+    monkeypatch.undo()
+    assert Run(run.path).steps == [0]
+    assert not (run.path / "states" / "1.safetensors").exists()
+
+
+def test_a_file_without_a_journal_line_is_no_snapshot(run):
+    run.save_snapshot(0, states(), {})
+    folder = run.path / "states"
+    (folder / "9.safetensors").write_bytes((folder / "0.safetensors").read_bytes())
+    assert Run(run.path).steps == [0]
+    with pytest.raises(BadInput, match="no step 9"):
+        run.states(9)
+
+
+def test_a_damaged_snapshot_is_named(run):
+    run.save_snapshot(0, states(), {})
+    (run.path / "states" / "0.safetensors").write_bytes(b"torn")
+    with pytest.raises(BadInput, match=r"0\.safetensors cannot be read"):
+        run.states(0)
+
+
+def test_folders_that_are_no_run_or_newer_are_refused(run, tmp_path):
+    with pytest.raises(BadInput, match=r"no manifest\.json"):
+        Run(tmp_path / "nothing")
+    manifest = run.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('version": 1', 'version": 99'))
+    with pytest.raises(BadInput, match="schema version 99"):
+        Run(run.path)
+
+
+def test_the_probe_of_a_run_is_the_one_it_was_made_with(run):
+    assert run.probe.content_hash() == material()[2].content_hash() == run.manifest["probe_hash"]
+
+
+def test_states_name_their_places():
+    with pytest.raises(BadInput, match="no stream named 'block.9'"):
+        states().at("block.9", "last")
+    with pytest.raises(BadInput, match="do not fit"):
+        States(torch.zeros(2, 1, 5, 3), ("embed",), ("last",))
+
+
+def test_nothing_outside_the_folder_is_written(run, tmp_path):
+    run.save_snapshot(0, states(), {})
+    assert {p.name for p in tmp_path.iterdir()} == {Path(run.path).name}

@@ -1,0 +1,154 @@
+import errno
+import itertools
+
+import pytest
+import torch
+from small import material, model
+
+from nucleate import Recorder, Run, RunFailed, Schedule
+from nucleate._errors import Interrupted
+from nucleate.training import Batches, TrainingConfig, load_weights, train
+
+CONFIG = TrainingConfig(steps=24, batch_size=16, warmup_steps=4, checkpoint_every=8, device="cpu")
+
+
+def sit(path, config=CONFIG, *, net=None, steps=(), **kwargs):
+    """One sitting of a training in the run folder `path`, a new one if there is none."""
+    taskset, encoder, probe = material()
+    run = Run(path) if path.exists() else Run.create(path, probe, {})
+    net = net or model(dropout=0.1)
+    batches = Batches(taskset, encoder, batch_size=config.batch_size, seed=1)
+    with Recorder(run, Schedule.at(steps)) as recorder:
+        trained = train(net, batches, config, run, recorder, seed=2, **kwargs)
+    return run, trained
+
+
+def losses(run: Run) -> list[float]:
+    records = sorted(run.journal.live("step"), key=lambda r: r["first"])
+    assert [r["first"] for r in records[1:]] == [r["step"] + 1 for r in records[:-1]]
+    return list(itertools.chain.from_iterable(r["losses"] for r in records))
+
+
+def weights(trained) -> list[torch.Tensor]:
+    return [p.detach() for p in trained.model.parameters()]
+
+
+def test_recording_changes_no_loss_and_no_weight(tmp_path):
+    bare, bare_model = sit(tmp_path / "bare")
+    watched, watched_model = sit(tmp_path / "watched", steps=range(0, 25, 2))
+    assert losses(bare) == losses(watched)
+    assert all(map(torch.equal, weights(bare_model), weights(watched_model)))
+    assert watched.steps == list(range(0, 25, 2))
+
+
+@pytest.mark.parametrize("stop", [1, 8, 13, 23])
+def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path, stop):
+    whole, whole_model = sit(tmp_path / "whole", steps=range(25))
+    asked = itertools.count()
+    with pytest.raises(Interrupted, match=f"step {stop}"):
+        sit(tmp_path / "broken", steps=range(25), stopping=lambda: next(asked) == stop)
+    broken, broken_model = sit(tmp_path / "broken", steps=range(25), net=model(seed=9, dropout=0.1))
+    assert losses(Run(broken.path)) == losses(Run(whole.path))
+    assert all(map(torch.equal, weights(whole_model), weights(broken_model)))
+    assert broken.steps == whole.steps
+    for step in whole.steps:
+        assert torch.equal(whole.states(step).values, broken.states(step).values)
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_and_voids_what_came_after(tmp_path):
+    whole, whole_model = sit(tmp_path / "whole", steps=range(25))
+    killed = tmp_path / "killed"
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, loss: float) -> None:
+        if step == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sit(killed, steps=range(25), progress=kill)
+    assert max(Run(killed).steps) > 16
+    again, again_model = sit(killed, steps=range(25), net=model(seed=9, dropout=0.1))
+    assert any(r["kind"] == "rewind" and r["to"] == 16 for r in Run(killed).journal.live())
+    assert losses(Run(killed)) == losses(whole)
+    assert all(map(torch.equal, weights(whole_model), weights(again_model)))
+    assert again.steps == whole.steps
+
+
+def test_only_the_newest_checkpoints_are_kept_and_the_last_holds_the_trained_weights(tmp_path):
+    run, trained = sit(tmp_path / "run")
+    assert sorted(int(p.name) for p in (run.path / "checkpoints").iterdir()) == [16, 24]
+    fresh = model(seed=9)
+    load_weights(run, fresh)
+    assert all(map(torch.equal, weights(trained), [p.detach() for p in fresh.parameters()]))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_names_the_step_and_keeps_the_rest(tmp_path):
+    wild = CONFIG.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30, "warmup_steps": 0})
+    with pytest.raises(RunFailed, match=r"the loss is nan at step \d+"):
+        sit(tmp_path / "run", wild, steps=[0])
+    assert Run(tmp_path / "run").steps == [0]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_there(tmp_path, monkeypatch):
+    calls = itertools.count()
+
+    def fills_up(*args: object) -> None:
+        if next(calls) >= 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nucleate.runs._files.os.fsync", fills_up)
+    with pytest.raises(RunFailed, match=r"cannot write at step \d+ .*No space left"):
+        sit(tmp_path / "run", steps=range(25))
+    monkeypatch.undo()
+    kept = Run(tmp_path / "run").steps
+    assert 0 in kept
+    run, _ = sit(tmp_path / "run", steps=range(25), net=model(dropout=0.1))
+    assert run.steps == list(range(25))
+
+
+@pytest.mark.parametrize("loss", ["answer", "sequence"])
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_the_loss_is_that_of_transformers_on_the_tokens_it_is_about(tmp_path, arch, loss):
+    taskset, encoder, _ = material()
+    config = CONFIG.model_copy(update={"loss": loss, "steps": 1})
+    net = model(arch)
+    batch = Batches(taskset, encoder, batch_size=16, seed=1).at(0)
+    ids = torch.as_tensor(batch.ids)
+    labels = ids.clone()
+    for row, (prompt, length) in enumerate(zip(batch.prompt_lengths, batch.lengths, strict=True)):
+        labels[row, length:] = -100
+        if loss == "answer":
+            labels[row, :prompt] = -100
+    expected = net(ids, labels=labels).loss.item()
+    run, _ = sit(tmp_path / "run", config, net=net)
+    assert losses(run)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_learns(tmp_path):
+    config = CONFIG.model_copy(update={"steps": 60, "learning_rate": 1e-2, "batch_size": 64})
+    run, _ = sit(tmp_path / "run", config, net=model(width=32, dropout=0.0), steps=[0, 60])
+    first, last = (run.rows(step)["nll"].mean().item() for step in (0, 60))
+    assert last < 0.6 * first
+
+
+def test_bfloat16_autocast_trains_in_bfloat16_and_keeps_float32_weights(tmp_path):
+    config = CONFIG.model_copy(update={"precision": "bfloat16", "steps": 3})
+    full, _ = sit(tmp_path / "full", CONFIG.model_copy(update={"steps": 3}))
+    half, trained = sit(tmp_path / "half", config)
+    assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
+    assert losses(half) != losses(full)
+    assert losses(half) == pytest.approx(losses(full), rel=0.05)
+
+
+@pytest.mark.slow
+def test_compiled_training_gives_the_same_losses_up_to_rounding(tmp_path):
+    config = CONFIG.model_copy(update={"compile": True, "steps": 4})
+    plain, _ = sit(tmp_path / "plain", config.model_copy(update={"compile": False}),
+                   net=model(), steps=[0, 4])  # fmt: skip
+    compiled, _ = sit(tmp_path / "compiled", config, net=model(), steps=[0, 4])
+    assert losses(compiled) == pytest.approx(losses(plain), rel=1e-4)
+    torch.testing.assert_close(
+        compiled.states(4).values, plain.states(4).values, atol=2e-3, rtol=2e-3
+    )

@@ -1,0 +1,52 @@
+import pytest
+import torch
+from small import ARCHITECTURES, model
+
+from nucleate import BadInput
+from nucleate.training import ModelConfig, build_model
+
+
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, "qwen2", "mistral", "opt", "olmo2"])
+def test_common_sizes_reach_every_architecture(arch):
+    net = model(arch, depth=3, width=24, heads=4)
+    assert net.config.num_hidden_layers == 3
+    assert net.config.hidden_size == 24
+    assert net.config.num_attention_heads == 4
+    assert net(torch.tensor([[1, 2, 3]])).logits.shape[:2] == (1, 3)
+    # An MLP width that is left alone would be thousands.
+    assert max(max(p.shape) for n, p in net.named_parameters() if "embed" not in n) <= 4 * 24
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_dropout_is_what_the_config_says_and_not_the_architectures_default(arch):
+    net = model(arch).train()
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(net(ids).logits, net(ids).logits)
+
+
+def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    first, again, other = model(seed=1), model(seed=1), model(seed=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.lm_head.weight, again.lm_head.weight)
+    assert not torch.equal(first.lm_head.weight, other.lm_head.weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arch": "lama"}, "model.arch 'lama' is no architecture"),
+        ({"arch": "bert", "extra": {"nonsense": 1}}, "'nonsense'"),
+        ({"arch": "t5"}, "model.arch 't5'"),
+        ({"width": 10, "heads": 4}, "model.width 10 is not a multiple of model.heads 4"),
+        ({"extra": {"rope": 3}}, "model.extra has 'rope'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(settings, message):
+    with pytest.raises(BadInput, match=message):
+        build_model(ModelConfig(**settings), vocab_size=20, max_length=16, seed=0)
+
+
+def test_the_architectures_own_settings_can_be_reached():
+    net = model(extra={"tie_word_embeddings": True})
+    assert net.lm_head.weight is net.model.embed_tokens.weight
