@@ -4,10 +4,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_RELATIVE = 1e-5
+_ROUNDING = 1e-5
 
 
-def standardise(x: Float[Tensor, "*place row width"]) -> Float[Tensor, "*place row width"]:
+def standardise(
+    x: Float[Tensor, "*place row width"],
+    reference: Float[Tensor, "*place row width"] | None = None,
+) -> Float[Tensor, "*place row width"]:
     """Bring every dimension to mean 0 and standard deviation 1 over the rows.
 
     One dimension of large scale otherwise decides every distance (in a simulation, sd 10 against
@@ -15,16 +18,17 @@ def standardise(x: Float[Tensor, "*place row width"]) -> Float[Tensor, "*place r
 
     Args:
         x: states, any leading dimensions; float16 becomes float32.
+        reference: the states before something was subtracted, by which rounding is judged.
 
     Returns:
-        The z-scores. A dimension whose standard deviation is below 1e-5 of the largest magnitude
-        at its place does not vary beyond rounding: it becomes 0.
+        The z-scores. A dimension whose standard deviation is below 1e-5 of its largest magnitude
+        does not vary beyond rounding: it becomes 0.
     """
     x = x.float()
     centred = x - x.mean(-2, keepdim=True)
     deviation = centred.square().mean(-2, keepdim=True).sqrt()
-    scale = x.abs().amax((-2, -1), keepdim=True)
-    varies = deviation > _RELATIVE * scale
+    magnitude = (x if reference is None else reference.float()).abs().amax(-2, keepdim=True)
+    varies = deviation > _ROUNDING * magnitude
     return (centred / deviation.where(varies, 1)).where(varies, 0)
 
 
