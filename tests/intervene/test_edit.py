@@ -74,8 +74,9 @@ def test_erased_directions_hold_what_the_mean_has_there_and_the_rest_stays():
 
 def test_hooks_go_when_the_model_breaks_inside():
     net = model()
-    with pytest.raises(RuntimeError, match="boom"), nc.shift(
-        net, stream="embed", token=0, by=torch.zeros(16)
+    with (
+        pytest.raises(RuntimeError, match="boom"),
+        nc.shift(net, stream="embed", token=0, by=torch.zeros(16)),
     ):
         raise RuntimeError("boom")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
@@ -83,11 +84,13 @@ def test_hooks_go_when_the_model_breaks_inside():
 
 def test_wrong_streams_and_widths_are_refused_in_a_sentence():
     net = model()
-    with pytest.raises(nc.BadInput, match="no stream named 'block.7'"), nc.shift(
-        net, stream="block.7", token=0, by=torch.zeros(16)
+    with (
+        pytest.raises(nc.BadInput, match="no stream named 'block.7'"),
+        nc.shift(net, stream="block.7", token=0, by=torch.zeros(16)),
     ):
         pass
-    with pytest.raises(nc.BadInput, match="the shift is 5 wide"), nc.shift(
-        net, stream="embed", token=0, by=torch.zeros(5)
+    with (
+        pytest.raises(nc.BadInput, match="the shift is 5 wide"),
+        nc.shift(net, stream="embed", token=0, by=torch.zeros(5)),
     ):
         net(IDS)

@@ -92,4 +92,3 @@ def _greedy(
             logits = unwrapped(model)(input_ids=ids[rows], use_cache=False).logits
         greedy.append(logits.argmax(-1).cpu().numpy())
     return np.concatenate(greedy)
-

@@ -238,16 +238,19 @@ class _Study:
     def _random_like(self, vectors: Tensor) -> Tensor:
         """For each vector one of random direction and the same length."""
         drawn = torch.as_tensor(self.generator.standard_normal(tuple(vectors.shape))).to(vectors)
-        return drawn * (vectors.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
+        lengths: Tensor = vectors.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True)
+        return drawn * lengths
 
     def _random_bases(self, bases: Tensor) -> Tensor:
         """Random subspaces of the same ranks; a basis vector of zeros stays one."""
         drawn = torch.as_tensor(self.generator.standard_normal(tuple(bases.shape))).to(bases)
-        orthonormal = torch.linalg.qr(drawn.transpose(1, 2)).Q.transpose(1, 2)
+        orthonormal: Tensor = torch.linalg.qr(drawn.transpose(1, 2)).Q.transpose(1, 2)
         return orthonormal * bases.norm(dim=-1, keepdim=True).round()
 
     def _interval(
-        self, values: Float[np.ndarray, "n"] | Bool[np.ndarray, "n"], rows: Bool[np.ndarray, "row"],
+        self,
+        values: Float[np.ndarray, "n"] | Bool[np.ndarray, "n"],
+        rows: Bool[np.ndarray, "row"],
         comparisons: int = 1,
     ) -> tuple[float, float]:
         """95 % bootstrap interval of a mean over instruction strings, corrected over places."""
@@ -295,7 +298,7 @@ def _targets(
         third.append(thirds[generator.integers(len(thirds))] if thirds else answer)
         chance.append(float(np.mean([a == wanted for _, a in others])) if others else 0.0)
         valid.append(bool(thirds))
-    tokens = {
+    tokens: dict[str, Answers] = {
         name: [encoder.answer_part(text) for text in texts]
         for name, texts in {"own": own, "target": target, "third": third}.items()
     }
@@ -304,9 +307,11 @@ def _targets(
 
 def _span(centred: Float[Tensor, "fold task width"]) -> Float[Tensor, "fold rank width"]:
     """An orthonormal basis of the task means' span; directions without extent are zeros."""
-    _, extents, basis = torch.linalg.svd(centred, full_matrices=False)
+    _, extents, directions = torch.linalg.svd(centred, full_matrices=False)
     real = extents > 1e-5 * extents[:, :1].clamp(min=1e-30)
-    return basis[:, : centred.shape[1] - 1] * real[:, : centred.shape[1] - 1, None]
+    rank = centred.shape[1] - 1
+    basis: Tensor = directions[:, :rank] * real[:, :rank, None]
+    return basis
 
 
 def _verdict(intervals: list[tuple[float, float]]) -> str:

@@ -47,7 +47,11 @@ def edit(
 
 @contextmanager
 def shift(
-    model: nn.Module, *, stream: str, token: int | Int[Tensor, "row"], by: Float[Tensor, "*row width"]
+    model: nn.Module,
+    *,
+    stream: str,
+    token: int | Int[Tensor, "row"],
+    by: Float[Tensor, "*row width"],
 ) -> Iterator[None]:
     """Add a vector to the states at one place, such as mu_B - mu_A.
 

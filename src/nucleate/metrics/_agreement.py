@@ -69,9 +69,7 @@ def adjusted_rand(both: Tensor, clusters: Tensor, labels: Tensor, total: Tensor 
     return _adjust(both, clusters * labels / total, (clusters + labels) / 2)
 
 
-def expected_information(
-    a: Int[np.ndarray, "cluster"], b: Int[np.ndarray, "class"]
-) -> float:
+def expected_information(a: Int[np.ndarray, "cluster"], b: Int[np.ndarray, "class"]) -> float:
     """Expected mutual information (nats) of two partitions of given sizes, rows paired at random.
 
     The sum of Vinh, Epps and Bailey (2010), taken once for each pair of different sizes.

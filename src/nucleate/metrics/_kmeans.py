@@ -16,8 +16,10 @@ from torch import Tensor
 from nucleate._errors import BadInput
 
 _CANDIDATES = 6
-_LLOYD_SWEEPS = 8
+_LLOYD_SWEEPS = 3
 _MOVE_SWEEPS = 100
+_LEAST_GAIN = 3e-4
+"""A start is finished when a round of moves gains less than this share of its inertia."""
 _ROUNDING = 1e-4
 """Moves must gain more than this share of the row's cost: above what packing an index drops."""
 _PACKED_BITS = 8
@@ -140,10 +142,7 @@ def _cluster(x: Tensor, seeds: Tensor, warm: Tensor | None, k: int, carried: int
     cost = _inertia(rows_of, finished, _means(rows_of, finished, k)[0])
     best = cost.view(problems, carried).argmin(1)
     labels = finished.view(problems, carried, rows)[torch.arange(problems, device=x.device), best]
-    nearest = torch.cdist(
-        x, _means(x, labels, k)[0], compute_mode="donot_use_mm_for_euclid_dist"
-    ).argmin(2)
-    return nearest
+    return points.distances(_means(x, labels, k)[0]).argmin(2)
 
 
 @dataclass(frozen=True)
@@ -228,6 +227,7 @@ def _best_moves(points: _Points, labels: Tensor, k: int) -> tuple[Tensor, Tensor
     costs.scatter_(2, labels[..., None], own[..., None])
     target, cost = _smallest(costs)
     gain = (own - cost).where((target != labels) & (own - cost > _ROUNDING * own), 0)
+    gain = gain.where((gain.sum(1) > _LEAST_GAIN * own.sum(1))[:, None], 0)
     best = torch.zeros_like(counts)
     best = best.scatter_reduce_(1, target, gain, "amax").scatter_reduce_(1, labels, gain, "amax")
     goes = (gain > 0) & (gain >= best.gather(1, target)) & (gain >= best.gather(1, labels))

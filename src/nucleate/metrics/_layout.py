@@ -62,9 +62,7 @@ class Layout:
         return int(self.codes[label].max()) + 1
 
 
-def layout(
-    probe: Probe, position: str, *, permutations: int, bootstraps: int, seed: int
-) -> Layout:
+def layout(probe: Probe, position: str, *, permutations: int, bootstraps: int, seed: int) -> Layout:
     """Choose rows, halves, folds and permutations of one position.
 
     Strings are split into the halves within each family, so that both hold every task. The label
@@ -98,7 +96,7 @@ def layout(
             nulls[name] = of_string.permuted(code, strings, permutations, rng)
         else:
             moved = np.stack([rng.permutation(code) for _ in range(permutations)] or [code])
-            nulls[name] = _with_first(code, moved[:permutations])
+            nulls[name] = Permutations(_with_first(code, moved[:permutations]))
     members = {name: np.flatnonzero(half[strings] == i) for i, name in enumerate(HALVES)}
     if "task" in codes:
         for name, inside in members.items():

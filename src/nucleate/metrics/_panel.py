@@ -45,6 +45,11 @@ class Panel:
     table: pd.DataFrame
     draws: dict[tuple[str, str], Float[np.ndarray, "step stream draw"]]
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams along the depth: second dimension of the draws."""
+        return tuple(dict.fromkeys(self.table["stream"]))
+
     def save(self, folder: Path) -> None:
         """Write `panel.csv` and `panel.safetensors` (the draws) into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,10 @@ def _columns(
         columns[name] = np.where(broken, np.nan, column)
     if score.metric == "cdnv":
         without = np.isnan(columns["value"])
-        notes = [note or (NOT_POSITIVE if gone else "") for note, gone in zip(notes, without, strict=True)]
+        notes = [
+            note or (NOT_POSITIVE if gone else "")
+            for note, gone in zip(notes, without, strict=True)
+        ]
     columns["p_adjusted"] = _adjusted(columns["p"])
     columns["note"] = notes
     return columns
@@ -145,7 +153,9 @@ def _null_columns(score: Score) -> dict[str, np.ndarray]:
         mean = np.where(stricter, other_mean, mean)
         top, p = np.maximum(top, other_top), np.maximum(p, other_p)
     if turn:
-        mean, top = (np.where(row > 0, 1 / np.where(row > 0, row, 1), np.nan) for row in (mean, top))
+        mean, top = (
+            np.where(row > 0, 1 / np.where(row > 0, row, 1), np.nan) for row in (mean, top)
+        )
     return {"n0_mean": mean, "n0_q99": top, "p": p}
 
 

@@ -145,9 +145,7 @@ def _agreements(
     both = _score_permuted(clusters, permuted, nulls)
     draws = None
     if label == "task" and nulls:
-        draws = bootstrap_ari(
-            clusters, where.codes["task"], where.strings, where.weights["all"]
-        )
+        draws = bootstrap_ari(clusters, where.codes["task"], where.strings, where.weights["all"])
     scores = [
         Score(label, name, values[0], k=k, n=n, null=values[1], blocks=values[2],
               draws=draws if name == "ari" else None)

@@ -115,9 +115,7 @@ class _Collector:
 
     def reading(self) -> Reading:
         assert self._states is not None
-        return Reading(
-            States(self._states, self.streams, self.positions), self._correct, self._nll
-        )
+        return Reading(States(self._states, self.streams, self.positions), self._correct, self._nll)
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,9 @@ def _read_shared(
     cache.batch_select_indices(owner)
     # Padded prefixes leave cached keys of no token: masked out, and the places counted on.
     tokens = torch.arange(longest, device=out.device)
-    mask = torch.cat([tokens < batch.start[:, None], torch.ones_like(batch.ids, dtype=torch.bool)], 1)
+    mask = torch.cat(
+        [tokens < batch.start[:, None], torch.ones_like(batch.ids, dtype=torch.bool)], 1
+    )
     places = batch.start[:, None] + torch.arange(batch.ids.shape[1], device=out.device)
     with tapped(model, see_rest), head_reads(model, batch.answer_index):
         logits = unwrapped(model)(

@@ -44,7 +44,7 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
             f"no blocks found in {type(model).__name__}: its body has no ModuleList; nucleate reads "
             "decoder-only language models from transformers"
         )
-    return list(max(outer, key=len))
+    return list(max(outer, key=lambda blocks: len(blocks)))
 
 
 def stream_names(model: nn.Module) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """A run: one plain folder that holds what was trained, what was read, and what followed.
 
-    manifest.json                    schema version, configuration and its hash, versions, hardware
-    probe.safetensors, probe.jsonl   the rows that are read again at every recorded step
-    journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
-    states/<step>.safetensors        one snapshot a file, valid once the journal says so
-    checkpoints/<step>/              enough to go on bit for bit
-    panel.csv, causal_map.csv ...    derived, can be made again from the above
-    summary.json                     what the run found (`Summary`)
+manifest.json                    schema version, configuration and its hash, versions, hardware
+probe.safetensors, probe.jsonl   the rows that are read again at every recorded step
+journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
+states/<step>.safetensors        one snapshot a file, valid once the journal says so
+checkpoints/<step>/              enough to go on bit for bit
+panel.csv, causal_map.csv ...    derived, can be made again from the above
+summary.json                     what the run found (`Summary`)
 """
 
 import json

@@ -183,7 +183,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 def _parse_setting(setting: str) -> dict[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise BadInput(f"the setting {setting!r} is not of the form key=value, as in model.width=64")
+        raise BadInput(
+            f"the setting {setting!r} is not of the form key=value, as in model.width=64"
+        )
     try:
         value: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:

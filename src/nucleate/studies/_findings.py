@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nucleate.dynamics import Onset, Trajectory, onset
+from nucleate.dynamics import Onset, Trajectory, binomial_band, null_band, onset
 from nucleate.metrics import Panel, choose_stream, verdict
 from nucleate.runs import (
     Accuracy,
@@ -25,6 +25,9 @@ from nucleate.studies._one_run import parts_of, peak_memory_of
 from nucleate.views import words
 
 View = Literal["raw", "conditioned"]
+
+_NULLS = ("n0_q99", "n1_max", "n2")
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def findings(run: Run) -> Findings:
     panel = Panel.load(run.path)
     accuracy = accuracy_table(run)
     places = _places(panel)
-    onsets = _onsets(panel, accuracy, places)
+    onsets = _onsets(run, panel, places)
     causal = _causal(pd.read_csv(run.path / "causal_map.csv"), panel.table, places)
     return Findings(
         panel.table, accuracy, onsets, causal, _summary(run, panel.table, accuracy, onsets, causal)
@@ -82,6 +85,21 @@ def accuracy_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
+def _accuracy_onset(run: Run, split: str) -> Onset:
+    """When accuracy rises above guessing for good; instruction strings are resampled."""
+    there = np.array(run.probe.labels["split"]) == split
+    instructions = np.array(run.probe.labels["instruction"])[there]
+    strings, rows = np.unique(instructions, return_inverse=True)
+    belongs = np.eye(len(strings))[rows]
+    correct = np.stack([run.rows(step)["correct"].numpy()[there] for step in run.steps])
+    generator = np.random.default_rng(0)
+    drawn = generator.multinomial(len(strings), [1 / len(strings)] * len(strings), _RESAMPLES)
+    draws = (correct @ belongs) @ drawn.T / (drawn @ belongs.sum(0))
+    chance = float(run.probe.chance[there].mean())
+    band = np.full(len(run.steps), binomial_band(chance, len(strings)))
+    return onset(Trajectory(np.array(run.steps), correct.mean(1), band), draws)
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where the summary looks at one position: chosen on one half, reported on the other."""
@@ -118,28 +136,20 @@ def _select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     return table[mask].sort_values("step", kind="stable")
 
 
-def _onsets(panel: Panel, accuracy: pd.DataFrame, places: list[_Place]) -> pd.DataFrame:
+def _onsets(run: Run, panel: Panel, places: list[_Place]) -> pd.DataFrame:
     """Onset of ARI(task) at each place of the summary and of accuracy on each split."""
     records: list[dict[str, Any]] = []
     for place in places:
-        steps, streams, _ = panel.draws[place.position, place.view].shape
+        report = {name: place.report[name].to_numpy(float) for name in ("value", *_NULLS)}
+        band = null_band(*(report[name] for name in _NULLS))
+        trajectory = Trajectory(place.report["step"].to_numpy(int), report["value"], band)
         draws = panel.draws[place.position, place.view][:, panel.streams.index(place.stream)]
-        band = place.report[["n0_q99", "n1_max", "n2"]].max(axis=1).to_numpy(float)
-        trajectory = Trajectory(
-            place.report["step"].to_numpy(int), place.report["value"].to_numpy(float), band
-        )
         head = {"series": "ari", "position": place.position, "view": place.view}
         head |= {"stream": place.stream, "split": ""}
         records.append(head | _onset_fields(onset(trajectory, draws)))
-    for split, rows in accuracy.groupby("split", sort=False):
-        n, chance = int(rows["n"].iloc[0]), float(rows["chance"].iloc[0])
-        band = np.full(len(rows), stats.binom.ppf(0.99, n, chance) / n)
-        values = rows["accuracy"].to_numpy(float)
-        # The rows of one step are independent draws of correct or not: resampled as such.
-        draws = np.random.default_rng(0).binomial(n, values[:, None], (len(rows), 1000)) / n
-        trajectory = Trajectory(rows["step"].to_numpy(int), values, band)
+    for split in dict.fromkeys(run.probe.labels["split"]):
         head = {"series": "accuracy", "position": "", "view": "", "stream": "", "split": split}
-        records.append(head | _onset_fields(onset(trajectory, draws)))
+        records.append(head | _onset_fields(_accuracy_onset(run, split)))
     return pd.DataFrame(records)
 
 
@@ -151,7 +161,7 @@ def _causal(causal: pd.DataFrame, table: pd.DataFrame, places: list[_Place]) -> 
     """The causal map with the cluster map beside it, and one verdict from both."""
     last = table["step"].max()
     records = []
-    for row in causal.to_dict("records"):
+    for row in _records(causal):
         place = next(p for p in places if p.position == row["position"])
         there = {"position": place.position, "view": place.view, "stream": row["stream"]}
         report = _select(table[table["step"] == last], **there, half="report").iloc[0]
@@ -189,7 +199,7 @@ def _summary(
     main_split = "seen" if "seen" in set(last["split"]) else str(last["split"].iloc[0])
     clusters = {
         row["position"]: _clusters(row, table)
-        for row in onsets[onsets["series"] == "ari"].to_dict("records")
+        for row in _records(onsets[onsets["series"] == "ari"])
     }
     draft = Summary(
         name=run.manifest["name"],
@@ -200,13 +210,13 @@ def _summary(
         null=config["null"],
         steps=config["training"]["steps"],
         config_hash=run.manifest["config_hash"],
-        accuracy={row["split"]: _accuracy(row) for row in last.to_dict("records")},
+        accuracy={row["split"]: _accuracy(row) for row in _records(last)},
         accuracy_onset=_onset_summary(
             onsets[(onsets["series"] == "accuracy") & (onsets["split"] == main_split)].iloc[0]
         ),
         clusters=clusters,
         embedding_change={p: _embedding_change(table, p, c.view) for p, c in clusters.items()},
-        used=[_used(row) for row in causal.to_dict("records")],
+        used=[_used(row) for row in _records(causal)],
         seconds=seconds,
         peak_memory_bytes=peak_memory_of(run),
         recording_share=seconds["recording"] / seconds["training"],
@@ -233,9 +243,7 @@ def _clusters(row: dict[str, Any], table: pd.DataFrame) -> Clusters:
         last=last["value"],
         low=last["low"],
         high=last["high"],
-        null=NullBand(
-            n0=_known(last["n0_q99"]), n1=_known(last["n1_max"]), n2=_known(last["n2"])
-        ),
+        null=NullBand(n0=_known(last["n0_q99"]), n1=_known(last["n1_max"]), n2=_known(last["n2"])),
         verdict=verdict(last),
         onset=_onset_summary(row),
         by_stream=dict(zip(every["stream"], every["value"], strict=True)),
@@ -261,16 +269,16 @@ def _embedding_change(table: pd.DataFrame, position: str, view: str) -> float:
 
 
 def _used(row: dict[str, Any]) -> Used:
-    keys = ("erase", "erase_low", "erase_high", "random_erase", "clusters", "verdict")
-    shifts = ("shift", "shift_low", "shift_high", "chance")
-    controls = ("random_direction", "wrong_task")
-    return Used(
-        stream=row["stream"],
-        position=row["position"],
-        **{key: row[key] for key in keys},
-        **{key: _known(row.get(key)) for key in shifts},
-        controls=Controls(**{key: _known(row.get(key)) for key in controls}),
+    known = {
+        name: _known(row.get(name))
+        for name in ("shift", "shift_low", "shift_high", "chance", "random_direction", "wrong_task")
+    }
+    controls = Controls(
+        random_direction=known.pop("random_direction"), wrong_task=known.pop("wrong_task")
     )
+    names = ("stream", "position", "erase", "erase_low", "erase_high", "random_erase", "clusters")
+    there = {name: row[name] for name in (*names, "verdict")}
+    return Used.model_validate({**there, **known, "controls": controls})
 
 
 def _overall(clusters: dict[str, Clusters], causal: pd.DataFrame) -> Verdict:
@@ -291,3 +299,8 @@ def _overall(clusters: dict[str, Clusters], causal: pd.DataFrame) -> Verdict:
 
 def _known(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's rows as mappings from column names."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

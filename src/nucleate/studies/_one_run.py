@@ -102,7 +102,7 @@ def parts_of(run: Run) -> dict[str, float]:
 
 def peak_memory_of(run: Run) -> int:
     """The most resident bytes of any sitting."""
-    return max(record["peak_memory_bytes"] for record in run.journal.live("part"))
+    return max(int(record["peak_memory_bytes"]) for record in run.journal.live("part"))
 
 
 @dataclass(frozen=True)
@@ -211,22 +211,23 @@ def _schedule(config: ReproduceConfig) -> Schedule:
 def _taskset(config: ReproduceConfig, outputs: Outputs) -> TaskSet:
     seed = config.seed_of("tasks")
     natural = config.natural
-    if config.tasks == "synthetic":
-        settings = config.synthetic.model_dump()
-        return synthetic(**settings, outputs=outputs, seed=seed)
+    if outputs != "natural":
+        return synthetic(**config.synthetic.model_dump(), outputs=outputs, seed=seed)
     if config.tasks == "geo":
         return geo(
             wordings_per_pair=natural.wordings_per_pair,
             held_out_wordings=natural.held_out_wordings,
             seed=seed,
         )
-    return from_jsonl(
-        Path(config.tasks), held_out_wordings=natural.held_out_wordings, seed=seed
-    )
+    return from_jsonl(Path(config.tasks), held_out_wordings=natural.held_out_wordings, seed=seed)
 
 
 def _open(
-    config: ReproduceConfig, outputs: Outputs, path: Path, material: Material, model: PreTrainedModel
+    config: ReproduceConfig,
+    outputs: Outputs,
+    path: Path,
+    material: Material,
+    model: PreTrainedModel,
 ) -> Run:
     """The run's folder: the one that is there if it is of this configuration, else a new one."""
     _schedule(config)

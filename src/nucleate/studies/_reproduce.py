@@ -96,9 +96,7 @@ def _runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:
     return [(Path(config.tasks).stem, "natural")]
 
 
-def _report(
-    config: ReproduceConfig, runs: list[Run], folder: Path, began: float
-) -> Reproduction:
+def _report(config: ReproduceConfig, runs: list[Run], folder: Path, began: float) -> Reproduction:
     """Summaries into the run folders, one report beside them."""
     found = [findings(run) for run in runs]
     for run, result in zip(runs, found, strict=True):
@@ -116,9 +114,7 @@ def _report(
 
 
 def _title(config: ReproduceConfig) -> str:
-    return f"{config.tasks} tasks, seed {config.seed}" + (
-        f", {config.null}" if config.null else ""
-    )
+    return f"{config.tasks} tasks, seed {config.seed}" + (f", {config.null}" if config.null else "")
 
 
 def _seconds(found: list[Findings]) -> dict[str, float]:
