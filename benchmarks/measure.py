@@ -114,7 +114,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    training = Training(probe_of_default_shape(np.random.default_rng(arguments.seed)), arguments.seed)
+    training = Training(
+        probe_of_default_shape(np.random.default_rng(arguments.seed)), arguments.seed
+    )
     snapshots = [
         (step, training.snapshot(step / max(1, arguments.steps - 1)))
         for step in range(arguments.steps)
@@ -147,7 +149,9 @@ def compare(watch: Stopwatch, arguments: argparse.Namespace) -> None:
     for index, (x, k, _, _) in enumerate(problems):
         strata[len(x), k].append(index)
     each = max(1, arguments.compare // len(strata))
-    ours = sum(watch.seconds[name] for name in ("greedy_seeds", "kmeans", "principal_axes", "agreement"))
+    ours = sum(
+        watch.seconds[name] for name in ("greedy_seeds", "kmeans", "principal_axes", "agreement")
+    )
     theirs, excess, apart = 0.0, [], []
     for (rows, k), indices in sorted(strata.items()):
         sample = rng.choice(indices, min(each, len(indices)), replace=False)

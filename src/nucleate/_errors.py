@@ -13,7 +13,7 @@ class RunFailed(RuntimeError):
     exit_code = 4
 
 
-class Interrupted(Exception):  # noqa: N818 - it reports the user's wish, not an error
+class Interrupted(Exception):
     """The user stopped the run; running the same command again goes on from where it stood."""
 
     exit_code = 130

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from small import material, model
 
 from nucleate.intervene._answers import Prompts, hits
 from nucleate.tasks import Encoder, Probe, TaskSet, train_tokenizer
+from small import material, model
 
 
 def several_tokens() -> tuple[Encoder, Probe]:

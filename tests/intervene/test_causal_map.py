@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small import material, model
 
 from nucleate import BadInput, Recorder, Run, Schedule, causal_map
 from nucleate.training import Batches, TrainingConfig, train
+from small import material, model
 
 
 @pytest.fixture(scope="module")

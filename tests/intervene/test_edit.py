@@ -1,15 +1,15 @@
 import pytest
 import torch
-from small import ARCHITECTURES, model
 
 import nucleate as nc
 from nucleate.recording import blocks_of
+from small import ARCHITECTURES, model
 
 IDS = torch.tensor([[5, 6, 7, 8], [6, 5, 9, 10]])
 
 
 def hidden(net) -> tuple[torch.Tensor, ...]:
-    """What goes into each block, and what comes out of the body, as the blocks themselves see it."""
+    """What goes into each block, as the block sees it, and what comes out of the body."""
     seen: list[torch.Tensor] = []
 
     def see(_, args, kwargs) -> None:
@@ -85,7 +85,7 @@ def test_hooks_go_when_the_model_breaks_inside():
 def test_wrong_streams_and_widths_are_refused_in_a_sentence():
     net = model()
     with (
-        pytest.raises(nc.BadInput, match="no stream named 'block.7'"),
+        pytest.raises(nc.BadInput, match=r"no stream named 'block\.7'"),
         nc.shift(net, stream="block.7", token=0, by=torch.zeros(16)),
     ):
         pass

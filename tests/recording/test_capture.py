@@ -1,14 +1,14 @@
 import pytest
 import torch
-from small import ARCHITECTURES, material, model
 
 from nucleate import capture
 from nucleate.recording import read, stream_names
 from nucleate.tasks import Probe
+from small import ARCHITECTURES, material, model
 
 
 def alone(net, probe: Probe, row: int) -> torch.Tensor:
-    """The oracle: transformers' own hidden states of one unpadded row, [stream, position, width]."""
+    """The oracle: transformers' own states of one unpadded row, [stream, position, width]."""
     ids = torch.as_tensor(probe.ids[row, : probe.lengths[row]], dtype=torch.long)[None]
     with torch.no_grad():
         hidden = net(ids, output_hidden_states=True).hidden_states

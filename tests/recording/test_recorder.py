@@ -2,9 +2,9 @@ import errno
 
 import pytest
 import torch
-from small import material, model
 
 from nucleate import Recorder, Run, Schedule, capture
+from small import material, model
 
 
 @pytest.fixture

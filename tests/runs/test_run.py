@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import material
 
 from nucleate import BadInput, Run, States
+from small import material
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_probe_of_a_run_is_the_one_it_was_made_with(run):
 
 
 def test_states_name_their_places():
-    with pytest.raises(BadInput, match="no stream named 'block.9'"):
+    with pytest.raises(BadInput, match=r"no stream named 'block\.9'"):
         states().at("block.9", "last")
     with pytest.raises(BadInput, match="do not fit"):
         States(torch.zeros(2, 1, 5, 3), ("embed",), ("last",))

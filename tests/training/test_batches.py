@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import material
 
 from nucleate.training import Batches
+from small import material
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

@@ -3,11 +3,11 @@ import itertools
 
 import pytest
 import torch
-from small import material, model
 
 from nucleate import Recorder, Run, RunFailed, Schedule
 from nucleate._errors import Interrupted
 from nucleate.training import Batches, TrainingConfig, load_weights, train
+from small import material, model
 
 CONFIG = TrainingConfig(steps=24, batch_size=16, warmup_steps=4, checkpoint_every=8, device="cpu")
 

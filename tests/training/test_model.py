@@ -1,9 +1,9 @@
 import pytest
 import torch
-from small import ARCHITECTURES, model
 
 from nucleate import BadInput
 from nucleate.training import ModelConfig, build_model
+from small import ARCHITECTURES, model
 
 
 @pytest.mark.parametrize("arch", [*ARCHITECTURES, "qwen2", "mistral", "opt", "olmo2"])

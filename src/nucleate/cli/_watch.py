@@ -48,7 +48,7 @@ class _Stop:
         self.wanted = False
         self._console = console
 
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.wanted:
             raise KeyboardInterrupt
         self.wanted = True

@@ -271,7 +271,7 @@ def _input_folds(probe: Probe, generator: np.random.Generator) -> Int[np.ndarray
     """A fold for every row, all rows of one input in the same."""
     inputs, index = np.unique(np.array(probe.labels["input"]), return_inverse=True)
     folds = min(_INPUT_FOLDS, len(inputs))
-    fold: Int[np.ndarray, "row"] = generator.permutation(np.arange(len(inputs)) % folds)[index]
+    fold: Int[np.ndarray, row] = generator.permutation(np.arange(len(inputs)) % folds)[index]
     return fold
 
 

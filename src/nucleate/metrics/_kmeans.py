@@ -18,12 +18,12 @@ from nucleate._errors import BadInput
 _CANDIDATES = 6
 _LLOYD_SWEEPS = 3
 _MOVE_SWEEPS = 100
-_LEAST_GAIN = 3e-4
+_LEAST_GAIN = 1e-3
 """A start is finished when a round of moves gains less than this share of its inertia."""
 _ROUNDING = 1e-4
 """Moves must gain more than this share of the row's cost: above what packing an index drops."""
 _PACKED_BITS = 8
-_CHUNK = 6_000_000
+_CHUNK = 1_500_000
 """Distances held at once; more leaves the cache, fewer leaves threads idle."""
 
 
@@ -47,7 +47,7 @@ def kmeans(
     k: int,
     *,
     restarts: int = 8,
-    carried: int = 4,
+    carried: int = 2,
     seed: int = 0,
     seeds: Int[Tensor, "problem restart seed"] | None = None,
     warm: Int[Tensor, "problem row"] | None = None,

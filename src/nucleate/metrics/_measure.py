@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._errors import BadInput
-from nucleate.metrics._layout import Layout, layout
+from nucleate.metrics._layout import layout
 from nucleate.metrics._panel import Key, Panel, Place, rows_of, to_table
 from nucleate.metrics._scores import VIEWS, Effort, Scored, score
 from nucleate.metrics._surface import bag_of_tokens
@@ -57,8 +56,8 @@ def measure(
     """
     if steps_total is None:
         steps_total = len(snapshots) if isinstance(snapshots, Sequence) else 0
-    # Greedy seeds, single-row moves and warm starts need two fifths of the starts.
-    effort = Effort(restarts=max(1, -(-2 * restarts // 5)), seed=seed)
+    # Greedy seeds, single-row moves and warm starts need a fifth of the starts.
+    effort = Effort(restarts=max(1, -(-restarts // 5)), seed=seed)
     run: _Measuring | None = None
     for done, (step, states) in enumerate(snapshots, start=1):
         if run is None:
@@ -124,7 +123,7 @@ class _Measuring:
         self, untrained: Sequence[States]
     ) -> dict[Place, dict[Key, Float[np.ndarray, "stream"]]]:
         """N1: the most among untrained models (of CDNV the least), by stream."""
-        result: dict[Place, dict[Key, Float[np.ndarray, "stream"]]] = {}
+        result: dict[Place, dict[Key, Float[np.ndarray, stream]]] = {}
         for number, states in enumerate(untrained):
             self._check(states, f"untrained model {number}")
             for place in self._places:
@@ -160,7 +159,7 @@ class _Measuring:
 def _plain(scored: Scored) -> dict[Key, Float[np.ndarray, "stream"]]:
     """Values alone; constant states score 0, broken ones nothing."""
     flat, broken = np.array(scored.constant), np.array(scored.broken)
-    result: dict[Key, Float[np.ndarray, "stream"]] = {}
+    result: dict[Key, Float[np.ndarray, stream]] = {}
     for item in scored.scores:
         zero = np.nan if item.metric == "cdnv" or item.note else 0.0
         result[item.key] = np.where(broken, np.nan, np.where(flat, zero, item.values))

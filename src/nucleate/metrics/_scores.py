@@ -116,7 +116,8 @@ def score(
     seeds = None
     if defined:
         most = max(where.classes(name) for name in defined)
-        seeds = greedy_seeds(z, most, restarts=effort.restarts, seed=effort.seed)
+        starts = effort.restarts if warm is None else max(1, effort.restarts // 2)
+        seeds = greedy_seeds(z, most, restarts=starts, seed=effort.seed)
     for label in CLUSTERED[view]:
         if label not in where.codes:
             separate = label == "task"
@@ -195,7 +196,7 @@ def _separations(z: Float[Tensor, "stream row width"], where: Layout, nulls: boo
     def chosen(labels: Tensor) -> Tensor:
         return labels if nulls else labels[:1]
 
-    values = class_separation(z, chosen(where.nulls["task"].labels))
+    values = class_separation(z, chosen(where.nulls["task"].labels), where.strings)
     null = values[:, 1:] if nulls else None
     note = TOO_SMALL if np.isnan(values[:, 0]).all() else ""
     scores = [
@@ -204,7 +205,7 @@ def _separations(z: Float[Tensor, "stream row width"], where: Layout, nulls: boo
     ]
     if where.folds is None:
         return [*scores, *_undefined((), streams, ONE_STRING, metrics=("ncm",))]
-    values = nearest_centroid(z, chosen(where.nulls["folds"].labels), where.folds)
+    values = nearest_centroid(z, chosen(where.nulls["folds"].labels), where.folds, where.strings)
     null = values[:, 1:] if nulls else None
     return [*scores, Score("task", "ncm", values[:, 0], k=k, n=rows, null=null)]
 

@@ -1,5 +1,7 @@
 """How far classes lie apart, without clustering: separation, nearest centroids, rank."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -7,7 +9,9 @@ from torch import Tensor
 
 
 def class_separation(
-    x: Float[Tensor, "problem row width"], labels: Int[Tensor, "labelling row"]
+    x: Float[Tensor, "problem row width"],
+    labels: Int[Tensor, "labelling row"],
+    strings: Int[Tensor, "row"] | None = None,
 ) -> Float[np.ndarray, "problem labelling"]:
     """Squared distance of class means over within-class variance, averaged over pairs (CDNV^-1).
 
@@ -19,39 +23,45 @@ def class_separation(
     Args:
         x: states, one problem after another.
         labels: numbers from 0; several labellings of the same rows (permutations).
+        strings: rows that share their label in every labelling, for speed; each row alone if None.
 
     Returns:
         From about 0 (below it by chance) upwards; it does not saturate as ARI does. NaN where
         fewer than two classes have two rows. Rows of one instruction are not independent, which
         lifts it above 0 by chance too: compare with labels permuted over instructions.
     """
-    classes = int(labels.max()) + 1
-    member = _one_hot(labels, classes)
-    counts = member.sum(2)
+    units = _Units.of(labels, strings)
+    counts = units.member @ units.sizes
     pair = (counts[:, :, None] > 1) & (counts[:, None, :] > 1)
-    pair &= ~torch.eye(classes, dtype=torch.bool)
+    pair &= ~torch.eye(units.classes, dtype=torch.bool)
     result = []
     for points in x.float():
         points = points - points.mean(0)
-        means = (member.flatten(0, 1) @ points).view(*member.shape[:2], -1)
-        means = means / counts.clamp(min=1)[..., None]
+        means = units.sums_by_class(points) / counts.clamp(min=1)[..., None]
         length = means.square().sum(2)
-        square = member @ points.square().sum(1)
+        square = units.member @ units.sums(points.square().sum(1, keepdim=True)).squeeze(1)
         spread = ((square - counts * length) / (counts - 1).clamp(min=1)).clamp_(min=0)
-        noise = spread / counts.clamp(min=1)
-        gap = length[:, :, None] + length[:, None, :] - 2 * means @ means.mT
-        gap = gap - noise[:, :, None] - noise[:, None, :]
-        width = (spread[:, :, None] + spread[:, None, :]) / 2
         # Classes without any spread lie infinitely far apart; a tiny floor keeps numbers finite.
-        ratio = gap / width.clamp(min=1e-6 * float(points.square().sum(1).mean()) + 1e-30)
-        result.append((ratio * pair).sum((1, 2)) / pair.sum((1, 2)))
+        floor = 1e-6 * float(points.square().sum(1).mean()) + 1e-30
+        result.append(_mean_ratio(means, length, spread, counts, pair, floor))
     return torch.stack(result).double().numpy()
+
+
+def _mean_ratio(
+    means: Tensor, length: Tensor, spread: Tensor, counts: Tensor, pair: Tensor, floor: float
+) -> Tensor:
+    """Mean over pairs [labelling class class] of squared gap over mean variance."""
+    shift = length - spread / counts.clamp(min=1)
+    gap = torch.baddbmm(shift[:, :, None] + shift[:, None, :], means, means.mT, alpha=-2)
+    width = (spread[:, :, None] + spread[:, None, :]) / 2
+    return (gap / width.clamp(min=floor) * pair).sum((1, 2)) / pair.sum((1, 2))
 
 
 def nearest_centroid(
     x: Float[Tensor, "problem row width"],
     labels: Int[Tensor, "labelling row"],
     folds: Int[Tensor, "row"],
+    strings: Int[Tensor, "row"] | None = None,
 ) -> Float[np.ndarray, "problem labelling"]:
     """Share of rows whose nearest class mean, of the other folds only, is their own class's.
 
@@ -60,29 +70,62 @@ def nearest_centroid(
         labels: numbers from 0; several labellings of the same rows.
         folds: which fold each row is in. All rows of an instruction string must share one: they
             know each other's class (0.14-0.18 instead of a chance of 0.05 otherwise).
+        strings: rows that share label and fold, for speed; each row alone if None.
 
     Returns:
         The accuracy, 0 to 1; chance is one over the number of classes where those are balanced. A
         row of a class that has no row in the other folds counts as wrong.
     """
-    classes = int(labels.max()) + 1
-    member = _one_hot(labels, classes)
+    units = _Units.of(labels, strings)
+    of_unit = torch.zeros(len(units.sizes), dtype=torch.long).scatter_(0, units.of_row, folds)
     correct = torch.zeros(len(x), len(labels))
     for fold in folds.unique():
-        inside = folds == fold
-        known = member[:, :, ~inside]
-        counts = known.sum(2)
-        own_label = labels[:, inside]
+        inside, known = folds == fold, units.member * (of_unit != fold)
+        counts = known @ units.sizes
+        own_label = labels[:, inside].T[..., None]
         for index, points in enumerate(x.float()):
             points = points - points.mean(0)
-            sums = (known.flatten(0, 1) @ points[~inside]).view(*counts.shape, -1)
-            means = sums / counts.clamp(min=1)[..., None]
-            score = points[inside] @ means.flatten(0, 1).T
-            score = score.view(-1, *counts.shape)
-            score -= (means.square().sum(2) / 2).where(counts > 0, torch.inf)
-            own = score.gather(2, own_label.T[..., None]).squeeze(2)
-            correct[index] += (own >= score.amax(2)).logical_and(own > -torch.inf).sum(0)
+            means = (known @ units.sums(points)) / counts.clamp(min=1)[..., None]
+            offset = (means.square().sum(2, keepdim=True) / -2).where(
+                counts[..., None] > 0, -torch.inf
+            )
+            weights = torch.cat([means, offset], 2).flatten(0, 1)
+            rows = torch.nn.functional.pad(points[inside], (0, 1), value=1.0)
+            score = (rows @ weights.T).view(-1, *counts.shape)
+            own = score.gather(2, own_label).squeeze(2)
+            correct[index] += ((own >= score.amax(2)) & (own > -torch.inf)).sum(0)
     return (correct / labels.shape[1]).double().numpy()
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What carries a label as one: an instruction string with its rows, or a single row."""
+
+    of_row: Tensor
+    sizes: Tensor
+    member: Tensor
+    """[labelling class unit], 1 where the unit is of the class."""
+
+    @classmethod
+    def of(cls, labels: Tensor, strings: Tensor | None) -> "_Units":
+        of_row = torch.arange(labels.shape[1]) if strings is None else strings
+        sizes = torch.bincount(of_row).float()
+        of_unit = torch.zeros(len(labels), len(sizes), dtype=torch.long)
+        of_unit[:, of_row] = labels
+        classes = int(labels.max()) + 1
+        member = torch.zeros(len(labels), classes, len(sizes)).scatter_(1, of_unit[:, None], 1)
+        return cls(of_row, sizes, member)
+
+    @property
+    def classes(self) -> int:
+        return self.member.shape[1]
+
+    def sums(self, points: Tensor) -> Tensor:
+        """Sums of rows by unit [unit width]."""
+        return torch.zeros(len(self.sizes), points.shape[1]).index_add_(0, self.of_row, points)
+
+    def sums_by_class(self, points: Tensor) -> Tensor:
+        return self.member @ self.sums(points)
 
 
 def rankme(x: Float[Tensor, "problem row width"]) -> Float[np.ndarray, "problem"]:
@@ -97,8 +140,3 @@ def rankme(x: Float[Tensor, "problem row width"]) -> Float[np.ndarray, "problem"
     share = values / total.clamp(min=1e-30)
     entropy = -torch.special.xlogy(share, share).sum(1)
     return entropy.exp().where(total[:, 0] > 0, 0).numpy()
-
-
-def _one_hot(labels: Tensor, classes: int) -> Tensor:
-    shape = (len(labels), classes, labels.shape[1])
-    return torch.zeros(shape).scatter_(1, labels[:, None], 1)

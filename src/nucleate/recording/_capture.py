@@ -132,7 +132,7 @@ class _Rows:
 
 
 def _select(probe: Probe, rows: np.ndarray, start: np.ndarray, device: torch.device) -> _Rows:
-    """The tokens of `rows` from `start` on; the last answer token predicts nothing and stays out."""
+    """The tokens of `rows` from `start` on, less the last one, which predicts nothing."""
     lengths = probe.lengths[rows] - 1 - start
     offsets = np.arange(lengths.max())
     source = np.minimum(start[:, None] + offsets, probe.ids.shape[1] - 1)

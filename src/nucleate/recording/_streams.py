@@ -41,8 +41,8 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
     ]
     if not outer:
         raise BadInput(
-            f"no blocks found in {type(model).__name__}: its body has no ModuleList; nucleate reads "
-            "decoder-only language models from transformers"
+            f"no blocks found in {type(model).__name__}: its body has no ModuleList; nucleate "
+            "reads decoder-only language models from transformers"
         )
     return list(max(outer, key=lambda blocks: len(blocks)))
 

@@ -132,7 +132,8 @@ class Run:
             raise BadInput(f"{self.path} has no step {step}; it has {self.steps}")
         try:
             with safe_open(self._snapshot_path(step), framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+                names = list(file.keys())
+                return {name: file.get_tensor(name) for name in names}, file.metadata()
         except (SafetensorError, FileNotFoundError) as error:
             raise BadInput(
                 f"{self._snapshot_path(step)} cannot be read ({error}); restore it, or remove the "

@@ -55,7 +55,7 @@ class Batches:
         )
         self._inputs, self._input = _table([r.input for r in rows], encoder.input_part)
         self._answers, self._answer = _table([r.output for r in rows], encoder.answer_part)
-        counts = {task: 0 for task in taskset.tasks}
+        counts = dict.fromkeys(taskset.tasks, 0)
         for row in rows:
             counts[row.task] += 1
         chances = np.array([taskset.weights[r.task] / counts[r.task] for r in rows])
