@@ -14,7 +14,7 @@ def trained(tmp_path_factory):
     taskset, encoder, probe = material()
     run = Run.create(tmp_path_factory.mktemp("run") / "run", probe, {})
     config = TrainingConfig(steps=250, batch_size=64, learning_rate=1e-2, device="cpu")
-    net = model(width=32)
+    net = model("gpt2", width=32)
     with Recorder(run, Schedule.at([])) as recorder:
         batches = Batches(taskset, encoder, batch_size=64, seed=0)
         train(net, batches, config, run, recorder, seed=0)
@@ -93,7 +93,7 @@ def test_tasks_without_common_inputs_get_no_shift_but_a_removal(trained):
     own = {(e.task, e.input) for e in taskset.examples}
     apart = replace(taskset, answers={k: v for k, v in only.items() if k not in own})
     table = causal_map(trained, probe, apart, encoder, rows=48, seed=0)
-    assert "shift" not in table or table["shift"].isna().all()
+    assert table[["shift", "chance", "wrong_task"]].isna().all().all()
     assert table["erase"].notna().all()
 
 

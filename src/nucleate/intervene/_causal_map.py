@@ -12,6 +12,7 @@ Means come from other inputs than those that are tested, so that a place that me
 answer to one input cannot pass.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ class _Study:
         own = torch.as_tensor(self.task[self.rows], device=self.device)
         target = torch.as_tensor(self.targets.task, device=self.device)
         record: dict[str, object] = {"stream": where[0], "position": name}
+        record |= dict.fromkeys(_SHIFT_COLUMNS, math.nan)
         effects = {}
         if self.targets.valid.any():
             by = centroids[fold, target] - centroids[fold, own]
@@ -264,6 +266,14 @@ class _Study:
         return float(low), float(high)
 
 
+_SHIFT_COLUMNS = (
+    "shift",
+    "shift_low",
+    "shift_high",
+    "chance",
+    "random_direction",
+    "wrong_task",
+)
 _TRAINED = ("seen", "unseen_string", "unseen_cell")
 
 

@@ -9,6 +9,7 @@ from nucleate.metrics._kmeans import kmeans as kmeans
 from nucleate.metrics._measure import measure as measure
 from nucleate.metrics._panel import Panel as Panel
 from nucleate.metrics._prepare import condition as condition
+from nucleate.metrics._prepare import principal_axes as principal_axes
 from nucleate.metrics._prepare import standardise as standardise
 from nucleate.metrics._separation import class_separation as class_separation
 from nucleate.metrics._separation import nearest_centroid as nearest_centroid

@@ -90,7 +90,7 @@ def expected_information(a: Int[np.ndarray, "cluster"], b: Int[np.ndarray, "clas
     return float(a_times @ terms.sum(2) @ b_times)
 
 
-def _pairs(n: Tensor | float) -> Tensor:
+def _pairs(n: Tensor | float | int) -> Tensor:
     return torch.as_tensor(n, dtype=torch.float64) * (torch.as_tensor(n) - 1) / 2
 
 

@@ -57,7 +57,9 @@ def bootstrap_ari(
         shared = table.T @ table
         both = _weighted_pairs(shared * same, rows_of, weights)
         cluster_pairs = _weighted_pairs(shared, rows_of, weights)
-        values.append(adjusted_rand(both, cluster_pairs, label_pairs, all_pairs))
+        value = adjusted_rand(both, cluster_pairs, label_pairs, all_pairs)
+        # A sample in which nothing is together says nothing for the clusters.
+        values.append(value.where(cluster_pairs + label_pairs > 0, 0))
     return torch.stack(values).numpy()
 
 

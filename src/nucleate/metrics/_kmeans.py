@@ -1,10 +1,9 @@
 """K-means of many small problems at once.
 
-Three things make it faster than one call a problem. Seeds are chosen greedily for all problems and
-starts together, and the first k seeds of a longer list are seeds for k clusters, so that one list
-serves several k. A few sweeps of Lloyd's algorithm decide which starts are worth finishing. Those
-are finished by single-row moves (Hartigan and Wong 1979), whose optima are a subset of Lloyd's:
-each start ends lower, so fewer starts do.
+Three things make it faster than one call a problem. All problems and starts advance together, and
+those that are done leave the batch. A few sweeps of Lloyd's algorithm decide which starts are
+worth finishing. Those are finished by single-row moves (Hartigan and Wong 1979), whose optima are
+a subset of Lloyd's: each start ends lower, so fewer starts do.
 """
 
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ _LEAST_GAIN = 1e-3
 _ROUNDING = 1e-4
 """Moves must gain more than this share of the row's cost: above what packing an index drops."""
 _PACKED_BITS = 8
+_COMPACT = 0.7
+"""Finished starts are taken out of the batch when only this share goes on: that copies rows."""
 _CHUNK = 1_500_000
 """Distances held at once; more leaves the cache, fewer leaves threads idle."""
 
@@ -47,10 +48,10 @@ def kmeans(
     k: int,
     *,
     restarts: int = 8,
-    carried: int = 2,
+    carried: int = 4,
     seed: int = 0,
-    seeds: Int[Tensor, "problem restart seed"] | None = None,
     warm: Int[Tensor, "problem row"] | None = None,
+    leading: int | None = None,
 ) -> Clustering:
     """Cluster the rows of every problem into k groups of least squared distance.
 
@@ -61,8 +62,9 @@ def kmeans(
             (`benchmarks/measure.py`).
         carried: how many of the starts, the best ones after a few sweeps, are finished.
         seed: decides the seeds; the global generator of torch is neither read nor moved.
-        seeds: rows to start from (`greedy_seeds`), at least k a start; chosen here if None.
         warm: a labelling to start from as well, 0 to k - 1, such as that of the step before.
+        leading: search in the first so many dimensions, and finish the best start in all of them;
+            for rows turned to their principal axes (`principal_axes`).
 
     Returns:
         The clustering of least inertia. A local optimum, as with every k-means: where clusters
@@ -80,16 +82,16 @@ def kmeans(
         )
     x = x.float()
     x = x - x.mean(1, keepdim=True)
-    if seeds is None:
-        seeds = greedy_seeds(x, k, restarts=restarts, seed=seed)
-    starts = seeds.shape[1] + (warm is not None)
+    low = x[..., :leading]
+    seeds = greedy_seeds(low, k, restarts=restarts, seed=seed)
+    starts = restarts + (warm is not None)
     chunk = max(1, _CHUNK // (rows * k * starts))
     parts = [
-        _cluster(x[at], seeds[at, :, :k], None if warm is None else warm[at], k, carried)
+        _cluster(x[at], low[at], seeds[at], None if warm is None else warm[at], k, carried)
         for at in (slice(i, i + chunk) for i in range(0, problems, chunk))
     ]
     labels = torch.cat(parts)
-    centroids, _ = _means(x, labels, k)
+    centroids = _means(x, labels, k)
     return Clustering(labels, _inertia(x, labels, centroids), centroids)
 
 
@@ -99,12 +101,13 @@ def greedy_seeds(
     """Choose k rows a start by greedy k-means++ (Arthur and Vassilvitskii 2007, section 6).
 
     Each next row is the best of a few candidates, drawn with odds of their squared distance to
-    the rows that are already chosen. The first j seeds do not depend on k.
+    the rows that are already chosen.
     """
     x = x.float()
     problems, rows, _ = x.shape
     generator = torch.Generator().manual_seed(seed)
-    distances = torch.cdist(x, x).square_().view(problems * rows, rows)
+    points = _Points.of(x)
+    distances = points.distances(x).clamp_(min=0).view(problems * rows, rows)
     offset = (torch.arange(problems, device=x.device) * rows)[:, None]
 
     def to_all(chosen: Tensor) -> Tensor:
@@ -124,45 +127,48 @@ def greedy_seeds(
     return torch.stack(seeds, -1)
 
 
-def _cluster(x: Tensor, seeds: Tensor, warm: Tensor | None, k: int, carried: int) -> Tensor:
+def _cluster(
+    x: Tensor, low: Tensor, seeds: Tensor, warm: Tensor | None, k: int, carried: int
+) -> Tensor:
     """Labels of the best start of each problem [problem row]."""
-    problems, rows, width = x.shape
-    centroids = _take(x, seeds.flatten(1)).view(problems, -1, k, width)
+    problems, rows, _ = x.shape
+    each = torch.arange(problems, device=x.device)
+    centroids = _take(low, seeds.flatten(1)).view(problems, -1, k, low.shape[-1])
     if warm is not None:
-        centroids = torch.cat([_means(x, warm, k)[0][:, None], centroids], 1)
+        centroids = torch.cat([_means(low, warm, k)[:, None], centroids], 1)
     starts = centroids.shape[1]
-    points = _Points.of(x)
-    owner = torch.arange(problems, device=x.device).repeat_interleave(starts)
-    labels, cost = _lloyd(points.at(owner), centroids.flatten(0, 1))
     carried = min(carried, starts)
-    order = cost.view(problems, starts).topk(carried, largest=False).indices
-    kept = (order + torch.arange(problems, device=x.device)[:, None] * starts).flatten()
-    finished = _move_rows(points.at(owner[kept]), labels[kept], k)
-    rows_of = x[owner[kept]]
-    cost = _inertia(rows_of, finished, _means(rows_of, finished, k)[0])
-    best = cost.view(problems, carried).argmin(1)
-    labels = finished.view(problems, carried, rows)[torch.arange(problems, device=x.device), best]
-    return points.distances(_means(x, labels, k)[0]).argmin(2)
+    points = _Points.of(low)
+    owner = each.repeat_interleave(starts)
+    labels, cost = _lloyd(points.at(owner), centroids.flatten(0, 1))
+    best = cost.view(problems, starts).topk(carried, largest=False).indices
+    kept = (best + each[:, None] * starts).flatten()
+    labels = _move_rows(points.at(owner[kept]), labels[kept], k)
+    finished = low[owner[kept]]
+    cost = _inertia(finished, labels, _means(finished, labels, k)).view(problems, carried)
+    labels = labels.view(problems, carried, rows)[each, cost.argmin(1)]
+    points = _Points.of(x)
+    if low.shape != x.shape:
+        labels = _move_rows(points, labels, k)
+    return points.distances(_means(x, labels, k)).argmin(2)
 
 
 @dataclass(frozen=True)
 class _Points:
-    """Rows with 1 and their squared length appended: one product gives squared distances."""
+    """Rows with 1 and their squared length appended.
 
-    rows: Tensor
-    width: int
+    One product then gives squared distances, and a sum of rows holds their number.
+    """
+
+    rows: Float[Tensor, "problem row appended"]
 
     @classmethod
     def of(cls, x: Tensor) -> "_Points":
         square = x.square().sum(-1, keepdim=True)
-        return cls(torch.cat([x, torch.ones_like(square), square], -1), x.shape[-1])
+        return cls(torch.cat([x, torch.ones_like(square), square], -1))
 
     def at(self, index: Tensor) -> "_Points":
-        return _Points(self.rows[index], self.width)
-
-    def means(self, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        means, counts = _means(self.rows, labels, k)
-        return means[..., : self.width], counts
+        return _Points(self.rows[index])
 
     def distances(self, centroids: Tensor, factor: Tensor | None = None) -> Tensor:
         square = centroids.square().sum(-1, keepdim=True)
@@ -173,53 +179,48 @@ class _Points:
 
 
 def _lloyd(points: _Points, centroids: Tensor) -> tuple[Tensor, Tensor]:
-    """A few sweeps of every start: labels [start row] and inertia [start]."""
+    """A few sweeps of every start: labels [start row] and inertia [start].
+
+    A cluster that loses all rows gets one back when rows are moved: that costs nothing there.
+    """
     k = centroids.shape[1]
     labels, nearest = _smallest(points.distances(centroids))
     for _ in range(_LLOYD_SWEEPS):
-        centroids, counts = points.means(labels, k)
-        if (counts == 0).any():
-            centroids = _repair(points, centroids, counts, nearest)
-        previous = labels
+        centroids = _centroids(_sums(points.rows, labels, k))[0]
         labels, nearest = _smallest(points.distances(centroids))
-        if torch.equal(labels, previous):
-            break
     return labels, nearest.sum(1)
 
 
-def _repair(points: _Points, centroids: Tensor, counts: Tensor, nearest: Tensor) -> Tensor:
-    """Put the centroids of empty clusters on the rows that are farthest from their own."""
-    centroids = centroids.clone()
-    for start in (counts == 0).any(1).nonzero().flatten().tolist():
-        empty = (counts[start] == 0).nonzero().flatten()
-        far = nearest[start].topk(len(empty)).indices
-        centroids[start, empty] = points.rows[start, far, : points.width]
-    return centroids
-
-
 def _move_rows(points: _Points, labels: Tensor, k: int) -> Tensor:
-    """Move rows between clusters while that lowers the inertia; labels [start row].
-
-    Moving a row from a cluster of n to one of m changes the inertia by d_m^2 m / (m + 1) less
-    d_n^2 n / (n - 1). Moves made together touch no cluster twice, so that their gains add.
-    """
+    """Move rows between clusters while that lowers the inertia; labels [start row]."""
     result = labels.clone()
     active = torch.arange(len(labels), device=labels.device)
+    sums = _sums(points.rows, labels, k)
     for _ in range(_MOVE_SWEEPS):
-        labels, moved = _best_moves(points, labels, k)
-        going = moved.nonzero().flatten()
-        if len(going) < len(active):
+        target, goes = _best_moves(points, labels, sums)
+        start, row = goes.nonzero(as_tuple=True)
+        if not len(start):
+            break
+        flat, moved = sums.view(-1, sums.shape[-1]), points.rows[start, row]
+        flat.index_add_(0, start * k + labels[start, row], moved, alpha=-1)
+        flat.index_add_(0, start * k + target[start, row], moved)
+        labels = target.where(goes, labels)
+        going = goes.any(1).nonzero().flatten()
+        if len(going) <= _COMPACT * len(active):
             result[active] = labels
-            if not len(going):
-                return result
-            active, labels, points = active[going], labels[going], points.at(going)
+            active, labels = active[going], labels[going]
+            points, sums = points.at(going), sums[going]
     result[active] = labels
     return result
 
 
-def _best_moves(points: _Points, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """One round of moves: the new labels, and which starts moved any row."""
-    centroids, counts = points.means(labels, k)
+def _best_moves(points: _Points, labels: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    """One round of moves: to which cluster, and which rows go [start row].
+
+    Moving a row from a cluster of n to one of m changes the inertia by d_m^2 m / (m + 1) less
+    d_n^2 n / (n - 1). Moves made together touch no cluster twice, so that their gains add.
+    """
+    centroids, counts = _centroids(sums)
     costs = points.distances(centroids, counts / (counts + 1))
     size = counts.gather(1, labels)
     leaving = (size + 1) / (size - 1).clamp_(min=1) * (size > 1)
@@ -231,7 +232,7 @@ def _best_moves(points: _Points, labels: Tensor, k: int) -> tuple[Tensor, Tensor
     best = torch.zeros_like(counts)
     best = best.scatter_reduce_(1, target, gain, "amax").scatter_reduce_(1, labels, gain, "amax")
     goes = (gain > 0) & (gain >= best.gather(1, target)) & (gain >= best.gather(1, labels))
-    return target.where(goes, labels), goes.any(1)
+    return target, goes
 
 
 def _smallest(costs: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,15 +254,22 @@ def _smallest(costs: Tensor) -> tuple[Tensor, Tensor]:
     return (least & mask).long(), (least & ~mask).view(torch.float32)
 
 
-def _means(x: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Means [problem cluster width] and sizes [problem cluster]; an empty cluster's mean is 0."""
-    problems, rows, width = x.shape
-    at = (labels + torch.arange(problems, device=x.device)[:, None] * k).flatten()
-    counts = torch.bincount(at, minlength=problems * k).to(x.dtype)
-    sums = torch.zeros(problems * k, width, dtype=x.dtype, device=x.device)
-    sums.index_add_(0, at, x.reshape(-1, width))
-    means = sums / counts.clamp(min=1)[:, None]
-    return means.view(problems, k, width), counts.view(problems, k)
+def _sums(rows: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Sums of the rows of each cluster [problem cluster width]."""
+    problems, _, width = rows.shape
+    at = (labels + torch.arange(problems, device=rows.device)[:, None] * k).flatten()
+    sums = torch.zeros(problems * k, width, dtype=rows.dtype, device=rows.device)
+    return sums.index_add_(0, at, rows.reshape(-1, width)).view(problems, k, width)
+
+
+def _centroids(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and sizes of clusters from sums of `_Points`; an empty cluster's mean is 0."""
+    counts = sums[..., -2].round()
+    return sums[..., :-2] / counts.clamp(min=1)[..., None], counts
+
+
+def _means(x: Tensor, labels: Tensor, k: int) -> Tensor:
+    return _centroids(_sums(_Points.of(x).rows, labels, k))[0]
 
 
 def _inertia(x: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:

@@ -28,6 +28,11 @@ class Permutations:
     labels: Int[Tensor, "labelling row"]
     blocks: Int[Tensor, "labelling row"] | None = None
 
+    def rows(self, inside: Int[np.ndarray, "member"]) -> "Permutations":
+        """The same labellings of some of the rows."""
+        blocks = None if self.blocks is None else self.blocks[:, inside]
+        return Permutations(self.labels[:, inside], blocks)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -77,36 +82,26 @@ def layout(probe: Probe, position: str, *, permutations: int, bootstraps: int, s
     """
     rows, groups = _distinct_rows(probe, position)
     text = {name: np.array(probe.labels[name])[rows] for name in (*LABELS, "instruction")}
-    undefined = {
-        name: f"undefined: the {name} is not known at this position"
-        for name in LABELS
-        if not _constant(np.array(probe.labels[name])[_measured(probe)], groups)
-    }
-    codes = {name: _numbers(text[name]) for name in LABELS if name not in undefined}
-    _check(codes, len(rows), position)
+    codes, undefined = _defined(probe, groups, text)
+    _refuse_hopeless(position, text)
     strings = _numbers(text["instruction"], text["task"], text["family"])
-    count = int(strings.max()) + 1
     of_string = _Strings.of(strings, text, probe.prompt_lengths[rows])
     rng = np.random.default_rng(seed)
-    half = of_string.halves(rng)
-    folds = of_string.folds(rng)
-    nulls = {}
-    for name, code in codes.items():
-        if name in OF_STRING:
-            nulls[name] = of_string.permuted(code, strings, permutations, rng)
-        else:
-            moved = np.stack([rng.permutation(code) for _ in range(permutations)] or [code])
-            nulls[name] = Permutations(_with_first(code, moved[:permutations]))
+    half, folds = of_string.halves(rng), of_string.folds(rng)
     members = {name: np.flatnonzero(half[strings] == i) for i, name in enumerate(HALVES)}
+    nulls = {
+        name: of_string.permuted(code, strings, permutations, rng)
+        if name in OF_STRING
+        else _over_rows(code, permutations, rng)
+        for name, code in codes.items()
+    }
     if "task" in codes:
-        for name, inside in members.items():
-            part = of_string.permuted(codes["task"], strings, permutations, rng, within=half)
-            blocks = None if part.blocks is None else part.blocks[:, inside]
-            nulls[name] = Permutations(part.labels[:, inside], blocks)
+        code = codes["task"]
+        part = of_string.permuted(code, strings, permutations, rng, within=half)
+        nulls |= {name: part.rows(inside) for name, inside in members.items()}
         if folds is not None:
-            nulls["folds"] = of_string.permuted(
-                codes["task"], strings, permutations, rng, within=folds
-            )
+            nulls["folds"] = of_string.permuted(code, strings, permutations, rng, within=folds)
+    count = len(half)
     return Layout(
         rows=torch.from_numpy(rows),
         codes={name: torch.from_numpy(code) for name, code in codes.items()},
@@ -175,7 +170,9 @@ class _Strings:
         of_string = code[first]
         apart = np.zeros_like(of_string) if within is None else within
         moved = [of_string[permute_within(_strata(self.length, apart), rng)] for _ in range(times)]
-        over_strings = _with_first(code, np.array(moved).reshape(times, -1)[:, strings])
+        over_strings = _with_first(
+            code, np.array(moved, dtype=np.int64).reshape(times, len(of_string))[:, strings]
+        )
         families = int(self.family.max()) + 1
         if not np.array_equal(of_string, self.task) or families in (
             int(self.task.max()) + 1,
@@ -187,7 +184,7 @@ class _Strings:
         length = np.bincount(self.family, weights=self.length) / np.bincount(self.family)
         strata = _strata(length, np.zeros(families, dtype=np.int64))
         moved = [task_of[permute_within(strata, rng)] for _ in range(times)]
-        blocks = np.array(moved).reshape(times, -1)[:, self.family[strings]]
+        blocks = np.array(moved, dtype=np.int64).reshape(times, families)[:, self.family[strings]]
         return Permutations(over_strings, _with_first(code, blocks))
 
 
@@ -200,6 +197,11 @@ def permute_within(
     result = np.empty_like(order)
     result[order] = shuffled
     return result
+
+
+def _over_rows(code: Int[np.ndarray, "row"], times: int, rng: np.random.Generator) -> Permutations:
+    moved = np.array([rng.permutation(code) for _ in range(times)], dtype=np.int64)
+    return Permutations(_with_first(code, moved.reshape(times, len(code))))
 
 
 def _strata(
@@ -248,7 +250,7 @@ def _numbers(*columns: np.ndarray) -> Int[np.ndarray, "row"]:
 def _with_first(
     code: Int[np.ndarray, "row"], moved: Int[np.ndarray, "times row"]
 ) -> Int[Tensor, "labelling row"]:
-    return torch.from_numpy(np.concatenate([code[None], moved.reshape(-1, len(code))]))
+    return torch.from_numpy(np.concatenate([code[None], moved]))
 
 
 def _why_not_conditioned(codes: dict[str, np.ndarray], undefined: dict[str, str]) -> str:
@@ -262,15 +264,34 @@ def _why_not_conditioned(codes: dict[str, np.ndarray], undefined: dict[str, str]
     return ""
 
 
-def _check(codes: dict[str, np.ndarray], rows: int, position: str) -> None:
-    for name, code in codes.items():
+def _defined(
+    probe: Probe, groups: Int[np.ndarray, "measured"], text: dict[str, np.ndarray]
+) -> tuple[dict[str, Int[np.ndarray, "row"]], dict[str, str]]:
+    """The codes of the labels that rows have here, and why the others are undefined."""
+    codes, undefined = {}, {}
+    for name in LABELS:
+        code = _numbers(text[name])
         classes = int(code.max()) + 1
-        if classes >= rows and name == "task":
-            raise BadInput(
-                f"{classes} tasks cannot be told apart as clusters of {rows} rows at {position}; "
-                "give the probe more rows a task"
-            )
-    if "task" in codes and codes["task"].max() == 0:
+        if not _constant(np.array(probe.labels[name])[_measured(probe)], groups):
+            undefined[name] = f"undefined: the {name} is not known at this position"
+        elif classes == 1:
+            undefined[name] = f"undefined: all rows have the same {name}"
+        elif classes == len(code):
+            undefined[name] = f"undefined: each row has its own {name}"
+        else:
+            codes[name] = code
+    return codes, undefined
+
+
+def _refuse_hopeless(position: str, text: dict[str, np.ndarray]) -> None:
+    tasks, rows = len(set(text["task"].tolist())), len(text["task"])
+    if tasks == 1:
         raise BadInput(
-            "the probe has one task; clusters of tasks need at least two, so add rows of another"
+            f"the probe has one task, {text['task'][0]!r}; clusters of tasks need at least two, "
+            "so add rows of another"
+        )
+    if tasks == rows:
+        raise BadInput(
+            f"{tasks} tasks have {rows} rows at {position}: no more rows than clusters; "
+            "give each task at least two instruction strings"
         )

@@ -1,9 +1,12 @@
 """measure: from snapshots to a panel."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -56,18 +59,34 @@ def measure(
     """
     if steps_total is None:
         steps_total = len(snapshots) if isinstance(snapshots, Sequence) else 0
-    # Greedy seeds, single-row moves and warm starts need a fifth of the starts.
-    effort = Effort(restarts=max(1, -(-restarts // 5)), seed=seed)
+    effort = Effort(restarts=restarts, seed=seed)
     run: _Measuring | None = None
-    for done, (step, states) in enumerate(snapshots, start=1):
-        if run is None:
-            run = _Measuring(probe, states, untrained, permutations, bootstraps, effort)
-        run.add(step, states)
-        if progress is not None:
-            progress(done, max(steps_total, done))
+    with _one_thread_each() as pool:
+        for done, (step, states) in enumerate(snapshots, start=1):
+            if run is None:
+                run = _Measuring(probe, states, permutations, bootstraps, effort, pool)
+                run.add_nulls(untrained)
+            run.add(step, states)
+            if progress is not None:
+                progress(done, max(steps_total, done))
     if run is None:
         raise BadInput("no snapshots were given; record at least one step")
     return run.panel()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[Executor]:
+    """A pool with a worker for each of torch's threads, in which torch itself uses one.
+
+    The operations are small: two places side by side scale, two threads in one operation do not.
+    Numbers do not depend on how many workers there are.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Measuring:
@@ -77,11 +96,12 @@ class _Measuring:
         self,
         probe: Probe,
         first: States,
-        untrained: Sequence[States],
         permutations: int,
         bootstraps: int,
         effort: Effort,
+        pool: Executor,
     ) -> None:
+        self._probe, self._pool = probe, pool
         self._streams, self._positions = first.streams, first.positions
         self._rows_expected, self._effort = len(probe), effort
         self._layouts = {
@@ -90,20 +110,36 @@ class _Measuring:
             )
             for position in first.positions
         }
-        self._places = [(position, view) for position in first.positions for view in VIEWS]
-        self._n1 = self._untrained(untrained)
-        self._n2 = {place: self._surface(probe, place) for place in self._places}
+        places = [(position, view) for position in first.positions for view in VIEWS]
+        # The largest first: they are what workers wait for.
+        self._places = sorted(places, key=lambda place: -len(self._layouts[place[0]].rows))
+        self._n1: dict[Place, dict[Key, Float[np.ndarray, stream]]] = {}
+        self._n2: dict[Place, dict[Key, float]] = {}
         self._chains: _Chains = {}
         self._rows: list[dict[str, Any]] = []
         self._draws: dict[Place, list[Float[np.ndarray, "stream draw"]]] = {}
 
+    def add_nulls(self, untrained: Sequence[States]) -> None:
+        """Measure untrained models (N1) and bags of tokens (N2)."""
+        for number, states in enumerate(untrained):
+            self._check(states, f"untrained model {number}")
+        for place, n1, n2 in zip(
+            self._places,
+            self._pool.map(lambda place: self._untrained(untrained, place), self._places),
+            self._pool.map(self._surface, self._places),
+            strict=True,
+        ):
+            self._n1[place], self._n2[place] = n1, n2
+
     def add(self, step: int, states: States) -> None:
         self._check(states, f"step {step}")
-        for place in self._places:
-            scored = self._score(states, place, warm=self._chains.get(place))
+        scores = self._pool.map(
+            lambda place: self._score(states, place, warm=self._chains.get(place)), self._places
+        )
+        for place, scored in zip(self._places, scores, strict=True):
             self._chains[place] = scored.clusters
             self._rows += rows_of(
-                step, self._streams, place, scored, self._n1.get(place, {}), self._n2[place]
+                step, self._streams, place, scored, self._n1[place], self._n2[place]
             )
             draws = _report_draws(scored)
             if draws is not None:
@@ -120,28 +156,17 @@ class _Measuring:
         return score(x, where, place[1], self._effort, **options)
 
     def _untrained(
-        self, untrained: Sequence[States]
-    ) -> dict[Place, dict[Key, Float[np.ndarray, "stream"]]]:
-        """N1: the most among untrained models (of CDNV the least), by stream."""
-        result: dict[Place, dict[Key, Float[np.ndarray, stream]]] = {}
-        for number, states in enumerate(untrained):
-            self._check(states, f"untrained model {number}")
-            for place in self._places:
-                best = result.setdefault(place, {})
-                for key, values in _plain(self._score(states, place, nulls=False)).items():
-                    choose = np.fmin if key[1] == "cdnv" else np.fmax
-                    best[key] = choose(best[key], values) if key in best else values
-        return result
+        self, untrained: Sequence[States], place: Place
+    ) -> dict[Key, Float[np.ndarray, "stream"]]:
+        """N1: the most among untrained models, by stream."""
+        return _most(_plain(self._score(states, place, nulls=False)) for states in untrained)
 
-    def _surface(self, probe: Probe, place: Place) -> dict[Key, float]:
+    def _surface(self, place: Place) -> dict[Key, float]:
         """N2: the better of token counts and TF-IDF."""
         where = self._layouts[place[0]]
-        result: dict[Key, float] = {}
-        for bag in bag_of_tokens(probe, place[0], where.rows.numpy()):
-            scored = score(bag[None], where, place[1], self._effort, nulls=False)
-            for key, values in _plain(scored).items():
-                choose = np.fmin if key[1] == "cdnv" else np.fmax
-                result[key] = float(choose(result.get(key, np.nan), values[0]))
+        bags = bag_of_tokens(self._probe, place[0], where.rows.numpy())
+        scored = (score(bag[None], where, place[1], self._effort, nulls=False) for bag in bags)
+        result = {key: float(best[0]) for key, best in _most(map(_plain, scored)).items()}
         result.pop(("", "rankme", "all"), None)
         return result
 
@@ -163,6 +188,18 @@ def _plain(scored: Scored) -> dict[Key, Float[np.ndarray, "stream"]]:
     for item in scored.scores:
         zero = np.nan if item.metric == "cdnv" or item.note else 0.0
         result[item.key] = np.where(broken, np.nan, np.where(flat, zero, item.values))
+    return result
+
+
+def _most(
+    found: Iterable[dict[Key, Float[np.ndarray, "stream"]]],
+) -> dict[Key, Float[np.ndarray, "stream"]]:
+    """The largest of each number; of CDNV the least, since small is far apart."""
+    result: dict[Key, Float[np.ndarray, stream]] = {}
+    for scores in found:
+        for key, values in scores.items():
+            better = np.fmin if key[1] == "cdnv" else np.fmax
+            result[key] = better(result[key], values) if key in result else values
     return result
 
 

@@ -45,3 +45,23 @@ def condition(
     counts = torch.bincount(groups, minlength=k).to(x)
     sums = x.new_zeros(*x.shape[:-2], k, x.shape[-1]).index_add_(-2, groups, x)
     return x - (sums / counts[:, None]).index_select(-2, groups)
+
+
+def principal_axes(
+    x: Float[Tensor, "problem row width"], share: float = 0.95
+) -> tuple[Float[Tensor, "problem row width"], int]:
+    """Turn rows so that their first dimensions hold the most variance.
+
+    Distances stay as they are, and with them all that is computed from distances.
+
+    Args:
+        x: rows of mean 0, one problem after another.
+        share: of the variance, 0 to 1.
+
+    Returns:
+        The turned rows, and how many dimensions hold that share in every problem.
+    """
+    values, axes = torch.linalg.eigh(x.mT @ x)
+    held = values.flip(-1).clamp(min=0).cumsum(-1)
+    needed = int((held < share * held[..., -1:]).sum(-1).max()) + 1
+    return x @ axes.flip(-1), min(needed, x.shape[-1])

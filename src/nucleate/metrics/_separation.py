@@ -78,23 +78,34 @@ def nearest_centroid(
     """
     units = _Units.of(labels, strings)
     of_unit = torch.zeros(len(units.sizes), dtype=torch.long).scatter_(0, units.of_row, folds)
+    split = [units.only(of_unit == fold) for fold in range(int(folds.max()) + 1)]
+    counts = [part.member @ part.sizes for part in split]
+    all_counts = torch.stack(counts).sum(0)
     correct = torch.zeros(len(x), len(labels))
-    for fold in folds.unique():
-        inside, known = folds == fold, units.member * (of_unit != fold)
-        counts = known @ units.sizes
-        own_label = labels[:, inside].T[..., None]
-        for index, points in enumerate(x.float()):
-            points = points - points.mean(0)
-            means = (known @ units.sums(points)) / counts.clamp(min=1)[..., None]
-            offset = (means.square().sum(2, keepdim=True) / -2).where(
-                counts[..., None] > 0, -torch.inf
-            )
-            weights = torch.cat([means, offset], 2).flatten(0, 1)
-            rows = torch.nn.functional.pad(points[inside], (0, 1), value=1.0)
-            score = (rows @ weights.T).view(-1, *counts.shape)
-            own = score.gather(2, own_label).squeeze(2)
-            correct[index] += ((own >= score.amax(2)) & (own > -torch.inf)).sum(0)
+    for index, points in enumerate(x.float()):
+        points = points - points.mean(0)
+        of_units = units.sums(points)
+        sums = [part.member @ of_units[part.kept] for part in split]
+        total = torch.stack(sums).sum(0)
+        for fold in range(len(split)):
+            inside = folds == fold
+            known = (all_counts - counts[fold])[..., None]
+            means = (total - sums[fold]) / known.clamp(min=1)
+            offset = (means.square().sum(2, keepdim=True) / -2).where(known > 0, -torch.inf)
+            score = (means.flatten(0, 1) @ points[inside].T).view(*means.shape[:2], -1)
+            score += offset
+            own = score.gather(1, labels[:, None, inside]).squeeze(1)
+            correct[index] += ((own >= score.amax(1)) & (own > -torch.inf)).sum(1)
     return (correct / labels.shape[1]).double().numpy()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the units."""
+
+    kept: Tensor
+    sizes: Tensor
+    member: Tensor
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,9 @@ class _Units:
         classes = int(labels.max()) + 1
         member = torch.zeros(len(labels), classes, len(sizes)).scatter_(1, of_unit[:, None], 1)
         return cls(of_row, sizes, member)
+
+    def only(self, kept: Tensor) -> "_Part":
+        return _Part(kept, self.sizes[kept], self.member[:, :, kept].contiguous())
 
     @property
     def classes(self) -> int:
@@ -139,4 +153,4 @@ def rankme(x: Float[Tensor, "problem row width"]) -> Float[np.ndarray, "problem"
     total = values.sum(1, keepdim=True)
     share = values / total.clamp(min=1e-30)
     entropy = -torch.special.xlogy(share, share).sum(1)
-    return entropy.exp().where(total[:, 0] > 0, 0).numpy()
+    return np.asarray(entropy.exp().where(total[:, 0] > 0, 0))

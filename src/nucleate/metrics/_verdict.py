@@ -60,4 +60,4 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
             f"no stream has an ARI at step {step}, position {position!r}, view {view!r}; "
             "choose among the steps, positions and views of the table"
         )
-    return str(wanted.loc[wanted.value.idxmax(), "stream"])
+    return str(wanted["stream"].iloc[int(wanted["value"].to_numpy().argmax())])

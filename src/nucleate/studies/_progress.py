@@ -1,13 +1,14 @@
 """What long work tells whoever watches, and how it learns that it should stop."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nucleate._errors import Interrupted
 
 Tick = Callable[[int, str], None]
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Shows progress; the command line has one for terminals and one for plain lines."""
 

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nucleate._errors import BadInput
+from nucleate.dynamics import Onset, Trajectory, binomial_band, null_band, onset
+
+STEPS = np.arange(0, 400, 10)
+
+
+def ramp(start, rng, noise=0.02):
+    """Flat until `start`, then rising; what resampling gives at each step moves as one."""
+    truth = np.clip((STEPS - start) / 100, 0, 1)
+    values = truth + noise * rng.standard_normal(len(STEPS))
+    draws = values[:, None] + noise * rng.standard_normal((len(STEPS), 200))
+    return values, draws
+
+
+def test_first_step_that_stays_counts_not_the_first_above():
+    band = np.full(5, 0.5)
+    values = np.array([0.0, 0.9, 0.2, 0.7, 0.8])
+    assert onset(Trajectory(np.array([0, 1, 2, 4, 8]), values, band)) == Onset(4)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.9, 0.9, 0.1], [0.1, 0.1, 0.1], [0.9, 0.9, np.nan], [0.5, 0.5, 0.5]]
+)
+def test_no_onset_unless_above_at_the_end(values):
+    assert onset(Trajectory(np.arange(3), np.array(values), np.full(3, 0.5))).step is None
+
+
+def test_above_from_the_start():
+    assert onset(Trajectory(np.arange(3), np.ones(3), np.zeros(3))).step == 0
+
+
+def test_simulated_ramps_are_dated_and_flat_ones_are_not():
+    rng = np.random.default_rng(0)
+    band = np.full(len(STEPS), 0.1)
+    covered, false = 0, 0
+    for _ in range(60):
+        start = rng.integers(50, 250)
+        values, draws = ramp(start, rng)
+        found = onset(Trajectory(STEPS, values, band), draws)
+        # The ramp crosses the band 10 steps after its start; steps are 10 apart.
+        covered += found.low - 10 <= start + 10 <= found.high + 10
+        flat, draws = ramp(10_000, rng)
+        false += onset(Trajectory(STEPS, flat, band), draws).step is not None
+    assert covered >= 0.9 * 60
+    assert false <= 0.05 * 60
+
+
+def test_fewer_than_half_found_means_no_interval():
+    values, band = np.array([0.0, 0.6]), np.full(2, 0.5)
+    draws = np.array([[0.0] * 10, [0.6] * 4 + [0.4] * 6])
+    assert onset(Trajectory(np.arange(2), values, band), draws) == Onset(1, found=0.4)
+    assert onset(Trajectory(np.arange(2), values, band), np.empty((2, 0))).low is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 1))
+def test_everything_after_the_onset_is_above_and_the_step_before_is_not(values, height):
+    steps, band = np.arange(len(values)), np.full(len(values), height)
+    found = onset(Trajectory(steps, np.array(values), band)).step
+    if found is None:
+        assert values[-1] <= height
+    else:
+        assert min(values[found:]) > height
+        assert found == 0 or values[found - 1] <= height
+
+
+def test_bands():
+    nan = np.array([np.nan, np.nan])
+    assert null_band(np.array([0.1, np.nan]), np.array([0.2, np.nan]), nan)[0] == 0.2
+    assert np.isnan(null_band(np.array([0.1, np.nan]), np.array([0.2, np.nan]), nan)[1])
+    rng = np.random.default_rng(0)
+    guesses = rng.binomial(200, 0.05, 20_000) / 200
+    assert (guesses > binomial_band(0.05, 200)).mean() <= 0.01
+    with pytest.raises(BadInput, match=r"chance 1\.5"):
+        binomial_band(1.5, 10)
+
+
+def test_misfits_are_named():
+    with pytest.raises(BadInput, match="do not rise"):
+        Trajectory(np.array([0, 0]), np.zeros(2), np.zeros(2))
+    with pytest.raises(BadInput, match="no steps"):
+        Trajectory(np.array([], dtype=int), np.zeros(0), np.zeros(0))
+    with pytest.raises(BadInput, match="3 steps do not fit"):
+        onset(Trajectory(np.arange(2), np.zeros(2), np.zeros(2)), np.zeros((3, 4)))
