@@ -1,7 +1,6 @@
 """The main job, end to end, on models so small that it takes seconds."""
 
 import json
-import shutil
 from pathlib import Path
 
 import jsonschema
@@ -89,7 +88,7 @@ class StopsIn(Silent):
     def __init__(self, part: str, after: int) -> None:
         self._part, self._after, self._left = part, after, -1
 
-    def part(self, name, total):
+    def part(self, name, total):  # noqa: ARG002 - the form that is called
         mine = name.endswith(self._part)
 
         def tick(done: int, note: str) -> None:
@@ -131,12 +130,13 @@ def test_a_folder_of_another_configuration_is_refused_by_key_and_left_alone(whol
 
 
 def test_tasks_from_a_file_give_one_run_with_its_own_name(tmp_path):
+    wordings = {"up": ("raise", "lift", "hoist it"), "down": ("lower", "drop", "let fall")}
     rows = [
         {"task": t, "instruction": w, "input": x, "output": f"{t} {x}", "split": s}
-        for t, words in {"up": ("raise", "lift", "hoist it"), "down": ("lower", "drop", "let fall")}.items()
+        for t, words in wordings.items()
         for w in words
         for x, s in (("a", "train"), ("b", "train"), ("c d", "train"), ("e", "test"))
-    ]  # fmt: skip
+    ]
     file = tmp_path / "pairs.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     config = tiny("natural.vocabulary=300", "natural.held_out_wordings=0.34", tasks=str(file))
@@ -154,8 +154,6 @@ def test_more_clusters_than_rows_are_refused(tmp_path):
 
 def test_the_seed_of_torch_is_not_needed_for_the_same_numbers(whole, tmp_path):
     torch.manual_seed(123)
-    config = tiny(outputs=("own",))
-    reproduce(config, tmp_path, threads=1)
-    folder, _ = whole
-    assert (tmp_path / "own" / "panel.csv").read_bytes() == (folder / "own" / "panel.csv").read_bytes()
-    shutil.rmtree(tmp_path / "own")
+    reproduce(tiny(outputs=("own",)), tmp_path, threads=1)
+    first, again = (folder / "own" / "panel.csv" for folder in (whole[0], tmp_path))
+    assert first.read_bytes() == again.read_bytes()

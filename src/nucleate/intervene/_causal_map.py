@@ -247,7 +247,8 @@ class _Study:
         """Random subspaces of the same ranks; a basis vector of zeros stays one."""
         drawn = torch.as_tensor(self.generator.standard_normal(tuple(bases.shape))).to(bases)
         orthonormal: Tensor = torch.linalg.qr(drawn.transpose(1, 2)).Q.transpose(1, 2)
-        return orthonormal * bases.norm(dim=-1, keepdim=True).round()
+        there: Tensor = bases.norm(dim=-1, keepdim=True).round()
+        return orthonormal * there
 
     def _interval(
         self,

@@ -34,8 +34,8 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
     """
     body = body_of(model)
     lists = {name: m for name, m in body.named_modules() if isinstance(m, nn.ModuleList)}
-    outer = [
-        blocks
+    outer: list[list[nn.Module]] = [
+        list(blocks)
         for name, blocks in lists.items()
         if not any(name.startswith(f"{other}.") for other in lists)
     ]
@@ -44,7 +44,7 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
             f"no blocks found in {type(model).__name__}: its body has no ModuleList; nucleate "
             "reads decoder-only language models from transformers"
         )
-    return list(max(outer, key=lambda blocks: len(blocks)))
+    return max(outer, key=len)
 
 
 def stream_names(model: nn.Module) -> tuple[str, ...]:
