@@ -26,12 +26,16 @@ class SyntheticConfig(_Strict):
     families: int = Field(3, ge=1, description="regular expressions a task, trained ones")
     held_out_families: int = Field(1, ge=0, description="regular expressions a task, never trained")
     inputs: int = Field(5, ge=2, description="inputs, the same for all tasks")
-    strings: int = Field(8, ge=1, description="instruction strings a family, trained")
-    unseen_strings: int = Field(4, ge=0, description="instruction strings a family, never trained")
+    strings: int = Field(64, ge=1, description="instruction strings a family, trained")
+    unseen_strings: int = Field(8, ge=0, description="instruction strings a family, never trained")
     output_symbols: int = Field(12, ge=2, description="outputs that all tasks share")
-    stem: float = Field(0.0, ge=0, le=1, description="content symbols a task's families share")
-    label_noise: float = Field(0.0, ge=0, le=1, description="share of training rows")
-    instruction_noise: float = Field(0.0, ge=0, le=1, description="share of training rows")
+    stem: float = Field(0.5, ge=0, le=1, description="content symbols a task's families share")
+    label_noise: float = Field(
+        0.2, ge=0, le=1, description="share of training rows with a wrong output of their task"
+    )
+    instruction_noise: float = Field(
+        0.0, ge=0, le=1, description="share of training rows with a wrong symbol"
+    )
     imbalance: float = Field(0.0, ge=0, description="exponent of the tasks' frequencies")
     order: Literal["before", "after"] = Field(
         "before", description="the instruction stands before or after the input"
@@ -131,7 +135,12 @@ _NATURAL: dict[Preset, dict[str, Any]] = {
         "recording": {"points": 48, "rows": 1080},
     },
 }
-_SYNTHETIC: dict[Preset, dict[str, Any]] = {"smoke": _SMOKE, "default": {}, "large": _LARGE}
+_DEFAULT: dict[str, Any] = {"model": {"inner": 960}}
+_SYNTHETIC: dict[Preset, dict[str, Any]] = {
+    "smoke": _SMOKE,
+    "default": _DEFAULT,
+    "large": _LARGE,
+}
 
 
 def resolve(

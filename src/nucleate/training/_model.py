@@ -15,11 +15,13 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arch: str = Field("llama", description="a `model_type` of transformers: llama, gpt2, gpt_neox")
+    arch: str = Field(
+        "nemotron", description="a `model_type` of transformers, as llama, gpt2, gpt_neox, nemotron"
+    )
     depth: int = Field(6, ge=1, description="blocks")
     width: int = Field(96, ge=2, description="size of the hidden states")
     heads: int = Field(4, ge=1, description="attention heads; must divide the width")
-    inner: int | None = Field(None, ge=1, description="width inside the MLP; 4 x width if not set")
+    inner: int | None = Field(None, ge=1, description="width inside the MLP; 8 x width if not set")
     dropout: float = Field(0.0, ge=0, lt=1)
     attention: Literal["eager", "sdpa"] = Field(
         "eager", description="eager is a quarter faster on the short sequences trained here"
@@ -82,7 +84,7 @@ def _settings(config: ModelConfig, vocab_size: int, max_length: int) -> Any:
             f"model.arch {config.arch!r} is no architecture that transformers knows; "
             "use a decoder such as llama, gpt2, gpt_neox"
         ) from error
-    inner = config.inner or 4 * config.width
+    inner = config.inner or 8 * config.width
     wanted: dict[str, Any] = {
         "intermediate_size": inner,
         "n_inner": inner,
