@@ -48,7 +48,7 @@ def reproduce(
         Path | None, typer.Option(help="Folder; by default one below runs/, named by the options.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of torch; by default one a physical core.")
+        int | None, typer.Option(min=1, help="In all; by default one a core.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     settings: Annotated[

@@ -72,7 +72,7 @@ def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
     return Material(taskset, encoder, probe, time.perf_counter() - began)
 
 
-def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Watcher) -> Run:
+def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Watcher) -> None:
     """Do every part of one run that its folder does not have yet.
 
     Raises:
@@ -92,7 +92,6 @@ def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Wat
     job.once("training", job.train)
     job.once("panel", job.measure)
     job.once("causal map", job.map_causes)
-    return run
 
 
 def parts_of(run: Run) -> dict[str, float]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from nucleate._errors import RunFailed
 from nucleate.runs import Run, Summary, write_json
 from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._execute import execute, usable_threads
 from nucleate.studies._findings import Findings, findings
 from nucleate.studies._one_run import Outputs, prepare, run_once
 from nucleate.studies._progress import Silent, Watcher
@@ -59,7 +59,8 @@ def reproduce(
     Args:
         config: what is done; `resolve` makes one from a preset.
         folder: gets one run folder for each kind of outputs, `report.html`, figures and tables.
-        threads: of torch; None leaves it to torch.
+        threads: of torch in all; None takes one a core. Runs are done side by side, each with its
+            share.
         watcher: is told of the progress and may ask to stop; None: nobody watches.
 
     Raises:
@@ -67,15 +68,11 @@ def reproduce(
         RunFailed: a loss that is not finite, or a full disk; what was recorded is kept.
         Interrupted: the watcher asked to stop; the same call goes on.
     """
-    watcher = watcher or Silent()
-    if threads is not None:
-        torch.set_num_threads(threads)
     began = time.perf_counter()
+    jobs = [(config, outputs, folder / name) for name, outputs in _runs_of(config)]
     try:
-        runs = [
-            run_once(config, outputs, folder / name, watcher) for name, outputs in _runs_of(config)
-        ]
-        return _report(config, runs, folder, began)
+        execute(run_once, jobs, usable_threads(threads), watcher or Silent())
+        return _report(config, [Run(path) for _, _, path in jobs], folder, began)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
