@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+PIP_TORCH ?=
 
 .PHONY: reproduce test test-slow check format setup clean
 
@@ -32,7 +33,7 @@ setup: $(VENV)/.ready-dev
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "pip>=25.1"
-	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet $(PIP_TORCH) -c constraints.txt torch
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 

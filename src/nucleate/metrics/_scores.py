@@ -15,7 +15,7 @@ from nucleate.metrics._prepare import condition, principal_axes, standardise
 from nucleate.metrics._separation import class_separation, nearest_centroid, rankme
 
 VIEWS = ("raw", "conditioned")
-CLUSTERED = {"raw": LABELS, "conditioned": ("task", "family", "output")}
+CLUSTERED = {"raw": LABELS, "conditioned": ("task", "family")}
 TOO_SMALL = "undefined: fewer than two tasks have two rows"
 ONE_STRING = "undefined: a task has one instruction string only"
 _FEW = 32

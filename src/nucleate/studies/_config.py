@@ -104,11 +104,12 @@ class ReproduceConfig(_Strict):
 
 
 _SMOKE: dict[str, Any] = {
-    "synthetic": {"tasks": 6, "families": 2, "strings": 4, "unseen_strings": 2, "inputs": 4},
-    "model": {"depth": 3, "width": 48},
-    "training": {"steps": 120, "batch_size": 128, "learning_rate": 3e-3, "checkpoint_every": 40},
-    "recording": {"points": 30, "rows": 192},
-    "causal": {"rows": 192},
+    "synthetic": {"tasks": 5, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},
+    "model": {"depth": 2, "width": 48},
+    "training": {"steps": 90, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 30},
+    "recording": {"points": 30, "rows": 80},
+    "panel": {"permutations": 99, "bootstraps": 100, "restarts": 10},
+    "causal": {"rows": 80},
 }
 _LARGE: dict[str, Any] = {
     "synthetic": {"tasks": 40, "families": 4, "inputs": 8, "strings": 12},

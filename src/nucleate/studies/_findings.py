@@ -22,6 +22,7 @@ from nucleate.runs import (
     Verdict,
 )
 from nucleate.studies._one_run import parts_of, peak_memory_of
+from nucleate.tasks import SPLITS
 from nucleate.views import words
 
 View = Literal["raw", "conditioned"]
@@ -66,7 +67,7 @@ def accuracy_table(run: Run) -> pd.DataFrame:
     for step in run.steps:
         rows = run.rows(step)
         correct, nll = rows["correct"].numpy(), rows["nll"].numpy()
-        for split in dict.fromkeys(splits.tolist()):
+        for split in _splits(run):
             there = splits == split
             hits, n = int(correct[there].sum()), int(there.sum())
             interval = stats.binomtest(hits, n).proportion_ci(method="wilson")
@@ -83,6 +84,11 @@ def accuracy_table(run: Run) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(records)
+
+
+def _splits(run: Run) -> list[str]:
+    """The splits that the probe has rows of, in their usual order."""
+    return [split for split in SPLITS if split in run.probe.labels["split"]]
 
 
 def _accuracy_onset(run: Run, split: str) -> Onset:
@@ -147,7 +153,7 @@ def _onsets(run: Run, panel: Panel, places: list[_Place]) -> pd.DataFrame:
         head = {"series": "ari", "position": place.position, "view": place.view}
         head |= {"stream": place.stream, "split": ""}
         records.append(head | _onset_fields(onset(trajectory, draws)))
-    for split in dict.fromkeys(run.probe.labels["split"]):
+    for split in _splits(run):
         head = {"series": "accuracy", "position": "", "view": "", "stream": "", "split": split}
         records.append(head | _onset_fields(_accuracy_onset(run, split)))
     return pd.DataFrame(records)
