@@ -59,7 +59,7 @@ class NaturalConfig(_Strict):
 class RecordingConfig(_Strict):
     """What is recorded, and when."""
 
-    points: int = Field(36, ge=2, description="recorded steps: log-spaced, then even")
+    points: int = Field(32, ge=2, description="recorded steps: log-spaced, then even")
     rows: int = Field(600, ge=8, description="clustered probe rows at most")
 
 
@@ -75,7 +75,7 @@ class PanelConfig(_Strict):
 class CausalConfig(_Strict):
     """How the interventions are done."""
 
-    rows: int = Field(400, ge=8, description="tested rows at most")
+    rows: int = Field(300, ge=8, description="tested rows at most")
 
 
 class ReproduceConfig(_Strict):
@@ -136,10 +136,9 @@ _NATURAL: dict[Preset, dict[str, Any]] = {
         "recording": {"points": 48, "rows": 1080},
     },
 }
-_DEFAULT: dict[str, Any] = {"model": {"inner": 960}}
 _SYNTHETIC: dict[Preset, dict[str, Any]] = {
     "smoke": _SMOKE,
-    "default": _DEFAULT,
+    "default": {},
     "large": _LARGE,
 }
 
