@@ -13,10 +13,10 @@ reproduce: $(VENV)/.ready
 	$(BIN)/nucleate reproduce $(ARGS)
 
 test: $(VENV)/.ready-dev
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.ready-dev
-	$(BIN)/pytest -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow $(ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

@@ -87,21 +87,25 @@ def test_a_whole_study_prints_json_on_stdout_and_plain_lines_on_stderr(tmp_path)
     assert "model.width is 16 there and 32 now" in other.stderr
 
 
-def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
-    arguments = command("reproduce", "--outputs", "own", "--out", str(tmp_path / "out"), *SETTINGS,
-                        "--set", "training.steps=4000")  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
-    journal = tmp_path / "out" / "own" / "journal.jsonl"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (journal.exists() and "step" in journal.read_text()):
+@pytest.mark.parametrize("outputs", ["own", "both"])
+def test_ctrl_c_leaves_runs_with_a_checkpoint_each(tmp_path, outputs):
+    arguments = command(
+        *("reproduce", "--outputs", outputs, "--threads", "2", "--out", str(tmp_path), *SETTINGS),
+        *("--set", "training.steps=20000"),
+    )
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    names = ["own"] if outputs == "own" else ["own", "shared"]
+    journals = [tmp_path / name / "journal.jsonl" for name in names]
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not all(
+        j.exists() and '"step"' in j.read_text() for j in journals
+    ):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "run again to go on" in said
-    assert any((tmp_path / "out" / "own" / "checkpoints").iterdir())
-    assert '"kind":"checkpoint"' in journal.read_text()
+    assert all('"kind":"checkpoint"' in j.read_text() for j in journals)
 
 
 def test_a_diverged_loss_gets_exit_code_4_and_keeps_the_run(tmp_path):

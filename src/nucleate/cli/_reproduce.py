@@ -64,7 +64,10 @@ def reproduce(
 
     Run again after Ctrl-C, it goes on where it stood.
     """
+    from nucleate._workers import context
     from nucleate.cli._watch import watching
+
+    context()  # the processes' server imports the heavy libraries while this process does
     from nucleate.studies import default_folder, resolve
 
     resolved = resolve(
@@ -78,7 +81,6 @@ def reproduce(
     )
     folder = out or default_folder(preset.value, resolved)
     with watching(quiet=quiet) as watcher:
-        # Heavy: torch, transformers and scikit-learn.
         watcher.say(f"nucleate reproduce --preset {preset.value}, seed {resolved.seed} -> {folder}")
         from nucleate.studies import reproduce as run_reproduce
 

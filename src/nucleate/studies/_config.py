@@ -108,7 +108,7 @@ _SMOKE: dict[str, Any] = {
     "model": {"depth": 2, "width": 48},
     "training": {"steps": 90, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 30},
     "recording": {"points": 30, "rows": 80},
-    "panel": {"permutations": 99, "bootstraps": 100, "restarts": 10},
+    "panel": {"permutations": 99, "bootstraps": 100, "restarts": 5},
     "causal": {"rows": 80},
 }
 _LARGE: dict[str, Any] = {

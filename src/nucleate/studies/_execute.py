@@ -4,7 +4,6 @@ Two small models train faster on a core each than one after the other on two: a 
 this size does not fill two cores.
 """
 
-import multiprocessing
 import os
 import queue
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from typing import Any
 
 from nucleate._errors import Interrupted
+from nucleate._workers import context
 from nucleate.studies._progress import Tick, Watcher
 
 # What a process says: (name of the part, its total, done, note), or a line of news.
@@ -40,14 +40,12 @@ def execute(
         for job in jobs:
             work(*job, watcher)
         return
-    # A server that has imported everything once: its children start at once and share the memory.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
-    with context.Manager() as manager:
+    server = context()
+    with server.Manager() as manager:
         messages, stop = manager.Queue(), manager.Event()
         with ProcessPoolExecutor(
             workers,
-            mp_context=context,
+            mp_context=server,
             initializer=_begin,
             initargs=(messages, stop, threads // workers),
         ) as pool:
