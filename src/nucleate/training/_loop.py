@@ -30,7 +30,7 @@ class TrainingConfig(BaseModel):
 
     steps: int = Field(300, ge=1)
     batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(7e-4, gt=0)
+    learning_rate: float = Field(8e-4, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "linear", description="what the learning rate does after the warm-up: stay, or fall to 0"
     )
