@@ -245,6 +245,7 @@ def _open(
             "config_hash": canonical_hash(resolved),
             "tasks": material.taskset.name,
             "taskset_hash": material.taskset.content_hash(),
+            "overlaps": [list(pair) for pair in material.taskset.overlaps],
             "streams": list(stream_names(model)),
             "positions": list(material.probe.positions),
             "parameters": sum(p.numel() for p in model.parameters()),
