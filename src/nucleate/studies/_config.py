@@ -59,7 +59,7 @@ class NaturalConfig(_Strict):
 class RecordingConfig(_Strict):
     """What is recorded, and when."""
 
-    points: int = Field(32, ge=2, description="recorded steps: log-spaced, then even")
+    points: int = Field(30, ge=2, description="recorded steps: log-spaced, then even")
     rows: int = Field(600, ge=8, description="clustered probe rows at most")
 
 
