@@ -45,7 +45,7 @@ def test_help_names_the_verbs():
     [
         (["--set", "model.width=abc"], "'model.width' is 'abc'"),
         (["--set", "model.arch=lama"], "model.arch 'lama'"),
-        (["--set", "synthetic.patterns={a: ['x(']}"], "x("),
+        (["--set", "synthetic.patterns={a: ['x(', 'z'], b: ['u', 'v']}"], "x("),
         (["--set", "synthetic.patterns={a: ['xy*', 'z'], b: ['u', 'v']}"], "xy*"),
         (["--set", "synthetic.patterns={a: ['xy', 'u'], b: ['xy', 'v']}"], "xy"),
         (["--tasks", "nowhere.jsonl"], "nowhere.jsonl"),

@@ -125,8 +125,8 @@ _NATURAL: dict[Preset, dict[str, Any]] = {
         "causal": {"rows": 54},
     },
     "default": {
-        "model": {"depth": 6, "width": 128},
-        "training": {"steps": 1000, "batch_size": 128, "learning_rate": 2e-3},
+        "model": {"depth": 6, "width": 96, "inner": 384},
+        "training": {"steps": 600, "batch_size": 128, "learning_rate": 2e-3},
         "recording": {"points": 36, "rows": 540},
         "causal": {"rows": 270},
     },
