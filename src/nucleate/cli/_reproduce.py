@@ -65,9 +65,9 @@ def reproduce(
     Run again after Ctrl-C, it goes on where it stood.
     """
     from nucleate._workers import context
-    from nucleate.cli._watch import watching
 
     context()  # the processes' server imports the heavy libraries while this process does
+    from nucleate.cli._watch import watching
     from nucleate.studies import default_folder, resolve
 
     resolved = resolve(
