@@ -104,12 +104,12 @@ class ReproduceConfig(_Strict):
 
 
 _SMOKE: dict[str, Any] = {
-    "synthetic": {"tasks": 5, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},
+    "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},
     "model": {"depth": 2, "width": 48},
     "training": {"steps": 90, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 30},
-    "recording": {"points": 30, "rows": 80},
-    "panel": {"permutations": 99, "bootstraps": 100, "restarts": 5},
-    "causal": {"rows": 80},
+    "recording": {"points": 30, "rows": 64},
+    "panel": {"permutations": 49, "bootstraps": 50, "restarts": 2},
+    "causal": {"rows": 64},
 }
 _LARGE: dict[str, Any] = {
     "synthetic": {"tasks": 40, "families": 4, "inputs": 8, "strings": 12},
