@@ -45,7 +45,7 @@ def test_a_full_disk_switches_recording_off_and_is_told(run, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Recorder(run, Schedule.at(range(20))) as recorder:
-        monkeypatch.setattr(run, "save_snapshot", full)
+        monkeypatch.setattr(run, "commit_snapshot", full)
         for step in range(20):
             recorder.step(model(), step)
         recorder.flush()

@@ -11,6 +11,7 @@ summary.json                     what the run found (`Summary`)
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,32 +74,17 @@ class Run:
         return sorted({record["step"] for record in self.journal.live("snapshot")})
 
     def save_snapshot(self, step: int, states: States, rows: Mapping[str, Tensor]) -> None:
-        """Write one snapshot and commit it to the journal.
+        """Write one snapshot and commit it to the journal: `pack_snapshot`, `commit_snapshot`."""
+        self.commit_snapshot(step, pack_snapshot(step, states, rows))
 
-        Args:
-            step: optimiser steps taken before these states were read.
-            states: stored as float16, or bfloat16 where a value is beyond float16's range.
-            rows: one value a probe row, such as `correct` and `nll`.
+    def commit_snapshot(self, step: int, snapshot: "PackedSnapshot") -> None:
+        """Write a packed snapshot and commit it; no tensor is touched, so any thread may.
 
         Raises:
             OSError: the disk is full or gone; nothing is committed then.
         """
-        from safetensors.torch import save
-
-        half = states.values.to(torch.float16)
-        finite = bool(torch.isfinite(half).all()) or not bool(torch.isfinite(states.values).all())
-        stored = half if finite else states.values.to(torch.bfloat16)
-        header = {
-            "step": str(step),
-            "streams": json.dumps(states.streams),
-            "positions": json.dumps(states.positions),
-            "compute_dtype": str(states.values.dtype).removeprefix("torch."),
-            "stored_dtype": str(stored.dtype).removeprefix("torch."),
-        }
-        tensors = {"states": stored.contiguous().cpu()}
-        tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-        write_whole(self._snapshot_path(step), save(tensors, metadata=header))
-        self.journal.append("snapshot", durable=True, step=step, dtype=header["stored_dtype"])
+        write_whole(self._snapshot_path(step), snapshot.data)
+        self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype)
 
     def states(self, step: int) -> States:
         """The states of one recorded step, as stored.
@@ -139,3 +125,36 @@ class Run:
                 f"{self._snapshot_path(step)} cannot be read ({error}); restore it, or remove the "
                 "run folder and record again"
             ) from error
+
+
+@dataclass(frozen=True)
+class PackedSnapshot:
+    """A snapshot as the bytes of its file, and the dtype that the states have in it."""
+
+    data: bytes
+    dtype: str
+
+
+def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
+    """Make the bytes of one snapshot.
+
+    Args:
+        step: optimiser steps taken before these states were read.
+        states: stored as float16, or bfloat16 where a value is beyond float16's range.
+        rows: one value a probe row, such as `correct` and `nll`.
+    """
+    from safetensors.torch import save
+
+    half = states.values.to(torch.float16)
+    finite = bool(torch.isfinite(half).all()) or not bool(torch.isfinite(states.values).all())
+    stored = half if finite else states.values.to(torch.bfloat16)
+    header = {
+        "step": str(step),
+        "streams": json.dumps(states.streams),
+        "positions": json.dumps(states.positions),
+        "compute_dtype": str(states.values.dtype).removeprefix("torch."),
+        "stored_dtype": str(stored.dtype).removeprefix("torch."),
+    }
+    tensors = {"states": stored.contiguous().cpu()}
+    tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
+    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"])
