@@ -228,7 +228,8 @@ class _Loop:
         # A hook that changes from step to step would be compiled anew each time.
         focus = nullcontext() if self._config.compile else head_reads(self._model, index)
         with self._autocast(), focus:
-            logits = self._forward(input_ids=ids, use_cache=False).logits
+            # Each row's last token predicts nothing: the longest rows need not be read to the end.
+            logits = self._forward(input_ids=ids[:, :-1], use_cache=False).logits
         if self._config.compile:
             logits = logits.gather(1, index[:, :, None].expand(-1, -1, logits.shape[-1]))
         return nn.functional.cross_entropy(logits[real].float(), targets[real])
