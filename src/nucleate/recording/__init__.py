@@ -3,12 +3,13 @@
 from nucleate.recording._capture import Reading as Reading
 from nucleate.recording._capture import capture as capture
 from nucleate.recording._capture import read as read
+from nucleate.recording._hooks import evaluating as evaluating
+from nucleate.recording._hooks import head_reads as head_reads
+from nucleate.recording._hooks import tokens_at as tokens_at
+from nucleate.recording._hooks import unwrapped as unwrapped
 from nucleate.recording._recorder import Recorder as Recorder
 from nucleate.recording._schedule import Schedule as Schedule
 from nucleate.recording._streams import blocks_of as blocks_of
-from nucleate.recording._streams import evaluating as evaluating
-from nucleate.recording._streams import head_reads as head_reads
+from nucleate.recording._streams import check_readable as check_readable
 from nucleate.recording._streams import stream_names as stream_names
 from nucleate.recording._streams import tapped as tapped
-from nucleate.recording._streams import tokens_at as tokens_at
-from nucleate.recording._streams import unwrapped as unwrapped

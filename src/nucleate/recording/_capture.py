@@ -2,34 +2,29 @@
 
 The pass runs beside whatever the model is doing: in evaluation mode, without gradients, without
 a draw from any random generator, with every hook removed and every training flag put back.
-
-Rows of a crossed probe share their instruction. Where the model keeps a key-value cache, each
-distinct instruction runs once and its rows go on from there: for 16 two-token continuations of
-a 40-token instruction that is a tenth of the tokens.
 """
 
-import inspect
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from nucleate.recording._streams import (
-    body_of,
-    evaluating,
-    head_reads,
-    stream_names,
-    tapped,
-    tokens_at,
-    unwrapped,
-)
+from nucleate._errors import BadInput
+from nucleate.recording._anatomy import accepts, has_head, run, vocabulary
+from nucleate.recording._hooks import evaluating, head_reads, unwrapped
+from nucleate.recording._packing import Batch, Shared, plain, read_lengths
+from nucleate.recording._streams import stream_names, tapped
 from nucleate.runs import States
 from nucleate.tasks import Probe
 
-# Tokens of one forward pass: enough to keep two cores busy, few enough to stay in their caches.
-_TOKENS_A_BATCH = 8192
+# Sharing pays where it leaves at most this part of the tokens.
+_WORTH_SHARING = 0.8
+# Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
+_OBEY_MASKS = ("eager", "sdpa")
 
 
 @dataclass(frozen=True)
@@ -38,203 +33,267 @@ class Reading:
 
     Attributes:
         states: all streams at all of the probe's positions, in the model's dtype.
-        correct: whether the greedy answer is exactly the row's answer.
-        nll: mean negative log-likelihood of the row's answer tokens, in nats.
+        correct: whether the greedy answer is exactly the row's answer; None if no row has one.
+        nll: mean negative log-likelihood of the row's answer tokens, in nats; NaN for a row
+            without an answer, None if no row has one.
     """
 
     states: States
-    correct: Bool[Tensor, "row"]
-    nll: Float[Tensor, "row"]
+    correct: Bool[Tensor, "row"] | None
+    nll: Float[Tensor, "row"] | None
+
+    @property
+    def scores(self) -> dict[str, Tensor]:
+        """`correct` and `nll` by name; empty if no row has an answer."""
+        named = {"correct": self.correct, "nll": self.nll}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 def capture(model: nn.Module, probe: Probe) -> States:
     """Hidden states of a probe's rows at every stream and every position of the probe.
 
     Args:
-        model: any decoder-only causal LM from transformers; its mode, its hooks and all random
-            generators are as before afterwards.
+        model: any decoder-only causal LM from transformers, compiled, distributed or adapted by
+            PEFT or not; its mode, its hooks and all random generators are as before afterwards.
         probe: the rows; padding, where rows differ in length, is on the right and is never read.
 
     Returns:
         states [stream, position, row, width], on the model's device, equal to those of each row
-        read alone up to float rounding (4e-7 on GPT-2, GPT-NeoX and Llama).
+        read alone up to float rounding (`verify` measures it).
 
     Raises:
-        BadInput: the model's blocks cannot be found.
+        BadInput: the model is no decoder, or its blocks cannot be found; a row has ids that the
+            model does not know, or is longer than it can read.
     """
-    return read(model, probe).states
+    return read(model, probe, scores=False).states
 
 
-def read(model: nn.Module, probe: Probe, *, share_prefixes: bool = True) -> Reading:
+def read(
+    model: nn.Module, probe: Probe, *, scores: bool = True, share_prefixes: bool = True
+) -> Reading:
     """States and scores of a probe's rows in one pass.
 
     Args:
-        model: as for `capture`.
+        model: as for `capture`. Under FSDP every rank must make the same call.
         probe: the rows.
+        scores: whether answers are scored; the vocabulary head computes nothing else.
         share_prefixes: run each distinct instruction once, where the model and the probe allow.
     """
-    collector = _Collector(model, probe)
-    groups = probe.prefix_groups("instruction_end")
-    shared = share_prefixes and 2 * len(np.unique(groups)) <= len(probe) and _keeps_cache(model)
+    out = _Collector(model, probe, scores=scores)
+    _check_fits(model, probe)
     with evaluating(unwrapped(model)):
-        for rows in _batches(probe, groups if shared else None):
-            if shared:
-                _read_shared(model, probe, rows, groups, collector)
-            else:
-                _read_plain(model, probe, rows, collector)
-    return collector.reading()
+        shared = _sharing(model, probe) if share_prefixes else None
+        for batch in plain(probe) if shared is None else shared.batches():
+            _read_batch(model, batch, out)
+    return out.reading()
 
 
 class _Collector:
     """Gathers states and scores, batch by batch, into tensors of the whole probe."""
 
-    def __init__(self, model: nn.Module, probe: Probe) -> None:
+    def __init__(self, model: nn.Module, probe: Probe, *, scores: bool) -> None:
         parameter = next(model.parameters())
-        self.device = parameter.device
-        self.streams = stream_names(model)
-        self.positions = tuple(probe.positions)
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self.probe = probe
+        self._streams = stream_names(model)
         self._states: Tensor | None = None
-        self._shape = (len(self.streams), len(self.positions), len(probe))
+        self._compute_dtype: torch.dtype | None = None
+        answers = bool((probe.lengths > probe.prompt_lengths).any())
+        self.scores = scores and answers and has_head(model)
         self._correct = torch.zeros(len(probe), dtype=torch.bool, device=self.device)
-        self._nll = torch.zeros(len(probe), device=self.device)
+        self._nll = torch.full((len(probe),), torch.nan, device=self.device)
 
     def keep(self, stream: int, position: int, rows: Tensor, values: Tensor) -> None:
         if self._states is None:
-            self._states = values.new_empty(*self._shape, values.shape[-1])
-        self._states[stream, position, rows] = values
+            shape = len(self._streams), len(self.probe.positions), len(self.probe)
+            self._states = torch.empty(
+                *shape, values.shape[-1], dtype=values.dtype, device=self.device
+            )
+            self._compute_dtype = _autocast_dtype(values.device)
+        self._states[stream, position, rows] = values.to(self.device)
 
-    def score(
-        self, rows: Tensor, logits: Tensor, targets: Int[Tensor, "r a"], real: Bool[Tensor, "r a"]
-    ) -> None:
+    def score(self, answers: "_Answers", logits: Tensor) -> None:
         nll = nn.functional.cross_entropy(
-            logits.float().transpose(1, 2), targets, reduction="none"
-        ).masked_fill(~real, 0)
-        hits = (logits.argmax(-1) == targets) | ~real
-        self._nll[rows] = nll.sum(1) / real.sum(1)
-        self._correct[rows] = hits.all(1)
+            logits.float().transpose(1, 2), answers.ids, reduction="none"
+        ).masked_fill(~answers.real, 0)
+        hits = (logits.argmax(-1) == answers.ids) | ~answers.real
+        self._nll[answers.rows] = nll.sum(1) / answers.real.sum(1)
+        self._correct[answers.rows] = hits.all(1)
 
     def reading(self) -> Reading:
         assert self._states is not None
-        return Reading(States(self._states, self.streams, self.positions), self._correct, self._nll)
+        states = States(
+            self._states,
+            self._streams,
+            tuple(self.probe.positions),
+            compute_dtype=self._compute_dtype or self._states.dtype,
+        )
+        if not self.scores:
+            return Reading(states, None, None)
+        return Reading(states, self._correct, self._nll)
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Some rows of a probe as tensors; tokens are counted from `start`, one number a row."""
+class _Answers:
+    """The answers of some rows: which tokens predict them, and what they should predict."""
 
-    rows: Int[Tensor, "r"]
-    ids: Int[Tensor, "r token"]
-    start: Int[Tensor, "r"]
-    positions: Int[Tensor, "position r"]
-    answer_index: Int[Tensor, "r answer"]
-    answer_ids: Int[Tensor, "r answer"]
-    answer_real: Bool[Tensor, "r answer"]
+    rows: Tensor
+    sequence: Tensor
+    index: Tensor
+    ids: Tensor
+    real: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, probe: Probe, device: torch.device) -> "_Answers":
+        have = np.flatnonzero((probe.lengths > probe.prompt_lengths)[batch.rows])
+        rows = batch.rows[have]
+        prompt, count = probe.prompt_lengths[rows], (probe.lengths - probe.prompt_lengths)[rows]
+        offset = np.arange(count.max()) if len(rows) else np.arange(1)
+        real = offset < count[:, None]
+        token = np.where(real, prompt[:, None] - 1 + offset, prompt[:, None] - 1)
+        some = replace(
+            batch,
+            rows=rows,
+            sequence=batch.sequence[have],
+            prefix=batch.prefix[have],
+            offset=batch.offset[have],
+        )
+
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values).to(device, dtype=torch.long)
+
+        return cls(
+            rows=tensor(rows),
+            sequence=tensor(some.sequence),
+            index=tensor(some.index(token)),
+            ids=tensor(probe.ids[rows[:, None], token + 1]),
+            real=torch.as_tensor(real).to(device),
+        )
 
 
-def _select(probe: Probe, rows: np.ndarray, start: np.ndarray, device: torch.device) -> _Rows:
-    """The tokens of `rows` from `start` on, less the last one, which predicts nothing."""
-    lengths = probe.lengths[rows] - 1 - start
-    offsets = np.arange(lengths.max())
-    source = np.minimum(start[:, None] + offsets, probe.ids.shape[1] - 1)
-    prompt = probe.prompt_lengths[rows]
-    answer = np.arange((probe.lengths[rows] - prompt).max())
-    real = answer < (probe.lengths[rows] - prompt)[:, None]
-    index = np.where(real, prompt[:, None] - 1 + answer, prompt[:, None] - 1)
+def _read_batch(model: nn.Module, batch: Batch, out: _Collector) -> None:
+    root, device = unwrapped(model), out.device
+    ids = torch.from_numpy(batch.ids).to(device)
+    settings = batch.settings(out.dtype, device)
+    with tapped(model, _keeper(batch, out)):
+        if not has_head(root):
+            run(root, ids, **settings)
+            return
+        answers = _Answers.of(batch, out.probe, device)
+        index, sequence = answers.index, answers.sequence
+        if not out.scores:  # no logits at all
+            index, sequence = index[:0, :0], sequence[:0]
+        with head_reads(root, index, sequence):
+            logits = run(root, ids, **settings).logits
+    if out.scores and len(answers.rows):
+        out.score(answers, logits)
 
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values).to(device, dtype=torch.long)
 
-    return _Rows(
-        rows=tensor(rows),
-        ids=tensor(probe.ids[rows[:, None], source]),
-        start=tensor(start),
-        positions=tensor(np.stack([p[rows] - start for p in probe.positions.values()])),
-        answer_index=tensor(index - start[:, None]),
-        answer_ids=tensor(probe.ids[rows[:, None], index + 1]),
-        answer_real=torch.as_tensor(real).to(device),
+class _keeper:  # noqa: N801 - used as a function
+    """Puts the states at a batch's positions into the collector, stream by stream."""
+
+    def __init__(self, batch: Batch, out: _Collector) -> None:
+        device = out.device
+        self._out = out
+        self._rows = torch.from_numpy(batch.rows).to(device)
+        self._sequence = torch.from_numpy(batch.sequence).to(device)
+        self._slot = torch.from_numpy(batch.slot).to(device)
+        self._where: list[Tensor] = []
+        for position in out.probe.positions.values():
+            chosen = position[batch.rows]
+            where = (
+                torch.from_numpy(batch.index(chosen)) if chosen.ndim == 1 else batch.weights(chosen)
+            )
+            self._where.append(where.to(device))
+
+    def __call__(self, stream: int, hidden: Tensor) -> None:
+        sequence = self._sequence.to(hidden.device)
+        for position, where in enumerate(self._where):
+            if where.is_floating_point():
+                means = torch.bmm(where.to(hidden.device), hidden.float())
+                values = means[sequence, self._slot.to(hidden.device)].to(hidden.dtype)
+            else:  # a gathered copy: a view would keep the whole tensor alive
+                values = hidden[sequence, where.to(hidden.device)]
+            self._out.keep(stream, position, self._rows, values)
+
+
+def _sharing(model: nn.Module, probe: Probe) -> Shared | None:
+    """How the rows share sequences, or None where that would not pay or not be right.
+
+    Whether a model obeys places and masks as it should is not asked but tried, on the longest
+    sequence of this very probe: a sliding window shows only at full length.
+    """
+    position = probe.positions.get("instruction_end")
+    if position is None or position.ndim != 1 or not _could_share(model):
+        return None
+    shared = Shared(probe)
+    alone = int(read_lengths(probe).sum())
+    if shared.tokens > _WORTH_SHARING * alone or shared.longest > _window(model):
+        return None
+    return shared if _agrees(model, probe, shared.trial()) else None
+
+
+def _could_share(model: nn.Module) -> bool:
+    config = getattr(unwrapped(model), "config", None)
+    return getattr(config, "_attn_implementation", None) in _OBEY_MASKS and accepts(
+        model, "attention_mask", "position_ids"
     )
 
 
-def _read_plain(model: nn.Module, probe: Probe, rows: np.ndarray, out: _Collector) -> None:
-    """Whole rows, right-padded: a causal model's real tokens never see the padding after them."""
-    batch = _select(probe, rows, np.zeros_like(rows), out.device)
-
-    def see(stream: int, hidden: Tensor) -> None:
-        kept = tokens_at(hidden, batch.positions.T)
-        for position in range(kept.shape[1]):
-            out.keep(stream, position, batch.rows, kept[:, position])
-
-    with tapped(model, see), head_reads(model, batch.answer_index):
-        logits = unwrapped(model)(input_ids=batch.ids, use_cache=False).logits
-    out.score(batch.rows, logits, batch.answer_ids, batch.answer_real)
+def _window(model: nn.Module) -> float:
+    """How far back the model's most short-sighted attention sees, in tokens."""
+    text = _text_config(model)
+    names = ("sliding_window", "window_size", "attention_chunk_size")
+    sizes = [getattr(text, name, None) for name in names]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=np.inf)
 
 
-def _read_shared(
-    model: nn.Module, probe: Probe, rows: np.ndarray, groups: np.ndarray, out: _Collector
-) -> None:
-    """Each distinct prefix once, then the rest of every row from its prefix's cache."""
-    from transformers import DynamicCache
-
-    ends = probe.positions["instruction_end"] + 1
-    _, first, group = np.unique(groups[rows], return_index=True, return_inverse=True)
-    prefixes = rows[first]
-    longest = int(ends[prefixes].max())
-    ids = torch.as_tensor(probe.ids[prefixes, :longest]).to(out.device, dtype=torch.long)
-    batch = _select(probe, rows, ends[rows], out.device)
-    owner = torch.as_tensor(group).to(out.device)
-    in_prefix = batch.positions < 0
-
-    def see_prefix(stream: int, hidden: Tensor) -> None:
-        for position, inside in enumerate(in_prefix):
-            token = (batch.positions[position] + batch.start)[inside]
-            out.keep(stream, position, batch.rows[inside], hidden[owner[inside], token])
-
-    def see_rest(stream: int, hidden: Tensor) -> None:
-        for position, inside in enumerate(in_prefix):
-            token = batch.positions[position][~inside]
-            row = torch.nonzero(~inside)[:, 0]
-            out.keep(stream, position, batch.rows[~inside], hidden[row, token])
-
-    cache = DynamicCache(config=unwrapped(model).config)
-    with tapped(model, see_prefix):
-        body_of(model)(input_ids=ids, use_cache=True, past_key_values=cache)
-    cache.batch_select_indices(owner)
-    # Padded prefixes leave cached keys of no token: masked out, and the places counted on.
-    tokens = torch.arange(longest, device=out.device)
-    mask = torch.cat(
-        [tokens < batch.start[:, None], torch.ones_like(batch.ids, dtype=torch.bool)], 1
-    )
-    places = batch.start[:, None] + torch.arange(batch.ids.shape[1], device=out.device)
-    with tapped(model, see_rest), head_reads(model, batch.answer_index):
-        logits = unwrapped(model)(
-            input_ids=batch.ids,
-            attention_mask=mask.long(),
-            position_ids=places,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
-    out.score(batch.rows, logits, batch.answer_ids, batch.answer_real)
+def _text_config(model: nn.Module) -> Any:
+    """The settings of the part that reads text."""
+    config: Any = getattr(unwrapped(model), "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
-def _keeps_cache(model: nn.Module) -> bool:
-    """Whether the model can go on from a key-value cache at positions that we name."""
-    parameters = inspect.signature(body_of(model).forward).parameters
-    return {"past_key_values", "position_ids", "attention_mask"} <= parameters.keys()
+def _agrees(model: nn.Module, probe: Probe, trial: Batch) -> bool:
+    """Whether rows of one shared sequence have the states that they have alone."""
+    rows = np.sort(trial.rows)
+    few = np.unique(rows[[0, len(rows) // 2, -1]])
+    together, alone = (_Collector(model, probe, scores=False) for _ in range(2))
+    try:
+        _read_batch(model, trial, together)
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
+        return False  # a model that cannot take such a mask is read row by row
+    _read_all(model, plain(probe, few), alone)
+    got, wanted = (c.reading().states.values[:, :, few].float() for c in (together, alone))
+    error = (got - wanted).norm(dim=-1) / wanted.norm(dim=-1).clamp_min(1e-12)
+    exact = alone.dtype in (torch.float32, torch.float64) and _autocast_dtype(alone.device) is None
+    return bool(error.max() <= (1e-4 if exact else 3e-2))
 
 
-def _batches(probe: Probe, groups: np.ndarray | None) -> list[np.ndarray]:
-    """Rows in batches of like length; rows of one prefix group stay together."""
-    if groups is None:
-        order = np.argsort(probe.lengths, kind="stable")
-        limit = max(1, _TOKENS_A_BATCH // int(probe.lengths.max()))
-        return [order[at : at + limit] for at in range(0, len(order), limit)]
-    ends = probe.positions["instruction_end"]
-    order = np.lexsort((groups, ends))
-    rest = int((probe.lengths - ends).max())
-    limit = max(1, _TOKENS_A_BATCH // rest)
-    batches: list[list[int]] = [[]]
-    for together in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        if batches[-1] and len(batches[-1]) + len(together) > limit:
-            batches.append([])
-        batches[-1].extend(together.tolist())
-    return [np.array(batch) for batch in batches]
+def _read_all(model: nn.Module, batches: Iterable[Batch], out: _Collector) -> None:
+    for batch in batches:
+        _read_batch(model, batch, out)
+
+
+def _autocast_dtype(device: torch.device) -> torch.dtype | None:
+    if not torch.is_autocast_enabled(device.type):
+        return None
+    return torch.get_autocast_dtype(device.type)
+
+
+def _check_fits(model: nn.Module, probe: Probe) -> None:
+    """Ids beyond the vocabulary and rows beyond the model's length crash far from their cause."""
+    root = unwrapped(model)
+    known, highest = vocabulary(root), int(probe.ids.max())
+    if highest >= known:
+        raise BadInput(
+            f"the probe has token id {highest}, {type(root).__name__} knows ids below {known}; "
+            "make the probe with the model's own tokenizer"
+        )
+    limit = getattr(_text_config(model), "max_position_embeddings", None)
+    longest = int(read_lengths(probe).max())
+    if isinstance(limit, int) and 0 < limit < longest:
+        raise BadInput(
+            f"the probe's longest row has {longest} tokens, {type(root).__name__} reads up to "
+            f"{limit}; shorten the rows, or ask for truncate= when the probe is made"
+        )

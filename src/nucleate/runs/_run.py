@@ -97,6 +97,7 @@ class Run:
             tensors["states"],
             tuple(json.loads(header["streams"])),
             tuple(json.loads(header["positions"])),
+            compute_dtype=getattr(torch, header["compute_dtype"]),
         )
 
     def rows(self, step: int) -> dict[str, Tensor]:
@@ -152,9 +153,13 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
         "step": str(step),
         "streams": json.dumps(states.streams),
         "positions": json.dumps(states.positions),
-        "compute_dtype": str(states.values.dtype).removeprefix("torch."),
-        "stored_dtype": str(stored.dtype).removeprefix("torch."),
+        "compute_dtype": _name(states.compute_dtype or states.values.dtype),
+        "stored_dtype": _name(stored.dtype),
     }
     tensors = {"states": stored.contiguous().cpu()}
     tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
     return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"])
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,11 +17,14 @@ class States:
         values: the states, any float dtype, on any device.
         streams: names of the places along the depth: `embed`, `block.0` ..., `final_norm`.
         positions: names of the token positions that were read, such as `instruction_end`.
+        compute_dtype: what the model computed in, where that is not the values' own dtype: under
+            autocast float32 states carry bfloat16's error.
     """
 
     values: Float[Tensor, "stream position row width"]
     streams: tuple[str, ...]
     positions: tuple[str, ...]
+    compute_dtype: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         named = (len(self.streams), len(self.positions))
