@@ -56,7 +56,7 @@ def ours(
     config = TrainingConfig(**(CONFIG.training.model_dump() | {"steps": steps}))
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", material.probe, {})
-        with Recorder(run, schedule) as recorder:
+        with Recorder(run, None, schedule) as recorder:
             trained = train(fresh_model(material), batches, config, run, recorder, seed=0)
     return trained.seconds, trained.recording_seconds
 

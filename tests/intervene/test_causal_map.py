@@ -15,7 +15,7 @@ def trained(tmp_path_factory):
     run = Run.create(tmp_path_factory.mktemp("run") / "run", probe, {})
     config = TrainingConfig(steps=250, batch_size=64, learning_rate=1e-2, device="cpu")
     net = model("gpt2", width=32)
-    with Recorder(run, Schedule.at([])) as recorder:
+    with Recorder(run, None, Schedule.at([])) as recorder:
         batches = Batches(taskset, encoder, batch_size=64, seed=0)
         train(net, batches, config, run, recorder, seed=0)
     return net

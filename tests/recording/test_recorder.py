@@ -14,7 +14,7 @@ def run(tmp_path):
 
 def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
     net = model()
-    with Recorder(run, Schedule.at([0, 2])) as recorder:
+    with Recorder(run, None, Schedule.at([0, 2])) as recorder:
         for step in range(4):
             recorder.step(net, step)
     assert Run(run.path).steps == [0, 2]
@@ -23,13 +23,13 @@ def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
 
 def test_a_step_that_is_recorded_is_not_read_again(run):
     for _ in range(2):
-        with Recorder(run, Schedule.at([0])) as recorder:
+        with Recorder(run, None, Schedule.at([0])) as recorder:
             recorder.step(model(), 0)
     assert len(list(run.journal.live("snapshot"))) == 1
 
 
 def test_after_a_rewind_later_steps_are_recorded_anew(run):
-    with Recorder(run, Schedule.at([0, 1, 2])) as recorder:
+    with Recorder(run, None, Schedule.at([0, 1, 2])) as recorder:
         for step in range(3):
             recorder.step(model(), step)
         recorder.flush()
@@ -44,7 +44,7 @@ def test_a_full_disk_switches_recording_off_and_is_told(run, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with Recorder(run, Schedule.at(range(20))) as recorder:
+    with Recorder(run, None, Schedule.at(range(20))) as recorder:
         monkeypatch.setattr(run, "commit_snapshot", full)
         for step in range(20):
             recorder.step(model(), step)

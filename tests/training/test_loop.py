@@ -18,7 +18,7 @@ def sit(path, config=CONFIG, *, net=None, steps=(), **kwargs):
     run = Run(path) if path.exists() else Run.create(path, probe, {})
     net = net or model(dropout=0.1)
     batches = Batches(taskset, encoder, batch_size=config.batch_size, seed=1)
-    with Recorder(run, Schedule.at(steps)) as recorder:
+    with Recorder(run, None, Schedule.at(steps)) as recorder:
         trained = train(net, batches, config, run, recorder, seed=2, **kwargs)
     return run, trained
 

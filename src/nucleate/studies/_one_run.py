@@ -139,7 +139,7 @@ class _Job:
             scrambled=config.null == "scrambled",
         )
         tick = self.watcher.part(f"{self.run.path.name}: training", config.training.steps)
-        with Recorder(self.run, _schedule(config)) as recorder:
+        with Recorder(self.run, None, _schedule(config)) as recorder:
             trained = train(
                 self.model,
                 batches,
