@@ -4,9 +4,22 @@ from itertools import groupby
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from nucleate._errors import BadInput
-from nucleate.tasks import Encoder, Probe, TaskSet, from_jsonl, synthetic, train_tokenizer
+from nucleate.tasks import (
+    Encoder,
+    Probe,
+    TaskSet,
+    TextEncoder,
+    from_jsonl,
+    synthetic,
+    train_tokenizer,
+)
+from tasks.made import CHAT, Slow, fast
 
 
 def _probe(taskset: TaskSet, rows: int = 600, seed: int = 0) -> Probe:
@@ -149,3 +162,146 @@ def test_a_probe_of_places_crosses_common_inputs_and_puts_new_places_on_top(plac
     tasks = np.array(probe.labels["task"])
     assert {(tasks[clustered] == task).sum() for task in taskset.tasks} == {65}
     assert {"seen", "unseen_string", "unseen_input"} == set(splits)
+
+
+def _by_hand(**changes: object) -> Probe:
+    parts = {
+        "ids": np.array([[5, 6, 7, 8], [5, 6, 9, 0]], dtype=np.int32),
+        "prompt_lengths": np.array([3, 2]),
+        "lengths": np.array([4, 3]),
+        "positions": {"instruction_end": np.array([1, 1]), "last": np.array([2, 1])},
+        "labels": dict.fromkeys(
+            ["task", "family", "instruction", "input", "output", "split"], ("a", "b")
+        ),
+        "chance": np.array([0.5, 0.25]),
+        "tokenizer_hash": "0" * 64,
+    }
+    return Probe(**parts | changes)
+
+
+def test_a_probe_of_the_first_version_keeps_its_hash_and_still_loads(tmp_path):
+    probe = _by_hand()
+    known = "2bf7187480835bbc5085c73f35f62251784b41785486166ad6ff2ce9566a3c57"
+    assert probe.content_hash() == known
+    probe.save(tmp_path)
+    file = tmp_path / "probe.safetensors"
+    with safe_open(file, framework="np") as opened:
+        metadata = opened.metadata()
+    assert metadata.pop("positions") == '["instruction_end", "last"]'
+    save_file(load_file(file), file, metadata=metadata)
+    assert Probe.load(tmp_path).content_hash() == known
+
+
+@st.composite
+def parts_of_probes(draw) -> dict[str, object]:
+    rows, places = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    lengths = np.array([draw(st.integers(1, places)) for _ in range(rows)])
+    prompts = np.array([draw(st.integers(1, length)) for length in lengths])
+    positions = {}
+    for name in draw(st.lists(st.text(max_size=4), max_size=4, unique=True)):
+        tokens = [draw(st.integers(0, prompt - 1)) for prompt in prompts]
+        spans = [(draw(st.integers(0, token)), token + 1) for token in tokens]
+        positions[name] = np.array(spans if draw(st.booleans()) else tokens)
+    texts = st.lists(st.text(max_size=5), min_size=rows, max_size=rows).map(tuple)
+    return {
+        "ids": np.array(draw(st.lists(st.lists(
+            st.integers(0, 2**31 - 1), min_size=places, max_size=places,
+        ), min_size=rows, max_size=rows)), dtype=np.int32),
+        "prompt_lengths": prompts,
+        "lengths": lengths,
+        "positions": positions,
+        "labels": draw(st.dictionaries(st.text(max_size=5), texts, max_size=3)),
+        "chance": np.array(draw(st.lists(
+            st.floats(0, 1) | st.just(np.nan), min_size=rows, max_size=rows
+        ))),
+        "tokenizer_hash": draw(st.sampled_from(["", "0" * 64])),
+    }  # fmt: skip
+
+
+@given(parts_of_probes())
+@settings(max_examples=150, deadline=None)
+def test_any_probe_comes_back_from_its_folder_with_all_it_had(tmp_path_factory, parts):
+    probe = Probe(**parts)
+    folder = tmp_path_factory.mktemp("probe")
+    probe.save(folder)
+    loaded = Probe.load(folder)
+    assert loaded.content_hash() == probe.content_hash()
+    assert list(loaded.positions) == list(probe.positions)
+    assert loaded.labels == probe.labels
+    assert loaded.tokenizer_hash == probe.tokenizer_hash
+    for name, array in probe._tensors().items():
+        np.testing.assert_array_equal(loaded._tensors()[name], array)
+        assert loaded._tensors()[name].dtype == array.dtype
+
+
+def test_the_order_of_positions_is_part_of_a_probe():
+    index = np.array([1, 1])
+    orders = [{"a": index, "b": index}, {"b": index, "a": index}]
+    assert len({_by_hand(positions=order).content_hash() for order in orders}) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"positions": {"x": np.array([0, 3])}}, "position 'x' is 3 in row 1 .* has 3 tokens"),
+        ({"positions": {"x": np.array([-1, 0])}}, "position 'x' is -1 in row 0"),
+        ({"positions": {"x": np.array([[0, 1], [2, 4]])}}, "row 1 .* has 3 tokens"),
+        ({"positions": {"x": np.array([[0, 1], [2, 2]])}}, r"position 'x' is \[2 2\] in row 1"),
+        ({"lengths": np.array([4, 5])}, "row 1 of the probe has 5 tokens, .* in 4 places"),
+        ({"prompt_lengths": np.array([5, 2])}, "row 0 .* 4 tokens, of which 5 are its prompt"),
+        ({"prompt_lengths": np.array([3, 0])}, "row 1 .* of which 0 are its prompt"),
+        ({"labels": {"task": ("a",)}}, "label 'task' has 1 texts for 2 rows"),
+    ],
+)
+def test_a_probe_whose_parts_do_not_fit_is_refused(changes, said):
+    with pytest.raises(BadInput, match=said):
+        _by_hand(**changes)
+
+
+def test_groups_of_a_span_have_the_same_beginning_and_the_same_tokens():
+    spans = np.array([[0, 2], [1, 2]])
+    probe = _by_hand(positions={"a": np.array([[0, 2], [0, 2]]), "b": spans, "c": spans[:, 1]})
+    assert probe.prefix_groups("a").tolist() == [0, 0]
+    assert probe.prefix_groups("b").tolist() == [0, 1]
+    assert probe.prefix_groups("c").tolist() == [0, 1]
+    assert probe.ends("a").tolist() == [2, 2]
+    assert probe.ends("c").tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("make", [fast, Slow])
+def test_only_the_probes_own_tokenizer_passes_whatever_its_padding(make):
+    probe = Probe.from_records([{"instruction": "the", "input": "x"}], make())
+    padded = make(padding_side="left")
+    padded.pad_token = "</s>"
+    padded(["a", "b c"], padding=True)
+    for tokenizer in (make(), padded, make(chat_template=CHAT), TextEncoder(make())):
+        probe.check_tokenizer(tokenizer)
+    others = (Slow(("th",)), fast(bos=True), fast("words"), train_tokenizer(synthetic(seed=0)))
+    for tokenizer in others:
+        with pytest.raises(BadInput, match="not the one that the probe was made with"):
+            probe.check_tokenizer(tokenizer)
+    with pytest.raises(BadInput, match="give a Hugging Face tokenizer"):
+        probe.check_tokenizer("gpt2")
+
+
+def test_a_chat_probe_wants_the_same_chat_template():
+    rows = [{"instruction": "the", "input": "x"}]
+    probe = Probe.from_records(rows, fast(chat_template=CHAT), template="chat")
+    probe.check_tokenizer(fast(chat_template=CHAT, padding_side="left"))
+    for tokenizer in (fast(chat_template=CHAT + "!"), fast()):
+        with pytest.raises(BadInput, match="not the one"):
+            probe.check_tokenizer(tokenizer)
+
+
+def test_a_probe_that_does_not_know_its_tokenizer_passes_any():
+    probe = Probe.from_records([{"ids": [1, 2]}], None, positions="last")
+    probe.check_tokenizer(fast())
+    probe.check_tokenizer(None)
+
+
+def test_a_probe_of_our_own_tokenizer_knows_it_and_its_encoder(own, probe):
+    tokenizer = train_tokenizer(own)
+    probe.check_tokenizer(tokenizer)
+    probe.check_tokenizer(Encoder.for_taskset(tokenizer, own))
+    with pytest.raises(BadInput, match="not the one"):
+        probe.check_tokenizer(train_tokenizer(synthetic(tasks=5, seed=0)))

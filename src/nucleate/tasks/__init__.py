@@ -9,5 +9,6 @@ from nucleate.tasks._taskset import SPLITS as SPLITS
 from nucleate.tasks._taskset import Example as Example
 from nucleate.tasks._taskset import TaskSet as TaskSet
 from nucleate.tasks._taskset import canonical_hash as canonical_hash
+from nucleate.tasks._text import TextEncoder as TextEncoder
 from nucleate.tasks._tokenizer import tokenizer_hash as tokenizer_hash
 from nucleate.tasks._tokenizer import train_tokenizer as train_tokenizer

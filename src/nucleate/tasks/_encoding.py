@@ -6,6 +6,7 @@ from typing import Literal
 from tokenizers import Tokenizer
 
 from nucleate._errors import BadInput
+from nucleate.tasks._positions import Prompt
 from nucleate.tasks._taskset import TaskSet
 from nucleate.tasks._tokenizer import SPECIALS, tokenizer_hash
 
@@ -35,6 +36,7 @@ class Encoder:
         )
         self.vocab_size: int = tokenizer.get_vocab_size()
         self.tokenizer_hash = tokenizer_hash(tokenizer)
+        self.max_length: int | None = None
         # A copy, told to read "<sep>" in a user's text as text: nobody's text may close a part.
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.encode_special_tokens = True
@@ -69,12 +71,22 @@ class Encoder:
         `instruction_end` is the separator that closes the instruction, `last` the last token of the
         prompt, from which the answer is predicted.
         """
+        prompt = self.encode_prompt(instruction, input)
+        ids, last = prompt.ids, len(prompt.ids) - 1
+        assert prompt.instruction is not None
+        return ids, {"instruction_end": prompt.instruction[1] - 1, "last": last}
+
+    def encode_prompt(self, instruction: str, input: str) -> Prompt:
+        """Return a prompt with the span of its instruction, closing separator included."""
         first, second = self.instruction_part(instruction), self.input_part(input)
         if self.order == "before":
-            ids, instruction_end = first + second, len(first) - 1
-        else:
-            ids, instruction_end = second + first, len(second) + len(first) - 2
-        return ids, {"instruction_end": instruction_end, "last": len(ids) - 1}
+            return Prompt(first + second, (0, len(first)))
+        start = len(second)
+        return Prompt(second + first, (start, start + len(first) - 1))
+
+    def encode_text(self, text: str) -> Prompt:
+        """Return the tokens of raw text, to which nothing is added."""
+        return Prompt(list(self._ids(text)))
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of token ids, special tokens left out."""

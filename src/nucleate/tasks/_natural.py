@@ -241,14 +241,15 @@ def _example(line: str, where: str) -> Example:
             raise BadInput(f"{where} has {key} = {record[key]!r}: it must be a text.")
     if record["split"] not in _FILE_SPLITS:
         raise BadInput(f"{where} has split = {record['split']!r}: use {', '.join(_FILE_SPLITS)}.")
-    instruction, text = record["instruction"], _input_text(record["input"], where)
+    instruction, text = record["instruction"], input_text(record["input"], where)
     if "prompt" in record:
         instruction, text = "", record["prompt"]
     task, output, split = record["task"], record["output"], record["split"]
     return Example(task, instruction, instruction, text, output, split)
 
 
-def _input_text(value: Any, where: str) -> str:
+def input_text(value: Any, where: str) -> str:
+    """Return an input as text; one of named texts becomes one line `name: text` each."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nucleate._errors import BadInput
-from nucleate.tasks._taskset import TaskSet
+from nucleate.tasks._taskset import TaskSet, canonical_hash
 
 SPECIALS = ("<pad>", "<sep>", "<cue>", "<end>", "<unk>")
 _BYTES = 256
@@ -35,9 +36,75 @@ def train_tokenizer(taskset: TaskSet, vocab_size: int = 2048) -> Tokenizer:
     return _byte_pairs(taskset, vocab_size)
 
 
-def tokenizer_hash(tokenizer: Tokenizer) -> str:
-    """Return the SHA-256 of the tokeniser's JSON form, as 64 hexadecimal digits."""
+def tokenizer_hash(tokenizer: Any, *, chat: bool = False) -> str:
+    """Return a SHA-256 of what decides into which tokens a tokenizer cuts a text.
+
+    Padding and truncation are settings of a call and do not enter it, nor does the padding token.
+
+    Args:
+        tokenizer: one of the tokenizers library (or a Hugging Face one around it), whose JSON form
+            is hashed; or a slow Hugging Face one, whose class, vocabulary and special tokens are.
+        chat: whether the chat template enters the hash as well.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        BadInput: it is no tokenizer, or it has no chat template and `chat` asks for one.
+    """
+    backend = backend_of(tokenizer)
+    own = _slow_hash(tokenizer) if backend is None else _fast_hash(backend)
+    return canonical_hash([own, chat_template(tokenizer)]) if chat else own
+
+
+def backend_of(tokenizer: Any) -> Tokenizer | None:
+    """Return the fast tokenizer inside; None for a slow one; BadInput if it is no tokenizer."""
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer
+    if not callable(tokenizer) or not hasattr(tokenizer, "convert_tokens_to_ids"):
+        raise BadInput(
+            f"the tokenizer is of type {type(tokenizer).__name__}: give a Hugging Face tokenizer "
+            "or an encoder."
+        )
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend if isinstance(backend, Tokenizer) else None
+
+
+def chat_template(tokenizer: Any) -> str:
+    """Return the chat template of a Hugging Face tokenizer; BadInput if there is none to use."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise BadInput(
+            f"the tokenizer {_name(tokenizer)} has no chat template: set its chat_template, or "
+            "give a template with {instruction}, {input} and {output}."
+        )
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError as error:
+        raise BadInput(
+            f"the tokenizer {_name(tokenizer)} has several chat templates and none called "
+            "'default': set its chat_template to one of them."
+        ) from error
+
+
+def _name(tokenizer: Any) -> str:
+    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+
+
+def _fast_hash(tokenizer: Tokenizer) -> str:
+    if tokenizer.padding is not None or tokenizer.truncation is not None:
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
     return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+
+
+def _slow_hash(tokenizer: Any) -> str:
+    special = {
+        name: str(token)
+        for name, token in tokenizer.special_tokens_map.items()
+        if name != "pad_token"
+    }
+    return canonical_hash([type(tokenizer).__name__, tokenizer.get_vocab(), special])
 
 
 def _symbols(taskset: TaskSet) -> Tokenizer:
