@@ -13,3 +13,5 @@ from nucleate.recording._streams import blocks_of as blocks_of
 from nucleate.recording._streams import check_readable as check_readable
 from nucleate.recording._streams import stream_names as stream_names
 from nucleate.recording._streams import tapped as tapped
+from nucleate.recording._verify import Verification as Verification
+from nucleate.recording._verify import verify as verify

@@ -7,6 +7,7 @@ a draw from any random generator, with every hook removed and every training fla
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from nucleate.tasks import Probe
 
 # Sharing pays where it leaves at most this part of the tokens.
 _WORTH_SHARING = 0.8
+# What was found out: model -> length, kind of attention, precision -> whether it may share.
+_obeys: WeakKeyDictionary[nn.Module, dict[tuple[int, str, torch.dtype], bool]] = WeakKeyDictionary()
 # Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
 _OBEY_MASKS = ("eager", "sdpa")
 
@@ -79,16 +82,15 @@ def read(
         scores: whether answers are scored; the vocabulary head computes nothing else.
         share_prefixes: run each distinct instruction once, where the model and the probe allow.
     """
-    out = _Collector(model, probe, scores=scores)
+    out = Collector(model, probe, scores=scores)
     _check_fits(model, probe)
     with evaluating(unwrapped(model)):
-        shared = _sharing(model, probe) if share_prefixes else None
-        for batch in plain(probe) if shared is None else shared.batches():
-            _read_batch(model, batch, out)
+        shared = sharing(model, probe) if share_prefixes else None
+        read_batches(model, plain(probe) if shared is None else shared.batches(), out)
     return out.reading()
 
 
-class _Collector:
+class Collector:
     """Gathers states and scores, batch by batch, into tensors of the whole probe."""
 
     def __init__(self, model: nn.Module, probe: Probe, *, scores: bool) -> None:
@@ -171,7 +173,7 @@ class _Answers:
         )
 
 
-def _read_batch(model: nn.Module, batch: Batch, out: _Collector) -> None:
+def _read_batch(model: nn.Module, batch: Batch, out: Collector) -> None:
     root, device = unwrapped(model), out.device
     ids = torch.from_numpy(batch.ids).to(device)
     settings = batch.settings(out.dtype, device)
@@ -192,7 +194,7 @@ def _read_batch(model: nn.Module, batch: Batch, out: _Collector) -> None:
 class _keeper:  # noqa: N801 - used as a function
     """Puts the states at a batch's positions into the collector, stream by stream."""
 
-    def __init__(self, batch: Batch, out: _Collector) -> None:
+    def __init__(self, batch: Batch, out: Collector) -> None:
         device = out.device
         self._out = out
         self._rows = torch.from_numpy(batch.rows).to(device)
@@ -217,11 +219,11 @@ class _keeper:  # noqa: N801 - used as a function
             self._out.keep(stream, position, self._rows, values)
 
 
-def _sharing(model: nn.Module, probe: Probe) -> Shared | None:
+def sharing(model: nn.Module, probe: Probe) -> Shared | None:
     """How the rows share sequences, or None where that would not pay or not be right.
 
-    Whether a model obeys places and masks as it should is not asked but tried, on the longest
-    sequence of this very probe: a sliding window shows only at full length.
+    Whether a model obeys places and masks as it should is not asked but tried, once, on the
+    longest sequence of this very probe: a sliding window shows only at full length.
     """
     position = probe.positions.get("instruction_end")
     if position is None or position.ndim != 1 or not _could_share(model):
@@ -230,14 +232,16 @@ def _sharing(model: nn.Module, probe: Probe) -> Shared | None:
     alone = int(read_lengths(probe).sum())
     if shared.tokens > _WORTH_SHARING * alone or shared.longest > _window(model):
         return None
-    return shared if _agrees(model, probe, shared.trial()) else None
+    verdicts = _obeys.setdefault(unwrapped(model), {})
+    key = (shared.longest, _text_config(model)._attn_implementation, _precision(model))
+    if key not in verdicts:
+        verdicts[key] = _agrees(model, probe, shared.trial())
+    return shared if verdicts[key] else None
 
 
 def _could_share(model: nn.Module) -> bool:
-    config = getattr(unwrapped(model), "config", None)
-    return getattr(config, "_attn_implementation", None) in _OBEY_MASKS and accepts(
-        model, "attention_mask", "position_ids"
-    )
+    attention = getattr(_text_config(model), "_attn_implementation", None)
+    return attention in _OBEY_MASKS and accepts(model, "attention_mask", "position_ids")
 
 
 def _window(model: nn.Module) -> float:
@@ -258,19 +262,26 @@ def _agrees(model: nn.Module, probe: Probe, trial: Batch) -> bool:
     """Whether rows of one shared sequence have the states that they have alone."""
     rows = np.sort(trial.rows)
     few = np.unique(rows[[0, len(rows) // 2, -1]])
-    together, alone = (_Collector(model, probe, scores=False) for _ in range(2))
+    together, alone = (Collector(model, probe, scores=False) for _ in range(2))
     try:
         _read_batch(model, trial, together)
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
         return False  # a model that cannot take such a mask is read row by row
-    _read_all(model, plain(probe, few), alone)
+    read_batches(model, plain(probe, few), alone)
     got, wanted = (c.reading().states.values[:, :, few].float() for c in (together, alone))
     error = (got - wanted).norm(dim=-1) / wanted.norm(dim=-1).clamp_min(1e-12)
-    exact = alone.dtype in (torch.float32, torch.float64) and _autocast_dtype(alone.device) is None
+    exact = _precision(model) in (torch.float32, torch.float64)
     return bool(error.max() <= (1e-4 if exact else 3e-2))
 
 
-def _read_all(model: nn.Module, batches: Iterable[Batch], out: _Collector) -> None:
+def _precision(model: nn.Module) -> torch.dtype:
+    """What the model computes in."""
+    parameter = next(model.parameters())
+    return _autocast_dtype(parameter.device) or parameter.dtype
+
+
+def read_batches(model: nn.Module, batches: Iterable[Batch], out: Collector) -> None:
+    """Read batches, in evaluation mode, into a collector."""
     for batch in batches:
         _read_batch(model, batch, out)
 
