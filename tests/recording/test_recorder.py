@@ -1,15 +1,49 @@
 import errno
+import itertools
+import logging
+import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from nucleate import Recorder, Run, Schedule, capture
+from nucleate import BadInput, Recorder, Run, Schedule, capture
+from nucleate.recording import read
+from nucleate.tasks import Probe
 from small import material, model
+
+READ = "nucleate.recording._recorder.read"
 
 
 @pytest.fixture
 def run(tmp_path):
     return Run.create(tmp_path / "run", material()[2], {})
+
+
+def other_probe() -> Probe:
+    taskset, encoder, _ = material()
+    return Probe.from_taskset(taskset, encoder, rows=24, seed=5)
+
+
+def record(where, steps, nets, *, probe=None, schedule=None):
+    """One sitting: at each of `steps` the net of the same place is shown."""
+    schedule = schedule or Schedule.every(1)
+    with Recorder(where, probe, schedule) as recorder:
+        for step, net in zip(steps, nets, strict=True):
+            recorder.step(net, step)
+    return recorder
+
+
+def stored(net, probe) -> torch.Tensor:
+    return capture(net, probe).values.half()
+
+
+def events(run: Run, name: str) -> list[dict]:
+    return [record for record in Run(run.path).journal.live("event") if record["name"] == name]
+
+
+# What is recorded
 
 
 def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
@@ -18,37 +52,326 @@ def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
         for step in range(4):
             recorder.step(net, step)
     assert Run(run.path).steps == [0, 2]
-    assert torch.equal(run.states(2).values, capture(net, run.probe).values.half())
+    assert torch.equal(run.states(2).values, stored(net, run.probe))
+    assert run.rows(2).keys() == {"correct", "nll"}
 
 
-def test_a_step_that_is_recorded_is_not_read_again(run):
+def test_a_path_becomes_a_run_and_is_gone_on_with(tmp_path):
+    probe, net = material()[2], model()
+    record(tmp_path / "a", [0], [net], probe=probe)
+    record(str(tmp_path / "a"), [1], [net], probe=probe)
+    run = Run(tmp_path / "a")
+    assert run.steps == [0, 1]
+    assert run.manifest["name"] == "a"
+    assert run.probe.content_hash() == probe.content_hash()
+
+
+def test_a_folder_with_another_probe_is_refused(run):
+    for where in (run, run.path):
+        with pytest.raises(BadInput, match="holds a run of another probe"):
+            Recorder(where, other_probe(), Schedule.at([0]))
+
+
+def test_a_path_without_a_probe_and_a_path_that_is_a_file_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="needs a probe"):
+        Recorder(tmp_path / "new", None, Schedule.at([0]))
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"file cannot hold a run"):
+        Recorder(tmp_path / "file", material()[2], Schedule.at([0]))
+
+
+def test_scalars_are_kept_with_readings_only_and_looked_at_for_readings_only(run):
+    class Costly:
+        def __float__(self) -> float:
+            raise AssertionError("converted although nothing was read")
+
+    with Recorder(run, None, Schedule.at([0, 2])) as recorder:
+        recorder.step(model(), 0, loss=torch.tensor(1.5), rate=3)
+        recorder.step(model(), 1, loss=Costly())
+        recorder.step(model(), 2, loss=float("nan"), rate=0.5)
+    kept = [(r["step"], r.get("loss"), r.get("rate")) for r in run.journal.live("step")]
+    assert kept == [(0, 1.5, 3.0), (2, None, 0.5)]
+
+
+def test_numbers_can_be_logged_between_readings(run):
+    with Recorder(run, None, Schedule.at([])) as recorder:
+        recorder.log(7, loss=0.25, norm=float("inf"))
+    assert list(run.journal.live("step")) == [{"kind": "step", "step": 7, "loss": 0.25}]
+
+
+def test_a_save_is_read_if_the_schedule_says_so_and_never_twice(run):
+    with Recorder(run, None, Schedule.at_saves() | Schedule.at([4])) as recorder:
+        recorder.saved(model(), 2)
+        recorder.step(model(), 4)
+        recorder.saved(model(), 4)
+    with Recorder(run, None, Schedule.at([])) as recorder:
+        recorder.saved(model(), 6)
+    assert run.steps == [2, 4]
+    assert len(list(run.journal.live("snapshot"))) == 2
+
+
+# Going on with a run
+
+
+def test_a_step_that_is_recorded_is_not_recorded_again(run):
     for _ in range(2):
-        with Recorder(run, None, Schedule.at([0])) as recorder:
-            recorder.step(model(), 0)
+        record(run, [0], [model()])
     assert len(list(run.journal.live("snapshot"))) == 1
+    assert not list(run.journal.live("rewind"))
 
 
 def test_after_a_rewind_later_steps_are_recorded_anew(run):
     with Recorder(run, None, Schedule.at([0, 1, 2])) as recorder:
         for step in range(3):
             recorder.step(model(), step)
-        recorder.flush()
         recorder.rewind(1)
         assert run.steps == [0, 1]
         other = model(seed=5)
         recorder.step(other, 2)
-    assert torch.equal(run.states(2).values, capture(other, run.probe).values.half())
+    assert torch.equal(run.states(2).values, stored(other, run.probe))
 
 
-def test_a_full_disk_switches_recording_off_and_is_told(run, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_training_that_goes_on_from_an_earlier_step_voids_what_came_after_by_itself(run):
+    record(run, range(4), [model()] * 4)
+    other = model(seed=5)
+    record(run, [1, 2], [model(), other])
+    assert run.steps == [0, 1, 2]
+    assert torch.equal(run.states(2).values, stored(other, run.probe))
+    assert [r["to"] for r in run.journal.live("rewind")] == [1]
 
+
+def test_another_seed_in_an_old_folder_replaces_what_is_there(run):
+    record(run, range(3), [model()] * 3)
+    other = model(seed=5)
+    record(run, [0], [other])
+    assert run.steps == [0]
+    assert torch.equal(run.states(0).values, stored(other, run.probe))
+
+
+def test_a_damaged_snapshot_at_the_place_of_resumption_is_recorded_anew(run):
+    record(run, [0], [model()])
+    (run.path / "states" / "0.safetensors").write_bytes(b"torn")
+    record(run, [0], [model()])
+    assert torch.equal(run.states(0).values, stored(model(), run.probe))
+
+
+def test_a_closed_recorder_goes_on_in_another_sitting(run):
+    recorder = record(run, [0, 1], [model()] * 2)
+    recorder.step(model(), 1)
+    recorder.step(model(), 2)
+    recorder.close()
+    assert run.steps == [0, 1, 2]
+    assert len(events(run, "recording")) == 2
+
+
+def test_a_copy_made_by_pickle_records_into_the_same_folder(run):
+    recorder = record(run, [0], [model()])
+    copy = pickle.loads(pickle.dumps(recorder))
+    copy.step(model(), 1)
+    copy.close()
+    assert Run(run.path).steps == [0, 1]
+
+
+def test_an_exit_without_close_loses_nothing(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import time, nucleate as nc; from small import material, model\n"
+        "from nucleate.runs import Run\n"
+        "commit = Run.commit_snapshot\n"
+        "Run.commit_snapshot = lambda *args: (time.sleep(0.3), commit(*args))\n"
+        f"recorder = nc.Recorder({str(tmp_path / 'run')!r}, material()[2], nc.Schedule.every(1))\n"
+        "for step in range(3): recorder.step(model(), step)\n"
+        "raise SystemExit(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert Run(tmp_path / "run").steps == [0, 1, 2]
+
+
+# The budget
+
+
+class Clock:
+    """Stands for the `time` module: hours pass in no time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("nucleate.recording._recorder.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_a_budget_is_kept_used_and_accounted_for(run, clock, monkeypatch, share):
+    net, costs = model(), itertools.cycle([0.4, 0.2, 0.3])
+    reading = read(net, run.probe)
+
+    def slow(*_: object):
+        clock.now += next(costs)
+        return reading
+
+    monkeypatch.setattr(READ, slow)
+    with Recorder(run, None, Schedule.every(1).within(share)) as recorder:
+        for step in range(200):
+            recorder.step(net, step)
+            clock.now += 0.5
+            if step > 2 / share:
+                assert recorder.seconds <= share * (clock.now - recorder.seconds) + 1e-9
+    account = events(run, "recording")[0]
+    assert account["training_seconds"] == pytest.approx(100)
+    assert account["share"] == pytest.approx(recorder.seconds / 100)
+    # Not a budget of nothing: one more reading would not have fitted.
+    assert account["share"] + 0.5 / 100 > share
+    assert account["readings"] == len(run.steps)
+    assert sorted([*run.steps, *account["skipped"]]) == list(range(200))
+    assert run.steps[0] == 0
+    assert recorder.skipped == account["skipped"]
+
+
+def test_without_a_budget_nothing_is_skipped_however_dear(run, clock, monkeypatch):
+    def slow(net, probe):
+        clock.now += 100
+        return read(net, probe)
+
+    monkeypatch.setattr(READ, slow)
+    recorder = record(run, range(4), [model()] * 4)
+    assert run.steps == [0, 1, 2, 3]
+    assert recorder.skipped == []
+    assert events(run, "recording")[0]["seconds"] == pytest.approx(400)
+
+
+# What goes wrong
+
+
+def test_a_model_that_cannot_be_read_fails_at_once(run):
+    with Recorder(run, None, Schedule.at([5])) as recorder, pytest.raises(BadInput):
+        recorder.step(torch.nn.Linear(2, 2), 0)
+
+
+def test_a_probe_of_another_vocabulary_fails_at_once(run):
+    from nucleate.training import ModelConfig, build_model
+
+    tiny = build_model(ModelConfig(depth=1, width=8, heads=1), vocab_size=4, max_length=32, seed=0)
+    with Recorder(run, None, Schedule.at([0])) as recorder, pytest.raises(BadInput, match="knows"):
+        recorder.step(tiny, 0)
+
+
+def test_a_schedule_that_needs_the_last_step_fails_at_once(run):
+    with Recorder(run, None, Schedule.log(5)) as recorder, pytest.raises(BadInput, match="last="):
+        recorder.step(model(), 0)
+
+
+def breaks(error):
+    def broken(*_: object, **__: object):
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("where", [READ, "nucleate.recording._recorder.pack_snapshot"])
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), BadInput("late")])
+def test_an_error_while_reading_ends_recording_once_and_not_the_training(
+    run, monkeypatch, caplog, where, error
+):
+    with Recorder(run, None, Schedule.every(1)) as recorder:
+        recorder.step(model(), 0)
+        recorder.flush()
+        monkeypatch.setattr(where, breaks(error))
+        with caplog.at_level(logging.WARNING, "nucleate"):
+            for step in range(1, 9):
+                recorder.step(model(), step, loss=1.0)
+        assert not recorder.due(9)
+    assert recorder.error is error
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info[1] is error
+    assert Run(run.path).steps == [0]
+    assert [r["error"] for r in events(run, "recording failed")] == [repr(error)]
+    assert events(run, "recording")[0]["error"] == repr(error)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("cannot write")]
+)
+def test_a_full_disk_or_any_error_of_the_writer_switches_recording_off_and_is_told(
+    run, monkeypatch, caplog, error
+):
     with Recorder(run, None, Schedule.at(range(20))) as recorder:
-        monkeypatch.setattr(run, "commit_snapshot", full)
+        monkeypatch.setattr(run, "commit_snapshot", breaks(error))
         for step in range(20):
             recorder.step(model(), step)
         recorder.flush()
-        assert recorder.error is not None
+        assert recorder.error is error
         assert not recorder.due(19)
     assert run.steps == []
+    assert [r.exc_info[1] for r in caplog.records if r.name == "nucleate"] == [error]
+
+
+def test_a_disk_that_takes_nothing_at_all_does_not_end_the_training(run, monkeypatch):
+    with Recorder(run, None, Schedule.every(1)) as recorder:
+        monkeypatch.setattr(run.journal, "append", breaks(OSError(errno.EIO, "gone")))
+        for step in range(8):
+            recorder.step(model(), step, loss=1.0)
+            recorder.log(step, loss=1.0)
+        recorder.rewind(3)
+    assert isinstance(recorder.error, OSError)
+
+
+def test_a_scalar_that_is_no_number_ends_recording_and_not_the_training(run):
+    with Recorder(run, None, Schedule.every(1)) as recorder:
+        recorder.step(model(), 0)
+        recorder.step(model(), 1, loss="low")
+        recorder.step(model(), 2, loss=1.0)
+    assert isinstance(recorder.error, ValueError)
+    assert run.steps == [0]
+
+
+def test_a_scalar_of_a_reserved_name_is_refused(run):
+    recorder = Recorder(run, None, Schedule.every(1))
+    with pytest.raises(BadInput, match="cannot be named 'kind'"):
+        recorder.step(model(), 0, kind=1.0)
+
+
+def test_a_user_who_interrupts_a_reading_is_obeyed(run, monkeypatch):
+    monkeypatch.setattr(READ, breaks(KeyboardInterrupt()))
+    with Recorder(run, None, Schedule.every(1)) as recorder, pytest.raises(KeyboardInterrupt):
+        recorder.step(model(), 0)
+    assert recorder.error is None
+
+
+def test_a_slow_disk_makes_the_training_wait_rather_than_fill_the_memory(run, monkeypatch):
+    from concurrent.futures import wait
+    from threading import Event
+
+    disk, commit, waiting = Event(), run.commit_snapshot, []
+
+    def held(*args: object) -> None:
+        disk.wait(20)
+        commit(*args)
+
+    def waits(unfinished, **kwargs):
+        if unfinished:
+            waiting.append(len(unfinished))
+            disk.set()
+        return wait(unfinished, **kwargs)
+
+    monkeypatch.setattr(run, "commit_snapshot", held)
+    monkeypatch.setattr("nucleate.recording._writer.wait", waits)
+    record(run, range(8), [model()] * 8)
+    assert waiting[0] == 4
+    assert run.steps == list(range(8))
+
+
+def test_reading_draws_nothing_and_changes_no_flag(run):
+    net = model("gpt2", dropout=0.2).train()
+    flags = [module.training for module in net.modules()]
+    generator = torch.get_rng_state()
+    record(run, [0], [net])
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert [module.training for module in net.modules()] == flags
