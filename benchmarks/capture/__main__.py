@@ -15,13 +15,21 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from materials import PROBES, SHAPES, draw
 from peers import BATCH, PEERS
 from recording_cost import LOOPS, compare
-from tables import machine, reading_report, recording_report
+from tables import (
+    READING_NOTES,
+    RECORDING_NOTES,
+    heading,
+    machine,
+    reading_table,
+    recording_table,
+)
 
 HERE = Path(__file__).parent
 THIRD_PARTIES = ("transformer_lens", "nnsight")
@@ -150,16 +158,28 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     results: dict[str, Any] = {"machine": machine(options.threads), "rounds": options.rounds}
-    if options.recording:
-        results["recording"] = [compare(options, loop, say) for loop in options.loops]
-        print(recording_report(results))
-    else:
-        results["readings"] = [
-            read_all(options, model, probe) for model in options.models for probe in options.probes
-        ]
-        print(reading_report(results))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    kind = "recording" if options.recording else "readings"
+    results[kind] = []
+    print(heading(results), flush=True)
+    for found, report in recordings(options) if options.recording else readings(options):
+        results[kind].append(found)
+        print(report, flush=True)
+        if options.json:  # anew after every part: what is measured is kept if the next one fails
+            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(RECORDING_NOTES if options.recording else READING_NOTES)
+
+
+def readings(options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
+    for model in options.models:
+        for probe in options.probes:
+            found = read_all(options, model, probe)
+            yield found, reading_table(found)
+
+
+def recordings(options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
+    for loop in options.loops:
+        found = compare(options, loop, say)
+        yield found, recording_table(found)
 
 
 if __name__ == "__main__":

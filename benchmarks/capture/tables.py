@@ -56,15 +56,14 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
-def _heading(results: dict[str, Any]) -> list[str]:
+def heading(results: dict[str, Any]) -> str:
     here = results["machine"]
     load = here["load_before"]
     busy = "" if load is None else f", load {load:.1f} before the start"
-    return [
-        f"{here['processor']}, {here['cores']} cores, {here['threads']} threads{busy}; "
-        f"{results['rounds']} rounds; float32.",
-        "",
-    ]
+    return (
+        f"{here['processor']}, {here['cores']} cores, threads: {here['threads']}{busy}; "
+        f"rounds: {results['rounds']}; float32.\n"
+    )
 
 
 def _ratio_text(value: Interval | None) -> str:
@@ -73,25 +72,21 @@ def _ratio_text(value: Interval | None) -> str:
     return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"
 
 
-def reading_report(results: dict[str, Any]) -> str:
-    """Tables of all models and probes, and what the targets say."""
-    lines = _heading(results)
-    for found in results["readings"]:
-        lines += _reading_table(found)
-    lines += _NOTES
-    return "\n".join(lines)
+READING_NOTES = """\
+Ratios are medians over rounds, taken within each round, with 95 % bootstrap intervals. Memory is
+by how much resident memory rose at most during the first whole reading of a process that had read
+two rows; *less result* takes off the states that are returned. Error is the largest relative error
+of a state vector against its row read alone. `output_hidden_states` has no states of the last
+block before the final norm."""
+
+RECORDING_NOTES = """\
+Ratios are medians over rounds, taken within each round, with 95 % bootstrap intervals. Every
+training is a process of its own; its time includes the opening and closing of the recorder. The
+tensors' own size is that of the states in half precision."""
 
 
-_NOTES = [
-    "Ratios are medians over rounds, taken within each round, with 95 % bootstrap intervals.",
-    "Memory is by how much resident memory rose at most during the first whole reading of a "
-    "process that had read two rows; *less result* takes off the states that are returned.",
-    "Error is the largest relative error of a state vector against its row read alone.",
-    "`output_hidden_states` has no states of the last block before the final norm.",
-]
-
-
-def _reading_table(found: dict[str, Any]) -> list[str]:
+def reading_table(found: dict[str, Any]) -> str:
+    """All peers on one model and probe, and what the targets say."""
     facts = found["peers"]
     stacks = {f"{f['stack']}, {f['kernels']}" for f in facts.values() if "stack" in f}
     lines = [
@@ -105,7 +100,7 @@ def _reading_table(found: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_reading_row(found, name) for name in facts]
-    return [*lines, "", *_reading_targets(found), ""]
+    return "\n".join([*lines, "", *_reading_targets(found), ""])
 
 
 def _reading_row(found: dict[str, Any], name: str) -> str:
@@ -157,40 +152,37 @@ def _verdict(name: str, value: float, limit: float, form: str = ".3f") -> str:
     return f"- {name}: {value:{form}}, wanted at most {limit:{form}}: {word}"
 
 
-def recording_report(results: dict[str, Any]) -> str:
-    lines = _heading(results)
-    first = results["recording"][0]
-    setting = first["setting"]
-    lines += [
+def recording_table(found: dict[str, Any]) -> str:
+    """One kind of loop with and without a recorder, and what the targets say."""
+    setting, loop = found["setting"], found["loop"]
+    alone, watched = found["seconds_without"], found["seconds_with"]
+    slower = median_of([b / a for a, b in zip(alone, watched, strict=True)])
+    inside = median_of([r / w for r, w in zip(found["recorder"], watched, strict=True)])
+    states, folder = (found[key] / found["own_bytes"] for key in ("states_bytes", "bytes"))
+    cells = [
+        f"{np.median(alone):.1f}",
+        f"{np.median(watched):.1f}",
+        _ratio_text(slower),
+        _ratio_text(inside),
+        f"{states:.3f}",
+        f"{folder:.3f}",
+        "bit for bit the same" if found["same_weights"] else "DIFFERENT",
+    ]
+    lines = [
+        f"### Recording, {loop}",
+        "",
         f"GPT-2 {setting['depth']} x {setting['width']}, vocabulary {setting['vocabulary']:,}; "
         f"{setting['steps']:,} steps of {setting['train_rows']} x {setting['length']} tokens; "
-        f"{first['snapshots']} snapshots of a crossed probe of {setting['probe_rows']} rows.",
+        f"{found['snapshots']} snapshots of a crossed probe of {setting['probe_rows']} rows.",
         "",
-        "| loop | seconds without | with | with / without | in the recorder, share of all "
+        "| seconds without | with | with / without | in the recorder, share of all "
         "| disk / tensors' own | whole folder / tensors' own | final weights |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
+        _row(cells),
+        "",
+        _verdict(f"{loop}, time in the recorder", inside[0], RECORDING_TARGET),
+        _verdict(f"{loop}, time with / without", slower[0], 1 + RECORDING_TARGET),
+        _verdict(f"{loop}, disk", states, DISK_TARGET),
+        "",
     ]
-    verdicts = []
-    for found in results["recording"]:
-        alone, watched = found["seconds_without"], found["seconds_with"]
-        slower = median_of([b / a for a, b in zip(alone, watched, strict=True)])
-        inside = median_of([r / w for r, w in zip(found["recorder"], watched, strict=True)])
-        states, folder = (found[key] / found["own_bytes"] for key in ("states_bytes", "bytes"))
-        same = "bit for bit the same" if found["same_weights"] else "DIFFERENT"
-        cells = [
-            found["loop"],
-            f"{np.median(alone):.1f}",
-            f"{np.median(watched):.1f}",
-            _ratio_text(slower),
-            _ratio_text(inside),
-            f"{states:.3f}",
-            f"{folder:.3f}",
-            same,
-        ]
-        lines.append(_row(cells))
-        verdicts += [
-            _verdict(f"{found['loop']}, time in the recorder", inside[0], RECORDING_TARGET),
-            _verdict(f"{found['loop']}, with / without", slower[0], 1 + RECORDING_TARGET),
-            _verdict(f"{found['loop']}, disk", states, DISK_TARGET),
-        ]
-    return "\n".join([*lines, "", *verdicts])
+    return "\n".join(lines)
