@@ -1,0 +1,76 @@
+"""A recorder for transformers' `Trainer` and all that are built on it, such as TRL's trainers.
+
+Nothing that matters is kept in the callback: a trainer may make it anew when it resumes, and the
+run folder knows the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+from nucleate.recording._recorder import Recorder
+
+_SCALARS = ("loss", "learning_rate", "grad_norm")
+
+
+class Callback(TrainerCallback):  # type: ignore[misc]
+    """Lets a recorder watch a `Trainer`: `Trainer(..., callbacks=[Callback(recorder)])`.
+
+    The schedule gets to know the last step; steps are read after the optimiser's, step 0 before
+    the first. A training resumed from a checkpoint voids what the run has of later steps. Losses,
+    learning rates and gradient norms that the trainer logs go to the run's journal.
+
+    Args:
+        recorder: what reads, and where to; closed when the training ends.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def on_train_begin(
+        self,
+        _args: Any,
+        state: Any,
+        _control: Any,
+        *,
+        model: Any,
+        processing_class: Any = None,
+        **_: Any,
+    ) -> None:
+        """Read the model as it is before the first step of this sitting.
+
+        Raises:
+            BadInput: the model cannot be read, or the tokenizer is not the probe's.
+        """
+        tokenizer = getattr(processing_class, "tokenizer", processing_class)
+        if isinstance(tokenizer, PreTrainedTokenizerBase):
+            self.recorder.probe.check_tokenizer(tokenizer)
+        self.recorder.close()  # a training that broke off here has left its sitting open
+        self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
+        self.recorder.step(model, state.global_step)
+
+    def on_step_end(self, _args: Any, state: Any, _control: Any, *, model: Any, **_: Any) -> None:
+        """Read the model if the step is due."""
+        self.recorder.step(model, state.global_step)
+
+    def on_save(self, _args: Any, state: Any, _control: Any, *, model: Any, **_: Any) -> None:
+        """Read the model if the schedule reads at saves."""
+        self.recorder.saved(model, state.global_step)
+
+    def on_log(
+        self,
+        _args: Any,
+        state: Any,
+        _control: Any,
+        *,
+        logs: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Keep the logged numbers."""
+        known = {name: value for name, value in (logs or {}).items() if name in _SCALARS}
+        self.recorder.log(state.global_step, **known)
+
+    def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Put the end on record."""
+        self.recorder.close(end=state.global_step)

@@ -1,0 +1,83 @@
+"""A recorder for Lightning's `Trainer`, imported as `lightning` or by its old name."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from nucleate._errors import BadInput
+from nucleate.recording._recorder import Recorder
+
+try:
+    from lightning.pytorch import Callback as _Callback
+except ImportError:
+    from pytorch_lightning import Callback as _Callback
+
+
+class Callback(_Callback):  # type: ignore[misc]
+    """Lets a recorder watch a Lightning training: `Trainer(callbacks=[Callback(recorder)])`.
+
+    Steps are those of the optimiser, so that batches whose gradients are accumulated count once.
+
+    Args:
+        recorder: what reads, and where to; closed when the training ends.
+        model: finds the language model in the LightningModule; by default it is the one model from
+            transformers in there.
+    """
+
+    def __init__(
+        self, recorder: Recorder, *, model: Callable[[Any], nn.Module] | None = None
+    ) -> None:
+        self.recorder = recorder
+        self._find = model or _only_model
+        self._model: nn.Module | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Read the model as it is before the first step of this sitting.
+
+        Raises:
+            BadInput: there is no model to be found, or several, or it cannot be read.
+        """
+        self._model = self._find(pl_module)
+        self.recorder.close()  # a training that broke off here has left its sitting open
+        last = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
+        if math.isfinite(last):
+            self.recorder.schedule = self.recorder.schedule.bound(int(last))
+        self.recorder.step(self._model, trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Read the model if the step is due."""
+        if self._model is not None:
+            self.recorder.step(self._model, trainer.global_step)
+
+    def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
+        """Read the model if the schedule reads at saves."""
+        if self._model is not None:  # a training is going on
+            self.recorder.saved(self._model, trainer.global_step)
+
+    def on_exception(self, *_: Any) -> None:
+        """Save what was read."""
+        self.recorder.flush()
+
+    def on_train_end(self, trainer: Any, _: Any) -> None:
+        """Put the end on record."""
+        self.recorder.close(end=trainer.global_step)
+        self._model = None
+
+
+def _only_model(module: nn.Module) -> nn.Module:
+    """The one model from transformers in a module; what is inside it does not count."""
+    found: dict[str, nn.Module] = {}
+    for name, part in module.named_modules():
+        inside = any(name.startswith(f"{other}.") for other in found)
+        if isinstance(part, PreTrainedModel) and not inside:
+            found[name] = part
+    if len(found) == 1:
+        return next(iter(found.values()))
+    names = f"several ({', '.join(found)})" if found else "none"
+    raise BadInput(
+        f"{type(module).__name__} should hold one model from transformers, it holds {names}; name "
+        "the one to be read: Callback(recorder, model=lambda module: module...)"
+    )
