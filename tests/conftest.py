@@ -9,3 +9,7 @@ os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 from jaxtyping import install_import_hook
 
 install_import_hook("nucleate", "beartype.beartype")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-tables", action="store_true", help="write tables into docs/")

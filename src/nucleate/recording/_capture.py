@@ -249,7 +249,7 @@ def _window(model: nn.Module) -> float:
     text = _text_config(model)
     names = ("sliding_window", "window_size", "attention_chunk_size")
     sizes = [getattr(text, name, None) for name in names]
-    return min((size for size in sizes if isinstance(size, int) and size > 0), default=np.inf)
+    return float(min((s for s in sizes if isinstance(s, int) and s > 0), default=np.inf))
 
 
 def _text_config(model: nn.Module) -> Any:
