@@ -105,3 +105,11 @@ def test_one_task_is_refused(trained):
     probe = Probe.from_examples(rows, taskset, encoder)
     with pytest.raises(BadInput, match="at least two tasks and two inputs"):
         causal_map(trained, probe, taskset, encoder)
+
+
+def test_a_mean_over_tokens_is_refused():
+    taskset, encoder, probe = material()
+    span = np.stack([np.zeros_like(probe.lengths), probe.prompt_lengths], axis=1)
+    averaged = replace(probe, positions={**probe.positions, "mean": span})
+    with pytest.raises(BadInput, match="'mean' is a mean over tokens"):
+        causal_map(model(), averaged, taskset, encoder)

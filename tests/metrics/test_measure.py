@@ -275,3 +275,9 @@ def test_null_data_is_rarely_called_clusters(probe, make_states):
             small_p += row.p <= 0.05
     assert claims == 0
     assert small_p <= binom.ppf(0.99, tries, 0.05)
+
+
+def test_a_probe_without_the_labels_is_refused_with_their_names(probe, make_states):
+    bare = replace(probe, labels={k: v for k, v in probe.labels.items() if k != "family"})
+    with pytest.raises(BadInput, match="no label 'family', which measure needs"):
+        measure([(0, make_states(probe, {"task": 4.0}))], bare, **QUICK)

@@ -73,11 +73,19 @@ def causal_map(
         NaN where they do not.
 
     Raises:
-        BadInput: fewer than two tasks or two inputs.
+        BadInput: fewer than two tasks or two inputs; positions that are no single tokens; a probe
+            without the labels of a task set.
 
     What can fool it: a subspace of rank T - 1 is a large part of a narrow model, so that a random
     one of that rank costs something too; a place may matter only in company with others.
     """
+    probe.check_labels("task", "instruction", "input", "output", "split", user="causal_map")
+    spans = [name for name, where in probe.positions.items() if where.ndim != 1]
+    if spans:
+        raise BadInput(
+            f"position {spans[0]!r} is a mean over tokens, and only a token can be changed; use a "
+            "probe of token positions for causal_map"
+        )
     study = _Study(model, probe, taskset, encoder, rows, seed)
     places = [
         (stream, position)

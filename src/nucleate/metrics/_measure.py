@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._errors import BadInput
-from nucleate.metrics._layout import layout
+from nucleate.metrics._layout import LABELS, layout
 from nucleate.metrics._panel import Key, Panel, Place, rows_of, to_table
 from nucleate.metrics._scores import VIEWS, Effort, Scored, score
 from nucleate.metrics._surface import bag_of_tokens
@@ -55,8 +55,10 @@ def measure(
         The panel.
 
     Raises:
-        BadInput: no snapshots; states of other rows, streams or positions than expected.
+        BadInput: no snapshots; states of other rows, streams or positions than expected; a probe
+            without the labels that metrics are about.
     """
+    probe.check_labels(*LABELS, "instruction", "split", user="measure")
     if steps_total is None:
         steps_total = len(snapshots) if isinstance(snapshots, Sequence) else 0
     effort = Effort(restarts=restarts, seed=seed)

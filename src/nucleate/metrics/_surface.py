@@ -17,8 +17,9 @@ def bag_of_tokens(
     model that reads the order of tokens can beat it without knowing any task.
     """
     counts = np.zeros((len(rows), int(probe.ids.max()) + 1), dtype=np.float32)
+    ends = probe.ends(position)
     for index, row in enumerate(rows):
-        np.add.at(counts[index], probe.ids[row, : probe.positions[position][row] + 1], 1)
+        np.add.at(counts[index], probe.ids[row, : ends[row]], 1)
     counts = counts[:, counts.any(0)]
     rarity = np.log(len(rows) / (counts > 0).sum(0)) + 1
     weighted = counts * rarity

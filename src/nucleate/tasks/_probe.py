@@ -289,6 +289,15 @@ class Probe:
         ]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
+    def check_labels(self, *names: str, user: str) -> None:
+        """Raise BadInput if the probe lacks a label that `user` needs."""
+        missing = [name for name in names if name not in self.labels]
+        if missing:
+            raise BadInput(
+                f"the probe has no label {' and no '.join(map(repr, missing))}, which {user} needs: "
+                "make the probe from rows that have it."
+            )
+
     def check_tokenizer(self, tokenizer: Any) -> None:
         """Raise BadInput if a tokenizer is not the one that the probe's ids belong to.
 
