@@ -140,7 +140,7 @@ def _trainer(
 
     callbacks = []
     if recorder:
-        from nucleate.hf import Callback
+        from nucleate.recording.hf import Callback
 
         callbacks.append(Callback(recorder))
     arguments = TrainingArguments(
