@@ -1,7 +1,7 @@
 """`nucleate`: the verbs, and what each kind of ending means for the exit code.
 
-0 all well, 2 bad input, 4 a run that failed, 130 stopped by the user. Nothing heavy is imported
-before a verb needs it, so that `--help` answers at once.
+0 all well, 1 checked and found wanting, 2 bad input, 4 a run that failed, 130 stopped by the user.
+Nothing heavy is imported before a verb needs it, so that `--help` answers at once.
 """
 
 import sys
@@ -11,7 +11,7 @@ import typer
 
 from nucleate import __version__
 from nucleate._errors import BadInput, Interrupted, RunFailed
-from nucleate.cli import _config, _reproduce
+from nucleate.cli import _config, _record, _reproduce, _series
 
 app = typer.Typer(
     name="nucleate",
@@ -22,13 +22,16 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("reproduce")(_reproduce.reproduce)
+app.command("record")(_record.record)
+app.add_typer(_series.app, name="series")
 app.add_typer(_config.app, name="config")
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"nucleate {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
 
 from nucleate.runs import Run, publish_folder
 
@@ -22,7 +24,8 @@ def save_checkpoint(
     Args:
         run: where to.
         step: optimiser steps taken.
-        model: its weights go to `model.safetensors`, tied ones once.
+        model: its weights go to `model.safetensors`, tied ones once; the settings of a model of
+            transformers to `config.json`, so that transformers can load the folder.
         optimizer: its tensors go to `optimizer.safetensors`.
         state: JSON values that come back from `load_checkpoint`.
 
@@ -36,6 +39,8 @@ def save_checkpoint(
     save_model(model, str(partial / "model.safetensors"))
     save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
     (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    if isinstance(model, PreTrainedModel):
+        _save_config(partial, model)
     publish_folder(partial, folder / str(step))
     run.journal.append("checkpoint", durable=True, step=step)
     for old in sorted(_committed(run))[:-_KEPT]:
@@ -73,6 +78,13 @@ def load_weights(run: Run, model: nn.Module) -> None:
 def _committed(run: Run) -> list[int]:
     folder = run.path / "checkpoints"
     return [r["step"] for r in run.journal.live("checkpoint") if (folder / str(r["step"])).exists()]
+
+
+def _save_config(folder: Path, model: PreTrainedModel) -> None:
+    # transformers does not save how attention is computed, but another way changes the last bits.
+    settings = json.loads(model.config.to_json_string())
+    settings["attn_implementation"] = model.config._attn_implementation
+    (folder / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
