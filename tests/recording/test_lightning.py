@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 from nucleate import BadInput, Recorder, Run, Schedule, capture
 from nucleate.recording.lightning import Callback
+from sequences import rows
 from small import material, model
-from trainers import rows
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning's advice on workers and loggers, and what it uses of older libraries.

@@ -86,7 +86,7 @@ def test_scalars_are_kept_with_readings_only_and_looked_at_for_readings_only(run
             raise AssertionError("converted although nothing was read")
 
     with Recorder(run, None, Schedule.at([0, 2])) as recorder:
-        recorder.step(model(), 0, loss=torch.tensor(1.5), rate=3)
+        recorder.step(model(), 0, loss=torch.tensor(1.5, requires_grad=True), rate=3)
         recorder.step(model(), 1, loss=Costly())
         recorder.step(model(), 2, loss=float("nan"), rate=0.5)
     kept = [(r["step"], r.get("loss"), r.get("rate")) for r in run.journal.live("step")]
@@ -108,6 +108,14 @@ def test_a_save_is_read_if_the_schedule_says_so_and_never_twice(run):
         recorder.saved(model(), 6)
     assert run.steps == [2, 4]
     assert len(list(run.journal.live("snapshot"))) == 2
+
+
+def test_what_was_read_before_a_save_is_on_disk_after_it(run):
+    with Recorder(run, None, Schedule.every(1)) as recorder:
+        for step in range(3):
+            recorder.step(model(), step)
+        recorder.saved(model(), 3)
+        assert Run(run.path).steps == [0, 1, 2]
 
 
 # Going on with a run

@@ -104,7 +104,10 @@ class Recorder:
         self._visit(model, step, step in self.schedule, scalars)
 
     def saved(self, model: nn.Module, step: int) -> None:
-        """A checkpoint has been saved: read the probe if the schedule reads at saves.
+        """A checkpoint is saved: read the probe if the schedule reads at saves, and flush.
+
+        Best called just before: a training that is killed after it has saved goes on from there,
+        and what it read before and had not written yet is never read again.
 
         Args:
             model: as for `step`.
@@ -114,6 +117,7 @@ class Recorder:
             BadInput: as for `step`.
         """
         self._visit(model, step, self.schedule.reads_saves, {})
+        self.flush()
 
     def log(self, step: int, **scalars: Any) -> None:
         """Keep numbers of a step, whether or not it is read; those not finite are left out."""
@@ -367,5 +371,8 @@ def _pack(step: int, reading: Reading) -> PackedSnapshot:
 def _finite(scalars: Mapping[str, Any]) -> dict[str, Any]:
     if taken := {"kind", "durable"} & scalars.keys():
         raise BadInput(f"a scalar cannot be named {min(taken)!r}; choose another name")
-    numbers = {name: float(value) for name, value in scalars.items()}
+    numbers = {
+        name: float(value.detach() if isinstance(value, torch.Tensor) else value)
+        for name, value in scalars.items()
+    }
     return {name: number for name, number in numbers.items() if math.isfinite(number)}

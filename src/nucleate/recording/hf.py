@@ -50,13 +50,23 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
         self.recorder.step(model, state.global_step)
 
-    def on_step_end(self, _args: Any, state: Any, _control: Any, *, model: Any, **_: Any) -> None:
+    def on_step_end(self, _args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
         """Read the model if the step is due."""
         self.recorder.step(model, state.global_step)
+        self._before_a_save(state, control, model)
+
+    def on_epoch_end(self, _args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+        """Have everything on disk before a checkpoint is."""
+        self._before_a_save(state, control, model)
 
     def on_save(self, _args: Any, state: Any, _control: Any, *, model: Any, **_: Any) -> None:
         """Read the model if the schedule reads at saves."""
         self.recorder.saved(model, state.global_step)
+
+    def _before_a_save(self, state: Any, control: Any, model: Any) -> None:
+        # Trainers tell of a save when it is done; a kill right after would lose what waits.
+        if control.should_save:
+            self.recorder.saved(model, state.global_step)
 
     def on_log(
         self,
