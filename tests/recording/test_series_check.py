@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import weakref
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from nucleate import BadInput
 from nucleate.recording import _series_rules as rules
+from nucleate.recording import _series_scan, _weights
 from nucleate.recording._series import Checkpoint, Series
 from nucleate.recording._series_check import check_series
 from nucleate.recording._series_scan import SAMPLED, scan
@@ -301,27 +304,38 @@ def test_distances_of_large_tensors_are_estimated_within_a_few_percent(tmp_path)
     assert found.distances[0, 2] != pytest.approx(exact, rel=1e-9)  # else this tests nothing
 
 
-def test_a_check_holds_less_than_a_few_tensors_in_memory(tmp_path):
-    import tracemalloc
+def test_a_check_holds_one_tensor_at_a_time(sound, monkeypatch):
+    alive: list[weakref.ref] = []
+    most = 0
 
+    def watched(path: Path) -> _weights.WeightFile:
+        file = _weights.open_weights(path)
+
+        def read(name: str) -> torch.Tensor:
+            nonlocal most
+            tensor = file.read(name)
+            alive.append(weakref.ref(tensor))
+            most = max(most, sum(one() is not None for one in alive[-50:]))
+            return tensor
+
+        return _weights.WeightFile(file.names, read)
+
+    monkeypatch.setattr(_series_scan, "open_weights", watched)
+    scan(Series.find(sound), lambda *_: None)
+    assert len(alive) == 21 * len((*LOG, *LINEAR))  # each once
+    assert most <= 2  # the one before goes when the next has come
+
+
+def test_a_check_takes_the_memory_of_a_few_tensors_not_of_a_checkpoint(tmp_path):
     size = 1 << 20
-    for step in range(4):
+    for step in range(3):
         folder = tmp_path / f"step{step}"
         folder.mkdir()
-        rows = {f"t{k}": torch.full((size,), float(step + k)) for k in range(12)}
+        rows = {f"t{k}": torch.full((size,), float(step + k)) for k in range(16)}
         save_file(rows, folder / "model.safetensors")
-    live = []
-    original = torch.Tensor.double
-
-    def watched(tensor):
-        live.append(tensor.numel())
-        return original(tensor)
-
-    tracemalloc.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.Tensor, "double", watched)
-        scan(Series.find(tmp_path), lambda *_: None)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert max(live) <= size
-    assert peak < 4 * size
+    del rows
+    process = psutil.Process()
+    scan(Series.find(tmp_path / "step0"), lambda *_: None)  # what the first pass brings in once
+    before, seen = process.memory_full_info().uss, []
+    scan(Series.find(tmp_path), lambda *_: seen.append(process.memory_full_info().uss))
+    assert max(seen) - before < 5 * 4 * size  # a checkpoint is 16 tensors, the series 48

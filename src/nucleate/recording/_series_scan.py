@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from nucleate.recording._weights import Weights, open_weights, weights_in
 
 # Places of a tensor that distances are estimated from; smaller tensors are compared whole.
 SAMPLED = 1 << 13
-_CHUNK = 1 << 22
-_OPEN_FILES = 200
+# Values that are squared at a time: few enough for a core's own cache, which is 8 times as fast.
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def scan(series: Series, progress: Callable[[int, int], None]) -> Scan:
     Raises:
         BadInput: a file is damaged or pickled, or the checkpoints are of different models.
     """
-    opened = lru_cache(_OPEN_FILES)(open_weights)
+    opened = cache(open_weights)
     found = [weights_in(c.path, allow_pickle=c.allow_pickle, opened=opened) for c in series]
     names = _usual_names(found)
     walk = _Walk(series, found, names)
@@ -114,7 +114,8 @@ class _Walk:
         flat = tensor.reshape(-1)
         square = 0.0
         for at in range(0, flat.numel(), _CHUNK):
-            square += float(flat[at : at + _CHUNK].double().square().sum())
+            chunk = flat[at : at + _CHUNK].double()
+            square += float(chunk.dot(chunk))
         self._squares[index] += square
         # A sum of squares in float64 is finite exactly if every float32 or half value is.
         if not np.isfinite(square):

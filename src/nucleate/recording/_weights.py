@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -103,8 +103,8 @@ def open_weights(path: Path) -> WeightFile:
     """
     if path.suffix == ".safetensors":
         try:
-            file: Any = safe_open(path, framework="pt")
-            return WeightFile(tuple(file.keys()), _guarded(file.get_tensor, path))
+            with safe_open(path, framework="pt") as file:
+                return WeightFile(tuple(file.keys()), partial(_read, path))
         except (SafetensorError, OSError) as error:
             raise _damaged(path, error) from error
     try:
@@ -126,14 +126,14 @@ def stored_dtypes(folder: Path) -> set[str]:
     return {_DTYPES[name] for name in found & _DTYPES.keys()}
 
 
-def _guarded(get: Callable[[str], Tensor], path: Path) -> Callable[[str], Tensor]:
-    def read(name: str) -> Tensor:
-        try:
-            return get(name)
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, error) from error
-
-    return read
+def _read(path: Path, name: str) -> Tensor:
+    # Opened anew each time: an open file keeps all that was read of it in memory.
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+            return tensor
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 def _index(path: Path) -> dict[str, str]:
