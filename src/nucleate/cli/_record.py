@@ -39,7 +39,7 @@ def record(
         Path, typer.Option(help="The run's folder; one of the same probe is gone on with.")
     ],
     model: Annotated[
-        str | None, typer.Argument(help="One model: a folder, or REPOSITORY[@REVISION].")
+        str | None, typer.Argument(help="One model: a folder, REPOSITORY, or REPOSITORY@REVISION.")
     ] = None,
     series: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate._errors import BadInput
+from nucleate.recording._weights import PICKLED, SAFE
 from nucleate.runs import Run
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, .
     if (folder / "journal.jsonl").exists() and (folder / "manifest.json").exists():
         return _in_run(folder, allow_pickle=allow_pickle)
     found = _children(folder) or _children(folder / "checkpoints")
-    if not found and any((folder / n).exists() for n in ("config.json", "adapter_config.json")):
+    if not found and any((folder / name).exists() for name in (*SAFE, *PICKLED)):
         return (Checkpoint.find(folder, allow_pickle=allow_pickle),)
     if not found:
         raise BadInput(
