@@ -19,28 +19,48 @@ if TYPE_CHECKING:
     from nucleate.metrics import measure as measure
     from nucleate.recording import Recorder as Recorder
     from nucleate.recording import Schedule as Schedule
+    from nucleate.recording import Series as Series
     from nucleate.recording import capture as capture
+    from nucleate.recording import check_series as check_series
+    from nucleate.recording import hf as hf
+    from nucleate.recording import lightning as lightning
+    from nucleate.recording import record_series as record_series
+    from nucleate.recording import verify as verify
     from nucleate.runs import Run as Run
     from nucleate.runs import States as States
     from nucleate.studies import reproduce as reproduce
     from nucleate.tasks import Encoder as Encoder
     from nucleate.tasks import Probe as Probe
     from nucleate.tasks import TaskSet as TaskSet
+    from nucleate.tasks import TextEncoder as TextEncoder
+    from nucleate.views import export as export
 
 _HOMES = {
     "_errors": ("BadInput", "RunFailed"),
-    "tasks": ("Encoder", "Probe", "TaskSet"),
+    "tasks": ("Encoder", "Probe", "TaskSet", "TextEncoder"),
     "runs": ("Run", "States"),
-    "recording": ("Recorder", "Schedule", "capture"),
+    "recording": (
+        "Recorder",
+        "Schedule",
+        "Series",
+        "capture",
+        "check_series",
+        "record_series",
+        "verify",
+    ),
     "metrics": ("Panel", "measure"),
     "intervene": ("causal_map", "edit", "erase", "shift"),
+    "views": ("export",),
     "studies": ("reproduce",),
 }
+_MODULES = {"hf": "recording.hf", "lightning": "recording.lightning"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - names that __getattr__ answers
+__all__ = ["__version__", *sorted([*_HOME_OF, *_MODULES])]  # noqa: PLE0604 - names that __getattr__ answers
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"nucleate.{_MODULES[name]}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
     return getattr(import_module(f"nucleate.{_HOME_OF[name]}"), name)

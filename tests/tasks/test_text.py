@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from nucleate._errors import BadInput
-from nucleate.tasks import TextEncoder, tokenizer_hash
+from nucleate.tasks import TextEncoder, tokenizer_hash, train_tokenizer
+from small import material
 from tasks.made import CHAT, CORPUS, STORIES, Slow, backend, fast, stories
 
 KINDS = ("words", "bytes", "trimmed", "pieces")
@@ -328,3 +330,9 @@ def test_what_is_done_to_a_tokenizer_later_does_not_change_an_encoder():
         encoder.prompt("the capital of", "")[0]
         == TextEncoder(fast()).prompt("the capital of", "")[0]
     )
+
+
+def test_a_tokenizer_that_transformers_wraps_is_still_the_probes_own():
+    taskset, _, probe = material()
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=train_tokenizer(taskset))
+    probe.check_tokenizer(wrapped)

@@ -15,13 +15,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nucleate._errors import BadInput
-from nucleate.recording._anatomy import accepts, has_head, run, vocabulary
+from nucleate.recording._anatomy import accepts, anatomy_of, has_head, run, vocabulary
 from nucleate.recording._hooks import evaluating, head_reads, unwrapped
 from nucleate.recording._packing import Batch, Shared, plain, read_lengths
 from nucleate.recording._streams import stream_names, tapped
 from nucleate.runs import States
 from nucleate.tasks import Probe
 
+# States of one forward pass and layer, in numbers: on a CPU they should stay in a core's cache
+# (1 MiB in float32), accelerators want many tokens at once.
+_NUMBERS_A_BATCH = {"cpu": 2**18}
+_TOKENS_ELSEWHERE = 2**14
 # Sharing pays where it leaves at most this part of the tokens.
 _WORTH_SHARING = 0.8
 # What was found out: model -> length, kind of attention, precision -> whether it may share.
@@ -86,8 +90,25 @@ def read(
     _check_fits(model, probe)
     with evaluating(unwrapped(model)):
         shared = sharing(model, probe) if share_prefixes else None
-        read_batches(model, plain(probe) if shared is None else shared.batches(), out)
+        tokens = tokens_a_batch(model)
+        batches = plain(probe, tokens) if shared is None else shared.batches(tokens)
+        read_batches(model, batches, out)
     return out.reading()
+
+
+def check_readable(model: nn.Module, probe: Probe | None = None) -> None:
+    """Fail now rather than later where a model's states cannot be read; cheap the second time.
+
+    Args:
+        model: as for `capture`.
+        probe: rows that must fit the model as well.
+
+    Raises:
+        BadInput: as `capture`.
+    """
+    anatomy_of(model)
+    if probe is not None:
+        _check_fits(model, probe)
 
 
 class Collector:
@@ -219,6 +240,15 @@ class _keeper:  # noqa: N801 - used as a function
             self._out.keep(stream, position, self._rows, values)
 
 
+def tokens_a_batch(model: nn.Module) -> int:
+    """How many tokens one forward pass should have."""
+    numbers = _NUMBERS_A_BATCH.get(next(model.parameters()).device.type)
+    if numbers is None:
+        return _TOKENS_ELSEWHERE
+    width = getattr(_text_config(model), "hidden_size", None) or 1024
+    return max(1, numbers // int(width))
+
+
 def sharing(model: nn.Module, probe: Probe) -> Shared | None:
     """How the rows share sequences, or None where that would not pay or not be right.
 
@@ -267,7 +297,7 @@ def _agrees(model: nn.Module, probe: Probe, trial: Batch) -> bool:
         _read_batch(model, trial, together)
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
         return False  # a model that cannot take such a mask is read row by row
-    read_batches(model, plain(probe, few), alone)
+    read_batches(model, plain(probe, tokens_a_batch(model), few), alone)
     got, wanted = (c.reading().states.values[:, :, few].float() for c in (together, alone))
     error = (got - wanted).norm(dim=-1) / wanted.norm(dim=-1).clamp_min(1e-12)
     exact = _precision(model) in (torch.float32, torch.float64)

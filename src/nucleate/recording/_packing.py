@@ -19,8 +19,6 @@ from torch import Tensor
 
 from nucleate.tasks import Probe
 
-# Tokens of one forward pass: enough to keep the cores busy, few enough to stay in their caches.
-_TOKENS_A_BATCH = 4096
 # Tokens of one shared sequence: attention grows with the square of it.
 _LONGEST_SHARED = 256
 _PADDING = -1
@@ -93,12 +91,18 @@ def read_lengths(probe: Probe) -> Int[np.ndarray, "row"]:
     return lengths
 
 
-def plain(probe: Probe, rows: Int[np.ndarray, "row"] | None = None) -> Iterator[Batch]:
-    """Every row by itself, in batches of like length."""
+def plain(probe: Probe, tokens: int, rows: Int[np.ndarray, "row"] | None = None) -> Iterator[Batch]:
+    """Every row by itself, in batches of like length.
+
+    Args:
+        probe: the rows.
+        tokens: of one batch, at most, unless one row has more.
+        rows: which rows; all if None.
+    """
     lengths = read_lengths(probe)
     rows = np.arange(len(probe)) if rows is None else rows
     order = rows[np.argsort(lengths[rows], kind="stable")]
-    for part in _split(lengths[order]):
+    for part in _split(lengths[order], tokens):
         chosen = order[part]
         longest = lengths[chosen].max()
         ids = np.where(np.arange(longest) < lengths[chosen, None], probe.ids[chosen, :longest], 0)
@@ -143,11 +147,11 @@ class Shared:
             end += rest
         return sequence, offset
 
-    def batches(self) -> Iterator[Batch]:
-        """All rows, in batches of sequences of like length."""
+    def batches(self, tokens: int) -> Iterator[Batch]:
+        """All rows, in batches of sequences of like length with up to so many tokens."""
         by_length = np.argsort(self._totals, kind="stable")
         starts = np.searchsorted(self._sequence, np.arange(len(self._totals) + 1))
-        for part in _split(self._totals[by_length]):
+        for part in _split(self._totals[by_length], tokens):
             yield self._batch([np.arange(starts[s], starts[s + 1]) for s in by_length[part]])
 
     def trial(self) -> Batch:
@@ -189,12 +193,12 @@ def _counted(lengths: np.ndarray) -> np.ndarray:
     return counted
 
 
-def _split(lengths: np.ndarray) -> Iterator[slice]:
+def _split(lengths: np.ndarray, tokens: int) -> Iterator[slice]:
     """Cut sequences that come in order of length into batches of bounded size."""
     start = 0
     while start < len(lengths):
         stop = start + 1
-        while stop < len(lengths) and (stop + 1 - start) * lengths[stop] <= _TOKENS_A_BATCH:
+        while stop < len(lengths) and (stop + 1 - start) * lengths[stop] <= tokens:
             stop += 1
         yield slice(start, stop)
         start = stop

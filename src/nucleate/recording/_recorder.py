@@ -16,10 +16,9 @@ import torch
 from torch import nn
 
 from nucleate._errors import BadInput
-from nucleate.recording._capture import Reading, read
+from nucleate.recording._capture import check_readable, read
 from nucleate.recording._ranks import all_agree, is_main, is_sharded
 from nucleate.recording._schedule import Schedule
-from nucleate.recording._streams import check_readable
 from nucleate.recording._writer import Writer
 from nucleate.runs import PackedSnapshot, Run, pack_snapshot
 from nucleate.tasks import Probe
@@ -61,9 +60,9 @@ class Recorder:
     """
 
     def __init__(self, where: str | Path | Run, probe: Probe | None, schedule: Schedule) -> None:
-        self._run = _open(where, probe) if is_main() or isinstance(where, Run) else None
+        self._run = open_run(where, probe) if is_main() or isinstance(where, Run) else None
         self._where = where.path if isinstance(where, Run) else Path(where)
-        self.probe = _probe_of(self._run, probe)
+        self.probe = probe_of(self._run, probe)
         self.schedule = schedule
         self.seconds = 0.0
         self.error: Exception | None = None
@@ -183,7 +182,7 @@ class Recorder:
     def _visit(self, model: nn.Module, step: int, wanted: bool, scalars: Mapping[str, Any]) -> None:
         first = not self._now.started
         if first:
-            check_readable(model)
+            check_readable(model, self.probe)
             self._now.started = True
         with self._guarded(*((BadInput,) if first else ())):
             if first:
@@ -241,7 +240,8 @@ class Recorder:
             reading = read(model, self.probe)
             # Packed here: tensor work in the writer's thread would bring up a second team of
             # compute threads, which slows every later training step by a tenth.
-            snapshot = _pack(step, reading) if is_main() else None
+            if is_main():
+                snapshot = pack_snapshot(step, reading.states, reading.scores)
         self._now.readings += 1
         self._now.costs.append(time.perf_counter() - began)
         return snapshot
@@ -335,7 +335,8 @@ class _Sitting:
         return spent + max(self.costs) <= share * (now - self.began - spent)
 
 
-def _open(where: str | Path | Run, probe: Probe | None) -> Run:
+def open_run(where: str | Path | Run, probe: Probe | None) -> Run:
+    """The run in a folder, which is created if there is none."""
     if isinstance(where, Run):
         return where
     if probe is None:
@@ -350,7 +351,7 @@ def _open(where: str | Path | Run, probe: Probe | None) -> Run:
         raise BadInput(f"{folder} cannot hold a run ({error}); name another folder") from error
 
 
-def _probe_of(run: Run | None, probe: Probe | None) -> Probe:
+def probe_of(run: Run | None, probe: Probe | None) -> Probe:
     """The probe of a run, checked against the given one."""
     if probe is None:
         assert run is not None
@@ -361,11 +362,6 @@ def _probe_of(run: Run | None, probe: Probe | None) -> Probe:
             f"{probe.content_hash()[:12]}); name another folder, or give that run's probe"
         )
     return probe
-
-
-def _pack(step: int, reading: Reading) -> PackedSnapshot:
-    rows = {"correct": reading.correct, "nll": reading.nll}
-    return pack_snapshot(step, reading.states, {k: v for k, v in rows.items() if v is not None})
 
 
 def _finite(scalars: Mapping[str, Any]) -> dict[str, Any]:

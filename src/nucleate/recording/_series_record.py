@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import nn
 
 from nucleate._errors import BadInput, RunFailed
-from nucleate.recording._recorder import Recorder, _open, _probe_of
+from nucleate.recording._capture import check_readable
+from nucleate.recording._recorder import Recorder, open_run, probe_of
 from nucleate.recording._schedule import Schedule
 from nucleate.recording._series import Checkpoint, Series
 from nucleate.recording._series_check import SeriesReport
 from nucleate.recording._series_rules import repeated
-from nucleate.recording._streams import check_readable
 from nucleate.runs import Run
 from nucleate.tasks import Probe
 
@@ -70,7 +70,7 @@ def record_series(
         raise BadInput(f"step {twice[0]} occurs twice in the series; leave one of the two out")
     hashes = {} if report is None else {one.step: one.sha256 for one in report.checkpoints}
     run = Run(where) if (Path(where) / "manifest.json").exists() else None
-    _probe_of(run, probe)
+    probe_of(run, probe)
     pending = [one for one in series if not _has(run, one, hashes.get(one.step))]
     if run is not None:
         _check_order(run, series, pending)
@@ -93,9 +93,9 @@ def _read(
 ) -> list[int]:
     # Before the folder is there: a model that cannot be read leaves nothing behind.
     model: nn.Module | None = load(first)
-    check_readable(model)  # type: ignore[arg-type]
+    check_readable(model, probe)  # type: ignore[arg-type]
     done: list[int] = []
-    run = _open(where, probe)
+    run = open_run(where, probe)
     with Recorder(run, probe, Schedule.at(series.steps)) as recorder:
         for place, checkpoint in enumerate(series):
             progress(place, len(series))

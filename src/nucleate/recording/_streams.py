@@ -24,15 +24,6 @@ def stream_names(model: nn.Module) -> tuple[str, ...]:
     return ("embed", *(f"block.{k}" for k in range(len(blocks_of(model)))), "final_norm")
 
 
-def check_readable(model: nn.Module) -> None:
-    """Fail now rather than later where a model's states cannot be read; cheap the second time.
-
-    Raises:
-        BadInput: the model is no decoder-only language model, or its blocks cannot be found.
-    """
-    anatomy_of(model)
-
-
 @contextmanager
 def tapped(model: nn.Module, see: See) -> Iterator[None]:
     """Call `see` with every stream's states as they pass; what it returns goes on in their place.

@@ -57,7 +57,7 @@ def verify(model: nn.Module, probe: Probe, *, rows: int = 64) -> Verification:
     with evaluating(unwrapped(model)):
         shared = sharing(model, probe) is not None
         for row in chosen:
-            read_batches(model, plain(probe, np.array([row])), alone)
+            read_batches(model, plain(probe, 1, np.array([row])), alone)
     index = torch.from_numpy(chosen)
     got = together.values[:, :, index].float()
     wanted = alone.reading().states.values[:, :, index].float()

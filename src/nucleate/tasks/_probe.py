@@ -293,9 +293,10 @@ class Probe:
         """Raise BadInput if the probe lacks a label that `user` needs."""
         missing = [name for name in names if name not in self.labels]
         if missing:
+            names_missing = " and no ".join(map(repr, missing))
             raise BadInput(
-                f"the probe has no label {' and no '.join(map(repr, missing))}, which {user} needs: "
-                "make the probe from rows that have it."
+                f"the probe has no label {names_missing}, which {user} needs: make the probe from "
+                "rows that have it."
             )
 
     def check_tokenizer(self, tokenizer: Any) -> None:

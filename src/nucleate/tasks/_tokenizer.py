@@ -1,6 +1,7 @@
 """Tokenisers: one symbol, one token for synthetic sets; byte-level pieces for natural text."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -95,7 +96,17 @@ def _fast_hash(tokenizer: Tokenizer) -> str:
         tokenizer = Tokenizer.from_str(tokenizer.to_str())
         tokenizer.no_padding()
         tokenizer.no_truncation()
-    return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+    text = tokenizer.to_str()
+    if tokenizer.post_processor is not None and _adds_nothing(json.loads(text)["post_processor"]):
+        # transformers puts such a one into every tokenizer that it wraps.
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.post_processor = None
+        text = tokenizer.to_str()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _adds_nothing(post_processor: dict[str, Any]) -> bool:
+    return post_processor["type"] == "TemplateProcessing" and not post_processor["special_tokens"]
 
 
 def _slow_hash(tokenizer: Any) -> str:

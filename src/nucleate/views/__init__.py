@@ -3,6 +3,9 @@
 from nucleate.views._curves import accuracy_curves as accuracy_curves
 from nucleate.views._curves import cluster_curves as cluster_curves
 from nucleate.views._curves import curves_figure as curves_figure
+from nucleate.views._export import Exported as Exported
+from nucleate.views._export import export as export
+from nucleate.views._export import scalars_of as scalars_of
 from nucleate.views._figures import write_figures as write_figures
 from nucleate.views._maps import causal_map_figure as causal_map_figure
 from nucleate.views._maps import heat_map as heat_map
