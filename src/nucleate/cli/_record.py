@@ -139,7 +139,9 @@ def record(
         )
         return
     there = f", {len(recorded.present)} were there" if recorded.present else ""
-    typer.echo(f"{len(recorded.steps)} checkpoints recorded{there} -> {recorded.run}")
+    count = len(recorded.steps)
+    noun = "checkpoint" if count == 1 else "checkpoints"
+    typer.echo(f"{count} {noun} recorded{there} -> {recorded.run}")
 
 
 def _prepare(threads: int | None) -> None:

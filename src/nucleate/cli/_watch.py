@@ -72,12 +72,15 @@ class _Lines(_Quiet):
     def part(self, name: str, total: int) -> Tick:
         began = time.monotonic()
         shown = [began]
+        finished = False
 
         def tick(done: int, note: str) -> None:
+            nonlocal finished
             now = time.monotonic()
-            if done < total and now - shown[0] < _SECONDS_BETWEEN_LINES:
+            early = done < total and now - shown[0] < _SECONDS_BETWEEN_LINES
+            if early or finished:
                 return
-            shown[0] = now
+            shown[0], finished = now, done >= total
             left = (now - began) / max(1, done) * (total - done)
             tail = f"{left:.0f} s left" if done < total else f"took {now - began:.1f} s"
             self.say(f"{name}: {done}/{total}, {tail}{', ' + note if note else ''}")
