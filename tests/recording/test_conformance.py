@@ -13,8 +13,9 @@ from recording import architectures
 from recording.conformance import HEAD, STORIES, TABLE, Conformance, conform
 from recording.probes import random_probe
 
-# A recurrent state sums rounding over all tokens, in another order than alone.
-FLOAT32, FLOAT32_RECURRENT, BFLOAT16 = 2e-6, 1e-5, 3e-2
+# A recurrent state sums rounding over all tokens, in another order than alone; thirty trained
+# blocks add up theirs (in float64 the error of SmolLM2 is 2e-7, all of it from float32 norms).
+FLOAT32, FLOAT32_LONG, BFLOAT16 = 2e-6, 1e-5, 3e-2
 RECURRENT = {"falcon_mamba", "mamba", "mamba2", "recurrent_gemma", "rwkv", "zamba2"}
 # A recurrent state, positions that attention adds by itself, or windows shorter than the rows.
 ROW_BY_ROW = {
@@ -55,7 +56,7 @@ def lora(name: str) -> PreTrainedModel:
 def test_every_state_of_every_family_equals_the_models_own_of_the_row_alone(name, table):
     model = architectures.build(name)
     found = conform(name, model, model)
-    check(table, found, FLOAT32_RECURRENT if name in RECURRENT else FLOAT32)
+    check(table, found, FLOAT32_LONG if name in RECURRENT else FLOAT32)
     assert found.shared == (name not in ROW_BY_ROW)
 
 
@@ -63,7 +64,7 @@ def test_every_state_of_every_family_equals_the_models_own_of_the_row_alone(name
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mamba"])
 def test_adapters_are_read_with_what_they_add(name, table):
     adapted = lora(name)
-    limit = FLOAT32_RECURRENT if name in RECURRENT else FLOAT32
+    limit = FLOAT32_LONG if name in RECURRENT else FLOAT32
     check(table, conform(f"{name}, LoRA", adapted, adapted.get_base_model()), limit)
     with adapted.disable_adapter():
         without = capture(adapted, random_probe("mixed")).values
@@ -115,7 +116,7 @@ def test_smollm2_is_read(table):
     folder, file = file.parent, file.name
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
     found = conform("SmolLM2-135M-Instruct (trained)", model, model, vocabulary=49000, longest=40)
-    check(table, found, FLOAT32)
+    check(table, found, FLOAT32_LONG)
 
 
 def test_the_table_in_the_docs_says_what_is_measured(table):
