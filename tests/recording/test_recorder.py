@@ -4,6 +4,7 @@ import logging
 import pickle
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -302,6 +303,23 @@ def test_an_error_while_reading_ends_recording_once_and_not_the_training(
     assert Run(run.path).steps == [0]
     assert [r["error"] for r in events(run, "recording failed")] == [repr(error)]
     assert events(run, "recording")[0]["error"] == repr(error)
+
+
+def test_what_was_read_before_a_reading_failed_is_still_written(run, monkeypatch):
+    failed, commit = threading.Event(), run.commit_snapshot
+
+    def late(*arguments: object) -> None:
+        failed.wait(30)
+        commit(*arguments)
+
+    monkeypatch.setattr(run, "commit_snapshot", late)
+    with Recorder(run, None, Schedule.every(1)) as recorder:
+        recorder.step(model(), 0)
+        monkeypatch.setattr("nucleate.recording._recorder.read", breaks(RuntimeError("no")))
+        recorder.step(model(), 1)
+        assert recorder.error is not None
+        failed.set()
+    assert Run(run.path).steps == [0]
 
 
 @pytest.mark.parametrize(

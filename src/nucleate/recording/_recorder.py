@@ -68,6 +68,7 @@ class Recorder:
         self.error: Exception | None = None
         self.skipped: list[int] = []
         self._done = set(self._run.steps) if self._run is not None and is_main() else set()
+        self._unwritable = False
         self._writer = Writer(_WAITING)
         self._sitting: _Sitting | None = None
 
@@ -254,12 +255,14 @@ class Recorder:
             self._writer.put(partial(self._commit, step, snapshot, _finite(scalars)))
 
     def _commit(self, step: int, snapshot: PackedSnapshot, scalars: dict[str, Any]) -> None:
-        if self.error is not None or self._run is None:
+        # What was read before a reading failed is sound and still written.
+        if self._unwritable or self._run is None:
             return
         try:
             self._run.commit_snapshot(step, snapshot)
             self._append_scalars(step, scalars)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends recording only
+            self._unwritable = True
             self._fail(error)
 
     def _append_scalars(self, step: int, scalars: dict[str, Any]) -> None:
