@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,3 +91,14 @@ def test_batches_do_not_change_what_is_read(monkeypatch):
         pieces = read(net, probe, share_prefixes=shared)
         torch.testing.assert_close(pieces.states.values, whole.states.values, atol=1e-5, rtol=1e-4)
         assert torch.equal(pieces.correct, whole.correct)
+
+
+def test_a_position_on_the_last_token_of_an_answer_is_read():
+    net, probe = model(), material()[2]
+    probe = replace(probe, positions={**probe.positions, "end": probe.lengths - 1})
+    for shared in (True, False):
+        values = read(net, probe, share_prefixes=shared).states.values
+        for row in (0, int(probe.lengths.argmin()), int(probe.lengths.argmax())):
+            torch.testing.assert_close(
+                values[:-2, :, row], alone(net, probe, row)[:-1], atol=1e-5, rtol=1e-4
+            )

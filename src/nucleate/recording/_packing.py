@@ -49,9 +49,7 @@ class Batch:
     def index(self, tokens: Int[np.ndarray, "row *many"]) -> Int[np.ndarray, "row *many"]:
         """Where tokens of each row, counted in the row, stand in its sequence."""
         shape = (-1, *(1,) * (tokens.ndim - 1))
-        prefix, offset = self.prefix.reshape(shape), self.offset.reshape(shape)
-        index: np.ndarray = np.where(tokens < prefix, tokens, offset + tokens - prefix)
-        return index
+        return _index(tokens, self.prefix.reshape(shape), self.offset.reshape(shape))
 
     def weights(self, spans: Int[np.ndarray, "row 2"]) -> Float[Tensor, "sequence row_in token"]:
         """What averages every row's span of tokens, when multiplied with the states."""
@@ -60,9 +58,7 @@ class Batch:
         lengths = spans[:, 1] - spans[:, 0]
         row = np.repeat(np.arange(len(spans)), lengths)
         token = spans[row, 0] + _counted(lengths)
-        index = np.where(
-            token < self.prefix[row], token, self.offset[row] + token - self.prefix[row]
-        )
+        index = _index(token, self.prefix[row], self.offset[row])
         weights[self.sequence[row], slot[row], index] = 1 / lengths[row]
         return torch.from_numpy(weights)
 
@@ -86,8 +82,12 @@ class Batch:
 
 
 def read_lengths(probe: Probe) -> Int[np.ndarray, "row"]:
-    """How many tokens of each row are read: an answer's last token predicts nothing."""
-    lengths: np.ndarray = np.maximum(probe.prompt_lengths, probe.lengths - 1)
+    """How many tokens of each row are read.
+
+    An answer's last token predicts nothing and is left out, unless a position is there.
+    """
+    wanted = [probe.ends(position) for position in probe.positions]
+    lengths: np.ndarray = np.max([probe.prompt_lengths, probe.lengths - 1, *wanted], axis=0)
     return lengths
 
 
@@ -176,12 +176,15 @@ class Shared:
             lengths = np.where(chosen, end - begin, 0)
             row = np.repeat(np.arange(len(rows)), lengths)
             token = begin[row] + _counted(lengths)
-            at = (
-                sequence[row],
-                np.where(token < prefix[row], token, offset[row] + token - prefix[row]),
-            )
+            at = sequence[row], _index(token, prefix[row], offset[row])
             packed[at], own_places[at], part[at] = ids[rows[row], token], token, number[row]
         return batch
+
+
+def _index(token: np.ndarray, prefix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Where tokens counted in their row stand in its sequence: in its beginning, or its rest."""
+    index: np.ndarray = np.where(token < prefix, token, offset + token - prefix)
+    return index
 
 
 def _counted(lengths: np.ndarray) -> np.ndarray:
