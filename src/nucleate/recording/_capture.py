@@ -167,11 +167,14 @@ class _Answers:
     real: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, probe: Probe, device: torch.device) -> "_Answers":
-        have = np.flatnonzero((probe.lengths > probe.prompt_lengths)[batch.rows])
-        rows = batch.rows[have]
-        prompt, count = probe.prompt_lengths[rows], (probe.lengths - probe.prompt_lengths)[rows]
-        offset = np.arange(count.max()) if len(rows) else np.arange(1)
+    def of(cls, batch: Batch, out: Collector) -> "_Answers":
+        """Those of a batch's rows; none where nothing is scored."""
+        probe, device = out.probe, out.device
+        length = (probe.lengths - probe.prompt_lengths)[batch.rows]
+        have = np.flatnonzero(length > 0) if out.scores else np.arange(0)
+        rows, count = batch.rows[have], length[have]
+        prompt = probe.prompt_lengths[rows]
+        offset = np.arange(count.max(initial=0))
         real = offset < count[:, None]
         token = np.where(real, prompt[:, None] - 1 + offset, prompt[:, None] - 1)
         some = replace(
@@ -198,21 +201,18 @@ def _read_batch(model: nn.Module, batch: Batch, out: Collector) -> None:
     root, device = unwrapped(model), out.device
     ids = torch.from_numpy(batch.ids).to(device)
     settings = batch.settings(out.dtype, device)
-    with tapped(model, _keeper(batch, out)):
+    with tapped(model, _Keeper(batch, out)):
         if not has_head(root):
             run(root, ids, **settings)
             return
-        answers = _Answers.of(batch, out.probe, device)
-        index, sequence = answers.index, answers.sequence
-        if not out.scores:  # no logits at all
-            index, sequence = index[:0, :0], sequence[:0]
-        with head_reads(root, index, sequence):
+        answers = _Answers.of(batch, out)
+        with head_reads(root, answers.index, answers.sequence):
             logits = run(root, ids, **settings).logits
-    if out.scores and len(answers.rows):
+    if len(answers.rows):
         out.score(answers, logits)
 
 
-class _keeper:  # noqa: N801 - used as a function
+class _Keeper:
     """Puts the states at a batch's positions into the collector, stream by stream."""
 
     def __init__(self, batch: Batch, out: Collector) -> None:

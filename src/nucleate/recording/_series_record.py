@@ -92,8 +92,10 @@ def _read(
     progress: Callable[[int, int], None],
 ) -> list[int]:
     # Before the folder is there: a model that cannot be read leaves nothing behind.
-    model: nn.Module | None = load(first)
-    check_readable(model, probe)  # type: ignore[arg-type]
+    loaded = load(first)
+    check_readable(loaded, probe)
+    model: nn.Module | None = loaded
+    del loaded  # one checkpoint in memory at a time
     done: list[int] = []
     run = open_run(where, probe)
     with Recorder(run, probe, Schedule.at(series.steps)) as recorder:

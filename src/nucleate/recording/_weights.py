@@ -110,7 +110,7 @@ def open_weights(path: Path) -> WeightFile:
     try:
         # weights_only: tensors and nothing else; mmap: a tensor's bytes come when it is used.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
+    except Exception as error:  # the unpickler raises anything at all
         raise _damaged(path, error) from error
     return WeightFile(tuple(tensors), tensors.__getitem__)
 
