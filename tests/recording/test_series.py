@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from nucleate import BadInput, Recorder, Run, Schedule
 from nucleate.recording._series import Checkpoint, Series, step_in
@@ -15,17 +15,7 @@ from nucleate.recording._series_check import check_series
 from nucleate.recording._series_record import record_series
 from nucleate.training import Batches, TrainingConfig, train
 from small import material, model
-from trained import LINEAR, LOG, adam, tiny, trained, weights
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> Path:
-    return trained(tmp_path_factory.mktemp("sound"), {*LOG, *LINEAR}, adam)
-
-
-@pytest.fixture
-def copied(sound, tmp_path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "series"))
+from trained import LINEAR, LOG, tiny, weights
 
 
 @pytest.mark.parametrize(
@@ -232,8 +222,16 @@ def test_adapters_load_on_the_base_that_they_name_and_are_checked(tmp_path):
     here = {k.replace(".default", ""): v for k, v in loaded.state_dict().items() if "lora" in k}
     assert all(torch.equal(here[name], value) for name, value in stored.items())
     assert torch.equal(last.load(base=tmp_path / "base")(ids).logits, loaded(ids).logits)
+    wider = LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2)
+    wider.num_attention_heads = wider.num_key_value_heads = 2
+    AutoModelForCausalLM.from_config(wider).save_pretrained(tmp_path / "wider")
+    with pytest.raises(BadInput, match=r"does not fit .*wider"):
+        last.load(base=tmp_path / "wider")
     shutil.rmtree(tmp_path / "base")
     with pytest.raises(BadInput, match="base"):
+        last.load()
+    (last.path / "adapter_config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"adapter_config.json is damaged"):
         last.load()
     (last.path / "adapter_model.safetensors").unlink()
     torch.save({}, last.path / "adapter_model.bin")

@@ -24,16 +24,6 @@ from small import model
 from trained import LINEAR, LOG, adam, tiny, trained, weights
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> Path:
-    return trained(tmp_path_factory.mktemp("sound"), {*LOG, *LINEAR}, adam)
-
-
-@pytest.fixture
-def copied(sound, tmp_path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "series"))
-
-
 def blend(folder: Path, a: int, b: int, share: float, into: int) -> None:
     """Weights between those of two checkpoints, served on a third."""
     first, second = load_file(weights(folder, a)), load_file(weights(folder, b))

@@ -89,15 +89,24 @@ def _adapted(
         ) from error
     folder = checkpoint.path
     _check_files(folder, checkpoint.allow_pickle)
-    text = (folder / "adapter_config.json").read_text(encoding="utf-8")
-    named = base or json.loads(text).get("base_model_name_or_path")
+    file = folder / "adapter_config.json"
+    try:
+        named = base or json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"{file} is damaged ({error}); save or download it again") from error
     if not named:
         raise BadInput(
             f"{checkpoint} is an adapter that names no base model; give the base model's folder"
         )
     path = local_folder(named, allow_pickle=checkpoint.allow_pickle)
     model = _causal_lm(path, dtype, checkpoint.allow_pickle, options)
-    adapted: nn.Module = PeftModel.from_pretrained(model, str(folder))
+    try:
+        adapted: nn.Module = PeftModel.from_pretrained(model, str(folder))
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise BadInput(
+            f"the adapter {checkpoint} does not fit {path} ({reason}); name its base model"
+        ) from error
     return adapted
 
 
