@@ -1,0 +1,495 @@
+"""The shape of a cloud of states: its axes, its dimension, its neighbours, its class means."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nucleate._errors import BadInput
+from nucleate.metrics._arrays import Array, as_codes, as_states, shaped
+
+_ROUNDING = 1e-5
+"""Variation below this share of the largest magnitude is rounding."""
+
+
+def centred(x: Array) -> tuple[Float[Tensor, "place row width"], Bool[Tensor, "place"]]:
+    """Subtract the mean of the rows, in float64, and say which places are finite.
+
+    Returns:
+        The rows, with dimensions that do not vary beyond rounding, and places that hold NaN or
+        infinity, set to 0; and whether each place is finite.
+    """
+    states = as_states(x).double()
+    finite = torch.isfinite(states).all(2).all(1)
+    states = states.where(finite[:, None, None], 0)
+    points = states - states.mean(1, keepdim=True)
+    deviation = points.square().mean(1, keepdim=True).sqrt()
+    varies = deviation > _ROUNDING * states.abs().amax(1, keepdim=True)
+    return points.where(varies, 0), finite
+
+
+def squared_distances(points: Float[Tensor, "row width"]) -> Float[Tensor, "row row"]:
+    """Squared Euclidean distances between centred rows."""
+    distances = torch.addmm(torch.zeros((), dtype=points.dtype, device=points.device),
+                            points, points.T, alpha=-2)  # fmt: skip
+    length = distances.diagonal().mul(-0.5)
+    distances += length[:, None]
+    distances += length
+    return distances.clamp_(min=0)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Variances of states along their principal axes, and what follows from them.
+
+    Attributes:
+        variances: along each principal axis, the largest first; NaN where states are not finite.
+    """
+
+    variances: Float[np.ndarray, "*place axis"]
+
+    @property
+    def rankme(self) -> np.ndarray | float:
+        """Effective number of axes: exp of the entropy of the shares of the singular values.
+
+        RankMe (Garrido et al. 2023), here of centred rows, so that a large mean does not count
+        as an axis. 1 to the width; 0 for states that do not vary. Faint axes count for much: it
+        weighs standard deviations, where `participation_ratio` weighs variances.
+        """
+        from scipy.special import entr
+
+        deviations = np.sqrt(self.variances)
+        total = deviations.sum(-1, keepdims=True)
+        entropy = entr(deviations / np.where(total > 0, total, 1)).sum(-1)
+        return _plain(np.where(total[..., 0] == 0, 0.0, np.exp(entropy)))
+
+    @property
+    def participation_ratio(self) -> np.ndarray | float:
+        """Effective number of axes: squared sum of the variances over the sum of their squares.
+
+        1 to the width; 0 for states that do not vary (Gao et al. 2017). With few rows it is too
+        small: isotropic noise in d dimensions gives about d / (1 + d / rows).
+        """
+        squares = np.square(self.variances).sum(-1)
+        total = self.variances.sum(-1)
+        return _plain(np.square(total) / np.where(squares > 0, squares, 1))
+
+    def top_share(self, axes: int = 1) -> np.ndarray | float:
+        """Share of the variance that the leading axes hold, 0 to 1; 0 for constant states."""
+        total = self.variances.sum(-1)
+        leading = self.variances[..., :axes].sum(-1)
+        return _plain(leading / np.where(total > 0, total, 1))
+
+
+def spectrum(x: Float[Array, "*place row width"]) -> Spectrum:
+    """Find the variances along the principal axes, once for all numbers that need them.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        As many variances as there are dimensions, or rows if those are fewer.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    points, finite = centred(x)
+    _, rows, width = points.shape
+    product = points.mT @ points if width <= rows else points @ points.mT
+    values = torch.linalg.eigvalsh(product).flip(-1) / (rows - 1)
+    # What rounding leaves of axes that do not exist would count in RankMe, which takes roots.
+    values = values.where(values > 1e-14 * values[:, :1], 0)
+    values = values.where(finite[:, None], torch.nan)
+    return Spectrum(values.cpu().numpy().reshape(*x.shape[:-2], -1))
+
+
+def rankme(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Effective number of axes, `Spectrum.rankme`. It says nothing about tasks."""
+    return spectrum(x).rankme
+
+
+def participation_ratio(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Effective number of axes, `Spectrum.participation_ratio`. It says nothing about tasks."""
+    return spectrum(x).participation_ratio
+
+
+def top_share(x: Float[Array, "*place row width"], axes: int = 1) -> np.ndarray | float:
+    """Share of the variance that the leading principal axes hold, `Spectrum.top_share`."""
+    return spectrum(x).top_share(axes)
+
+
+def mean_norm(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Mean length of the states as they are: not centred, not standardised.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        From 0. A residual stream grows from block to block, whatever the tasks.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    return shaped(as_states(x).double().norm(dim=2).mean(1), x)
+
+
+def norm_spread(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Standard deviation of the lengths of the states, over their mean.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        From 0, which constant states have. A few tokens of enormous length (attention sinks) show
+        here.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    lengths = as_states(x).double().norm(dim=2)
+    mean = lengths.mean(1)
+    spread = lengths.std(1, correction=0) / mean.where(mean != 0, 1)
+    return shaped(spread.where(~(spread <= _ROUNDING), 0), x)
+
+
+def two_nn(x: Float[Array, "*place row width"], *, discard: float = 0.1) -> np.ndarray | float:
+    """Intrinsic dimension from the ratio of each row's two nearest distances (Facco et al. 2017).
+
+    Args:
+        x: states `[*place row width]`.
+        discard: the share of largest ratios that is left out of the fit, 0 to 1.
+
+    Returns:
+        The dimension. 0 for constant states, NaN where fewer than three rows differ. Rows that
+        equal an earlier one, up to rounding, are left out. It is the dimension at the scale of
+        the nearest neighbours: within a cluster, not of the arrangement of the clusters, and
+        too small in many dimensions (isotropic noise in 96 of them and 600 rows: about 45).
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    points, finite = centred(x)
+    values = torch.tensor([_two_nn(place, discard) for place in points])
+    return shaped(values.where(finite.cpu(), torch.nan), x)
+
+
+def _two_nn(points: Tensor, discard: float) -> float:
+    distances = squared_distances(points)
+    scale = float(points.square().sum(1).mean())
+    if scale == 0:
+        return 0.0
+    equal = distances <= _ROUNDING**2 * scale
+    if int(equal.sum()) > len(points):
+        first = equal.to(torch.uint8).argmax(1)
+        kept = first == torch.arange(len(points), device=points.device)
+        distances = distances[kept][:, kept]
+    count = len(distances)
+    kept_ratios = min(int(count * (1 - discard)), count - 1)
+    if kept_ratios < 2:
+        return float("nan")
+    nearest, second = _two_smallest(distances.fill_diagonal_(torch.inf))
+    ratio = (second / nearest).log().div(2).sort().values[:kept_ratios]
+    beyond = 1 - torch.arange(1, kept_ratios + 1, device=ratio.device).double() / count
+    square = float(ratio @ ratio)
+    return float(ratio @ -beyond.log()) / square if square > 0 else float("nan")
+
+
+def _two_smallest(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Two minima cost less than `topk`; overwrites `distances`."""
+    smallest, at = distances.min(1)
+    distances.scatter_(1, at[:, None], torch.inf)
+    return smallest, distances.amin(1)
+
+
+def neighbourhood_overlap(
+    x: Float[Array, "*place row width"],
+    other: Float[Array, "*place row other"],
+    *,
+    neighbours: int = 10,
+    groups: Array | None = None,
+) -> np.ndarray | float:
+    """Share of each row's nearest neighbours that it keeps, between two readings of the same rows.
+
+    Args:
+        x: states `[*place row width]`, of one layer or step.
+        other: states of the same places and rows at another; any width.
+        neighbours: how many of each row count.
+        groups: `[row]`, such as instruction strings; neighbours of the same group never count.
+            Without them rows of one string, always near each other, lift every value.
+
+    Returns:
+        0 to 1; neighbours / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
+        is constant.
+
+    Raises:
+        BadInput: other places or rows, or some row has too few others to be its neighbours.
+    """
+    a, b, finite = paired(x, other)
+    rows = a.shape[1]
+    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    most = int(torch.bincount(own).max())
+    if not 1 <= neighbours <= rows - most:
+        raise BadInput(
+            f"{neighbours} neighbours cannot be found among {rows} rows of which up to {most} are "
+            f"left out; ask for 1 to {rows - most}, or give more rows"
+        )
+    same = (own[:, None] == own).to(a.device)
+    values = [
+        (_near(p, same, neighbours) & _near(q, same, neighbours)).double().sum() / rows / neighbours
+        if bool(p.any()) and bool(q.any())
+        else p.new_zeros(())
+        for p, q in zip(a, b, strict=True)
+    ]
+    return shaped(torch.stack(values).where(finite, torch.nan), x)
+
+
+def _near(points: Tensor, same: Tensor, neighbours: int) -> Bool[Tensor, "row row"]:
+    # The choice of the nearest needs no float64, and takes half the time without.
+    distances = squared_distances(points).float().masked_fill_(same, torch.inf)
+    nearest = distances.topk(neighbours, largest=False, sorted=False).indices
+    return torch.zeros_like(same).scatter_(1, nearest, True)
+
+
+def paired(x: Array, other: Array) -> tuple[Tensor, Tensor, Bool[Tensor, "place"]]:
+    """Centre two readings of the same rows, and say where both are finite."""
+    if x.shape[:-1] != other.shape[:-1]:
+        raise BadInput(
+            f"states of shapes {list(x.shape)} and {list(other.shape)} cannot be compared; "
+            "give the same places and rows, in the same order"
+        )
+    (a, first), (b, second) = centred(x), centred(other)
+    return a, b.to(a.device), first & second.to(a.device)
+
+
+def class_means(
+    points: Float[Tensor, "place row width"], codes: Int[Tensor, "row"], classes: int
+) -> tuple[Float[Tensor, "place class width"], Float[Tensor, "class"]]:
+    """Means of the rows of each class, 0 for classes without rows, and the numbers of rows."""
+    member = points.new_zeros(classes, len(codes))
+    member.scatter_(0, codes.to(points.device)[None], 1)
+    counts = member.sum(1)
+    return (member / counts.clamp(min=1)[:, None]) @ points, counts
+
+
+def parallelism_score(
+    x: Float[Array, "*place row width"], labels: Array, conditions: Array
+) -> np.ndarray | float:
+    """Mean cosine between the same class difference in different conditions (Bernardi 2020).
+
+    The difference of the means of two classes within a condition is their coding direction. Two
+    conditions have no row in common, so noise has no direction in common: it gives 0.
+
+    Args:
+        x: states `[*place row width]`.
+        labels: `[*labelling row]`.
+        conditions: `[row]`, crossed with the labels, such as inputs. Number what is nested within
+            classes (the families of a task) from 0 within each class.
+
+    Returns:
+        -1 to 1, chance 0; 1 where a class is one and the same shift in all conditions. The mean
+        over pairs of classes and pairs of conditions that hold both; NaN if there is none. 0 for
+        constant states. Noise within cells pulls it towards 0, so it also rises as noise falls:
+        read it beside the class separation. If rows of one instruction string lie in several
+        conditions they share their noise, and chance is above 0: compare with labels permuted
+        over strings.
+
+    Raises:
+        BadInput: labels or conditions of another length, or one class or condition only.
+    """
+    points, finite = centred(x)
+    codes = as_codes(labels, points.shape[1])
+    where = as_codes(conditions, points.shape[1], name="conditions")[0]
+    several(codes[0], "label", "give labels of at least two classes")
+    several(where, "condition", "give at least two conditions")
+    values = torch.stack([_parallelism(points, one, where) for one in codes], 1)
+    return shaped(values.where(finite[:, None], torch.nan), x, labels)
+
+
+def _parallelism(points: Tensor, codes: Tensor, conditions: Tensor) -> Tensor:
+    T, C = int(codes.max()) + 1, int(conditions.max()) + 1
+    means, counts = class_means(points, conditions * T + codes, C * T)
+    product = (means @ means.mT).view(-1, C, T, C, T).permute(0, 1, 3, 2, 4)
+    own = product.diagonal(dim1=3, dim2=4)
+    dots = own[..., None] + own[..., None, :] - product - product.mT
+    length = dots.diagonal(dim1=1, dim2=2).movedim(-1, 1).clamp(min=0).sqrt()
+    scale = length[:, :, None] * length[:, None]
+    present = counts.view(C, T) > 0
+    both = present[:, :, None] & present[:, None]
+    valid = (both[:, None] & both[None]).triu(1)
+    valid &= torch.ones(C, C, dtype=torch.bool, device=valid.device).triu(1)[:, :, None, None]
+    # Class means that agree up to rounding have no direction.
+    floor = 1e-20 * points.square().sum(2).mean(1) + 1e-300
+    cosines = (dots / scale.where(scale > 0, 1)).where(scale > floor.view(-1, 1, 1, 1, 1), 0)
+    return (cosines * valid).sum((1, 2, 3, 4)) / valid.sum()
+
+
+def several(codes: Int[Tensor, "row"], what: str, remedy: str) -> int:
+    """Count the values of codes, which must be at least two."""
+    count = int(torch.bincount(codes).count_nonzero())
+    if count < 2:
+        raise BadInput(f"{what}s of {count} value cannot be told apart; {remedy}")
+    return count
+
+
+@dataclass(frozen=True)
+class NeuralCollapse:
+    """How far class means are from a simplex: equally long, at equal angles (NC2).
+
+    With two classes all three are 0, whatever the states.
+
+    Attributes:
+        nc2: distance of the normalised products of the class means to those of a simplex, in the
+            form of Zhu et al. (2021); 0 is collapse, 1 no relation.
+        norms: standard deviation over mean of the lengths of the class means (Papyan et al. 2020).
+        angles: mean over pairs of |cosine + 1 / (classes - 1)| (the same), 0 to 1 or a bit more.
+    """
+
+    nc2: np.ndarray | float
+    norms: np.ndarray | float
+    angles: np.ndarray | float
+
+
+def neural_collapse(x: Float[Array, "*place row width"], labels: Array) -> NeuralCollapse:
+    """Measure how far the class means are from a simplex.
+
+    Args:
+        x: states `[*place row width]`.
+        labels: `[row]`.
+
+    Returns:
+        Three deviations, 0 for a simplex; 1 for constant states, whose means have no direction.
+        They say nothing of the scatter within classes, and means of pure noise in many dimensions
+        are near a simplex: read them beside the class separation and permuted labels. With
+        more classes than the width plus one no simplex exists (Wu and Papyan 2024).
+
+    Raises:
+        BadInput: labels of another length, or of one class.
+    """
+    points, finite = centred(x)
+    codes = as_codes(labels, points.shape[1])[0]
+    classes = several(codes, "label", "give labels of at least two classes")
+    means, _ = class_means(points, codes, classes)
+    means = means - means.mean(1, keepdim=True)
+    product = means @ means.mT
+    size = product.flatten(1).norm(dim=1)
+    lengths = product.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+    eye = torch.eye(classes, dtype=product.dtype, device=product.device)
+    simplex = (eye - 1 / classes) / (classes - 1) ** 0.5
+    scaled = product / size.where(size > 0, 1)[:, None, None]
+    nc2 = (scaled - simplex).flatten(1).norm(dim=1)
+    norms = lengths.std(1, correction=0) / lengths.mean(1).clamp(min=1e-150)
+    scale = (lengths[:, :, None] * lengths[:, None]).clamp(min=1e-300)
+    off = product / scale + 1 / (classes - 1)
+    angles = (off.abs() * (1 - eye)).sum((1, 2)) / (classes * (classes - 1))
+    flat = size <= 1e-20 * points.square().sum(2).mean(1)
+    return NeuralCollapse(
+        *(shaped(v.where(~flat, 1).where(finite, torch.nan), x) for v in (nc2, norms, angles))
+    )
+
+
+def nc4(
+    x: Float[Array, "*place row width"],
+    labels: Array,
+    predictions: Array,
+    *,
+    groups: Array | None = None,
+    folds: int = 10,
+    seed: int = 0,
+) -> np.ndarray | float:
+    """Share of rows where the nearest class mean decides as the model does (NC4, Papyan 2020).
+
+    Args:
+        x: states `[*place row width]`.
+        labels: `[row]`, of which the class means are taken, such as the right answers.
+        predictions: the model's decisions: `[row]` in the values of the labels, or logits
+            `[row class]` with one column for each value of the labels, in sorted order.
+        groups: `[row]`, such as instruction strings; a row's group never counts in the means that
+            decide about it. None: each row alone.
+        folds: in how many parts the groups are split for that.
+        seed: of the split.
+
+    Returns:
+        0 to 1; 1 where the head only finds the nearest class mean. Chance is not one over the
+        classes: a decision that often falls on one class agrees more. 0 for constant states.
+
+    Raises:
+        BadInput: wrong lengths, one class only, or fewer groups than folds.
+    """
+    points, finite = centred(x)
+    rows = points.shape[1]
+    codes, decided = _decisions(labels, predictions, rows)
+    classes = several(codes, "label", "give labels of at least two classes")
+    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    count = int(own.max()) + 1
+    if not 2 <= folds <= count:
+        raise BadInput(
+            f"{folds} folds of {count} groups cannot be made; ask for 2 to {count} folds"
+        )
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    fold = order[own] % folds
+    agree = torch.zeros(len(points), dtype=points.dtype, device=points.device)
+    for index in range(folds):
+        inside = fold == index
+        means, sizes = class_means(points[:, ~inside], codes[~inside], classes)
+        score = points[:, inside] @ means.mT - means.square().sum(2)[:, None] / 2
+        nearest = score.where(sizes > 0, -torch.inf).argmax(2)
+        agree += (nearest == decided[inside].to(nearest.device)).sum(1)
+    varies = points.flatten(1).any(1)
+    return shaped((agree / rows).where(varies, 0).where(finite, torch.nan), x)
+
+
+def _decisions(labels: Array, predictions: Array, rows: int) -> tuple[Tensor, Tensor]:
+    """Labels and decisions as codes of the labels; -1 for a decision that is no label."""
+    codes = as_codes(labels, rows)[0]
+    names = np.unique(np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels))
+    chosen = np.asarray(predictions.cpu() if isinstance(predictions, Tensor) else predictions)
+    if chosen.shape not in ((rows,), (rows, len(names))):
+        raise BadInput(
+            f"predictions of shape {list(chosen.shape)} do not fit {rows} rows of {len(names)} "
+            "classes; give a class a row, or logits [row class]"
+        )
+    if chosen.ndim == 2:
+        return codes, torch.from_numpy(chosen.argmax(1))
+    at = np.searchsorted(names, chosen).clip(max=len(names) - 1)
+    return codes, torch.from_numpy(np.where(names[at] == chosen, at, -1))
+
+
+def gaussian_twin(
+    x: Float[Array, "*place row width"], draws: int = 1, *, seed: int = 0
+) -> Float[Tensor, "draw *place row width"]:
+    """Draw states without any clusters: from one Gaussian with the mean and covariance of x.
+
+    The null N3, "any clusters at all?". A covariance of low rank stays of that rank.
+
+    Args:
+        x: states `[*place row width]`.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        In the dtype of x, at least float32. NaN for places that are not finite. It keeps what the
+        covariance holds, and clusters that are elongated in one direction are still cut in two by
+        any k-means.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    states = as_states(x)
+    points, finite = centred(x)
+    places, rows, _ = points.shape
+    _, scale, axes = torch.linalg.svd(points, full_matrices=False)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(
+        draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
+    )
+    drawn = noise.to(points.device) @ (scale[..., None] * axes / (rows - 1) ** 0.5)
+    drawn += states.double().mean(1, keepdim=True)
+    drawn = drawn.where(finite[:, None, None], torch.nan)
+    result: Tensor = drawn.to(states.dtype).reshape(draws, *x.shape)
+    return result
+
+
+def _plain(values: np.ndarray) -> np.ndarray | float:
+    return values if values.ndim else float(values)
