@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nucleate._errors import BadInput
@@ -65,41 +65,56 @@ def knn_decodability(
             result[index] = 1 / present
         else:
             near, voting = _neighbours(points, strings, min(neighbours, rows - 1))
-            result[index] = _votes(near, voting, codes, classes)
+            result[index] = _votes(near, voting, codes)
     return shaped(result.masked_fill(broken[:, None], torch.nan), x, labels)
 
 
 def _neighbours(
     points: Float[Tensor, "row width"], strings: Int[Tensor, "row"], count: int
-) -> tuple[Int[Tensor, "row near"], Float[Tensor, "row near"]]:
-    """The nearest rows of other strings, and 1 for each that is one of them."""
+) -> tuple[Int[Tensor, "row near"], Bool[Tensor, "row near"]]:
+    """The nearest rows of other strings, and whether each is one of them."""
     length = points.square().sum(1)
     near, voting = [], []
     step = max(1, _BATCH // len(points))
-    for part in torch.arange(len(points), device=points.device).split(step):
+    for part in torch.split(torch.arange(len(points), device=points.device), step):
         square = torch.addmm(length[None], points[part], points.T, alpha=-2)
         square.masked_fill_(strings[part, None] == strings[None], torch.inf)
         found = square.topk(count, 1, largest=False, sorted=False)
         near.append(found.indices)
-        voting.append((found.values < torch.inf).to(points))
+        voting.append(found.values < torch.inf)
     return torch.cat(near), torch.cat(voting)
 
 
 def _votes(
     near: Int[Tensor, "row near"],
-    voting: Float[Tensor, "row near"],
+    voting: Bool[Tensor, "row near"],
     codes: Int[Tensor, "labelling row"],
-    classes: int,
 ) -> Float[Tensor, "labelling"]:
-    """Mean credit of each labelling."""
-    rows = len(near)
+    """Mean credit of each labelling.
+
+    Votes for the class of each neighbour are counted, not those for each class: there are fewer,
+    and small numbers of one byte are compared many at a time.
+    """
+    narrow = torch.uint8 if int(codes.max()) < 256 and near.shape[1] < 256 else torch.int32
     credit = []
-    for part in codes.split(max(1, _BATCH // (rows * classes))):
-        votes = voting.new_zeros(len(part), rows, classes)
-        votes.scatter_add_(2, part[:, near], voting.expand(len(part), -1, -1))
-        own = votes.gather(2, part[..., None])
-        won = (own >= votes.amax(2, keepdim=True)).squeeze(2)
-        credit.append((won / (votes >= own).sum(2)).double().mean(1))
+    for part in torch.split(codes, max(1, _BATCH // near.numel())):
+        by_row = part.T.to(narrow).contiguous()
+        classes = [by_row[of_rows] for of_rows in near.T]
+        votes = [mask[:, None].to(narrow).expand_as(by_row).clone() for mask in voting.T]
+        own = torch.zeros_like(by_row)
+        for i, (of_one, may) in enumerate(zip(classes, voting.T, strict=True)):
+            own += (of_one == by_row) & may[:, None]
+            for j in range(i):
+                agree = (of_one == classes[j]) & (may & voting[:, j])[:, None]
+                votes[i] += agree
+                votes[j] += agree
+        most = torch.stack(votes).amax(0)
+        # Every voter for a class with most votes is counted here: ties x most.
+        winners = torch.zeros_like(by_row)
+        for count in votes:
+            winners += (count == most) & (count > 0)
+        won = (own == most) & (own > 0)
+        credit.append((most / winners.clamp(min=1)).where(won, 0).double().mean(0))
     return torch.cat(credit)
 
 

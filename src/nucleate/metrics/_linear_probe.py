@@ -84,7 +84,7 @@ def linear_probe(
     states = as_states(x)
     codes = one_labelling(labels, states)
     fold = fold_codes(folds, states, group_codes(groups, states))
-    found = held_out(states, codes, splits_of(fold), penalty)
+    found = held_out(features(states), codes, splits_of(fold), penalty)
     return found.labelling(0, x)
 
 
@@ -117,33 +117,40 @@ def splits_of(folds: Int[Tensor, "row"]) -> list[Split]:
     ]
 
 
+def features(x: Float[Tensor, "place row width"]) -> Float[Tensor, "place row feature"]:
+    """Z-scores in no more dimensions than rows; NaN for a place that is not finite."""
+    rows, width = x.shape[1:]
+    result = torch.full((len(x), rows, min(rows, width)), torch.nan, device=x.device)
+    for place in torch.isfinite(x).flatten(1).all(1).nonzero()[:, 0]:
+        result[place] = compact(standardise(x[place]))
+    return result
+
+
 def held_out(
-    states: Float[Tensor, "place row width"],
+    x: Float[Tensor, "place row feature"],
     codes: Int[Tensor, "labelling row"],
     splits: Sequence[Split],
     penalty: float,
 ) -> HeldOut:
-    """Fit and score every place, split and labelling; places in batches of bounded memory."""
+    """Fit and score every place, split and labelling of features, in batches of bounded memory."""
     if not penalty > 0:
         raise BadInput(
             f"a penalty of {penalty} does not bound the weights of a linear probe; give a number "
             "above 0, such as 1"
         )
-    places, rows, width = states.shape
+    places, rows, width = x.shape
     classes = int(codes.max()) + 1
-    credit = states.new_full((places, len(codes), rows), torch.nan, dtype=torch.float64)
+    credit = x.new_full((places, len(codes), rows), torch.nan, dtype=torch.float64)
     nll = credit.clone()
-    converged = torch.ones(places, dtype=torch.bool, device=states.device)
+    converged = torch.ones(places, dtype=torch.bool, device=x.device)
     trained, held = (_padded([split[i] for split in splits]) for i in (0, 1))
-    size = len(splits) * rows * (min(width, rows) + len(codes) * classes)
-    for part in torch.arange(places, device=states.device).split(max(1, _BATCH // size)):
-        finite = torch.isfinite(states[part]).flatten(1).all(1)
-        whole = part[finite]
+    size = len(splits) * rows * (width + len(codes) * classes)
+    for part in torch.split(torch.arange(places, device=x.device), max(1, _BATCH // size)):
+        whole = part[torch.isfinite(x[part, 0, 0])]
         if not len(whole):
             continue
-        points = compact(standardise(states[whole]))
         fitted = fit(
-            points.repeat_interleave(len(splits), 0),
+            x[whole].repeat_interleave(len(splits), 0),
             codes,
             classes,
             trained.repeat(len(whole), 1),
@@ -151,10 +158,14 @@ def held_out(
             penalty,
         )
         converged[whole] = fitted.converged.view(-1, len(splits)).all(1)
-        scores = fitted.scores.double().unflatten(0, (-1, len(splits)))
+        scores = fitted.scores.double().view(-1, len(splits), *fitted.scores.shape[1:])
         for index, (_, members) in enumerate(splits):
             judged = _judged(scores[:, index, ..., : len(members)], codes[:, members], classes)
-            where = whole[:, None, None], torch.arange(len(codes))[:, None], members
+            where = (
+                whole[:, None, None],
+                torch.arange(len(codes), device=x.device)[:, None],
+                members,
+            )
             credit[where], nll[where] = judged
     return HeldOut(credit, nll, converged)
 

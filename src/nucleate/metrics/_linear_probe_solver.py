@@ -39,21 +39,19 @@ class _Point:
     slope: Tensor
 
 
-def compact(x: Float[Tensor, "place row width"]) -> Float[Tensor, "place row feature"]:
+def compact(x: Float[Tensor, "row width"]) -> Float[Tensor, "row feature"]:
     """Turn states into as many dimensions as rows where they have more.
 
     All scalar products of rows stay as they are, and a penalised linear read-out sees nothing
     else: its answers are the same.
     """
-    rows, width = x.shape[1:]
+    rows, width = x.shape
     if width <= rows:
         return x
-    exact = x.double()
-    products = exact @ exact.mT
-    products.diagonal(dim1=1, dim2=2).add_(
-        1e-9 * products.diagonal(dim1=1, dim2=2).mean(1, keepdim=True) + 1e-12
-    )
-    return torch.linalg.cholesky(products).to(x)
+    products = x.double() @ x.double().T
+    products.diagonal().add_(1e-9 * products.diagonal().mean() + 1e-12)
+    factor: Tensor = torch.linalg.cholesky(products)
+    return factor.to(x)
 
 
 def fit(

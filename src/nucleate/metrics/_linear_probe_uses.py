@@ -1,6 +1,7 @@
 """What is asked with a linear probe: memorising, generalising over conditions, description."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from nucleate._errors import BadInput
 from nucleate.metrics._arrays import Array, as_codes, as_states, shaped
 from nucleate.metrics._decoding import control_labels
-from nucleate.metrics._linear_probe import PENALTY, held_out, splits_of
+from nucleate.metrics._linear_probe import PENALTY, features, held_out, splits_of
 from nucleate.metrics._separation import group_codes, one_labelling
 
 _PORTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -94,7 +95,7 @@ def selectivity(
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
         for draw in range(draws)
     ]
-    found = held_out(states, torch.stack([codes[0], *controls]), splits_of(fold), penalty)
+    found = held_out(features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty)
     accuracy = found.credit.nanmean(2)
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
@@ -174,7 +175,7 @@ def ccgp(
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(states, codes, splits_of(condition % most), penalty)
+    found = held_out(features(states), codes, splits_of(condition % most), penalty)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
@@ -245,10 +246,10 @@ def mdl_probe(
     ends = sorted({max(1, round(share * count)) for share in _PORTIONS})
     uniform = log(int(codes.max()) + 1)
     nats = states.new_full((len(states),), uniform * int((turn < ends[0]).sum())).double()
-    for start, end in zip(ends, ends[1:], strict=False):
+    points = features(states)
+    for start, end in pairwise(ends):
         before = torch.nonzero(turn < start)[:, 0]
         sent = torch.nonzero((turn >= start) & (turn < end))[:, 0]
-        nats += held_out(states, codes, [(before, sent)], penalty).nll[:, 0, sent].sum(1)
+        nats += held_out(points, codes, [(before, sent)], penalty).nll[:, 0, sent].sum(1)
     a_row = nats / rows
-    # Classes that are certain have a code of length 0, and would be compressed without a bound.
-    return MdlProbe(shaped(a_row / log(2), x), shaped(uniform / a_row.clamp(min=1e-12), x))
+    return MdlProbe(shaped(a_row / log(2), x), shaped(uniform / a_row, x))
