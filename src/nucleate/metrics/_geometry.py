@@ -205,7 +205,7 @@ def _two_smallest(distances: Tensor) -> tuple[Tensor, Tensor]:
 
 def neighbourhood_overlap(
     x: Float[Array, "*place row width"],
-    other: Float[Array, "*place row other"],
+    other: Array,
     *,
     neighbours: int = 10,
     groups: Array | None = None,
@@ -214,7 +214,7 @@ def neighbourhood_overlap(
 
     Args:
         x: states `[*place row width]`, of one layer or step.
-        other: states of the same places and rows at another; any width.
+        other: the same places and rows at another layer or step, `[*place row any]`.
         neighbours: how many of each row count.
         groups: `[row]`, such as instruction strings; neighbours of the same group never count.
             Without them rows of one string, always near each other, lift every value.
@@ -491,5 +491,5 @@ def gaussian_twin(
     return result
 
 
-def _plain(values: np.ndarray) -> np.ndarray | float:
-    return values if values.ndim else float(values)
+def _plain(values: np.ndarray | np.float64) -> np.ndarray | float:
+    return values if isinstance(values, np.ndarray) and values.ndim else float(values)
