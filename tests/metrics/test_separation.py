@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestCentroid
 
-from nucleate.metrics import class_separation, nearest_centroid, rankme
+from nucleate._errors import BadInput
+from nucleate.metrics._separation import (
+    cdnv,
+    centroid_margin,
+    class_separation,
+    nearest_centroid,
+    nearest_centroid_margin,
+    rankme,
+)
 
 
 def gaussians(gap, rows=400, classes=8, width=20, seed=0):
@@ -117,3 +127,162 @@ def test_rankme_counts_directions():
     assert rankme(flat)[0] == pytest.approx(4, rel=0.02)
     assert rankme(100 + flat)[0] == pytest.approx(4, rel=0.02)
     assert rankme(torch.ones(1, 10, 3))[0] == 0
+
+
+def test_results_have_the_places_and_labellings_that_came_in():
+    x, labels = gaussians(0.4, rows=80)
+    folds = torch.arange(80) // 8 % 3
+    places = x.repeat(6, 1, 1).view(2, 3, 80, 20)
+    several = torch.stack([labels, labels.flip(0)])
+    for measured in (class_separation, cdnv):
+        assert isinstance(measured(x[0], labels), float)
+        assert measured(places, labels).shape == (2, 3)
+        assert measured(places, several).shape == (2, 3, 2)
+        assert measured(places, several)[1, 2, 0] == pytest.approx(measured(x[0], labels))
+    assert isinstance(nearest_centroid(x[0], labels, folds), float)
+    assert nearest_centroid(places, several, folds).shape == (2, 3, 2)
+    assert centroid_margin(places, labels, folds).shape == (2, 3, 80)
+    assert isinstance(nearest_centroid_margin(x[0], labels, folds), float)
+
+
+def test_arrays_texts_and_half_precision_give_the_same_numbers():
+    x, labels = gaussians(0.4, rows=80)
+    half = x[0].half()
+    folds = np.array(["one", "two"])[np.arange(80) // 8 % 2]
+    texts = np.array([f"task {n}" for n in range(8)])[labels.numpy()]
+    assert class_separation(half.numpy(), texts) == class_separation(half.float(), labels)
+    assert nearest_centroid(half, texts, folds) == nearest_centroid(
+        half.float(), labels, torch.arange(80) // 8 % 2
+    )
+
+
+def test_cdnv_is_the_reciprocal_and_nan_where_the_separation_is_not_positive():
+    x, labels = gaussians(0.5)
+    assert cdnv(x[0], labels) == pytest.approx(1 / class_separation(x[0], labels))
+    signs = {True: 0, False: 0}
+    for seed in range(20):
+        x, labels = gaussians(0.0, rows=80, seed=seed)
+        positive = class_separation(x[0], labels) > 0
+        assert np.isnan(cdnv(x[0], labels)) != positive
+        signs[positive] += 1
+    assert min(signs.values()) > 0
+
+
+def test_a_class_of_one_row_is_left_out_of_the_pairs():
+    x, labels = gaussians(0.5)
+    without = class_separation(x[0, 1:], labels[1:])
+    labels[0] = 8
+    assert class_separation(x[0], labels) == pytest.approx(without, rel=1e-4)
+
+
+def test_labels_that_change_within_a_string_are_not_taken_for_the_strings():
+    x, labels = gaussians(0.5, rows=80)
+    strings = torch.arange(80) // 4
+    assert class_separation(x[0], labels, strings) == class_separation(x[0], labels)
+    folds = strings % 3
+    assert nearest_centroid(x[0], labels, folds, strings) == nearest_centroid(x[0], labels, folds)
+
+
+def test_constant_states_are_zero_or_chance_and_broken_ones_nan_without_a_warning():
+    x, labels = gaussians(3.0, rows=80)
+    x = x.repeat(5, 1, 1)
+    # Rounding is left of a constant when its mean is subtracted.
+    x[1], x[2] = 0.1, torch.rand(20, generator=torch.Generator().manual_seed(0)) * 100
+    x[3, 7, 2], x[4, 0, 0] = torch.nan, torch.inf
+    folds = torch.arange(80) // 8 % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        separation = class_separation(x, labels)
+        inverse = cdnv(x, labels)
+        accuracy = nearest_centroid(x, labels, folds)
+        margin = nearest_centroid_margin(x, labels, folds)
+    assert separation[1:3].tolist() == margin[1:3].tolist() == [0, 0]
+    assert np.isnan(inverse[1:]).all()
+    assert accuracy[1:3] == pytest.approx([1 / 8, 1 / 8])
+    assert separation[0] > 1
+    assert margin[0] > 0.5
+    assert accuracy[0] == 1
+    for values in (separation, accuracy, margin):
+        assert np.isnan(values[3:]).all()
+
+
+def test_classes_without_spread_give_large_and_finite_numbers():
+    _, labels = gaussians(1.0, rows=80)
+    x = torch.eye(8)[labels]
+    folds = torch.arange(80) // 8 % 3
+    assert 1e5 < class_separation(x, labels) < 1e8
+    assert 1e2 < nearest_centroid_margin(x, labels, folds) < 1e4
+
+
+def test_class_means_that_tie_share_the_credit():
+    x = torch.tensor([[0.0], [1.0]]).repeat(8, 1)
+    labels = torch.arange(4).repeat_interleave(2).repeat(2)
+    folds = torch.arange(2).repeat_interleave(8)
+    assert nearest_centroid(x, labels, folds) == pytest.approx(1 / 4)
+
+
+def test_the_margin_is_its_formula_and_its_sign_is_nearest_centroids_verdict():
+    x, labels = gaussians(0.4)
+    folds = torch.arange(400) // 8 % 4
+    expected = np.zeros(400)
+    for fold in range(4):
+        trained = folds != fold
+        means = torch.stack([x[0][trained & (labels == c)].mean(0) for c in range(8)])
+        radius = (x[0][trained] - means[labels[trained]]).square().sum(1).mean().sqrt()
+        for row in torch.nonzero(~trained)[:, 0].tolist():
+            distance = (x[0, row] - means).norm(dim=1)
+            own = distance[labels[row]].item()
+            distance[labels[row]] = torch.inf
+            expected[row] = (distance.min().item() - own) / radius.item()
+    margin = centroid_margin(x[0], labels, folds)
+    assert margin == pytest.approx(expected, abs=1e-4)
+    assert (margin > 0).mean() == nearest_centroid(x[0], labels, folds)
+    assert nearest_centroid_margin(x[0], labels, folds) == pytest.approx(margin.mean())
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 99), scale=st.sampled_from([0.01, 1.0, 100.0]))
+def test_centroids_and_margins_do_not_depend_on_rotation_scale_order_or_names(seed, scale):
+    x, labels = gaussians(0.4, rows=80, seed=seed)
+    folds = torch.arange(80) // 8 % 3
+    generator = torch.Generator().manual_seed(seed)
+    turn = torch.linalg.qr(torch.randn(20, 20, generator=generator)).Q
+    order, names = torch.randperm(80, generator=generator), torch.randperm(8, generator=generator)
+    moved = (scale * (x[0] @ turn)[order] + scale, names[labels][order], folds[order])
+    margin = centroid_margin(x[0], labels, folds)
+    assert centroid_margin(*moved) == pytest.approx(margin[order.numpy()], abs=1e-3)
+    assert nearest_centroid(*moved) == pytest.approx(
+        nearest_centroid(x[0], labels, folds), abs=0.02
+    )
+
+
+def test_rows_of_a_class_that_other_folds_lack_have_no_margin_and_the_mean_leaves_them_out():
+    x, labels = gaussians(0.4, rows=80)
+    folds = torch.arange(80) // 8 % 3
+    labels[5] = 8
+    margin = centroid_margin(x[0], labels, folds)
+    assert np.flatnonzero(np.isnan(margin)).tolist() == [5]
+    assert nearest_centroid_margin(x[0], labels, folds) == pytest.approx(np.nanmean(margin))
+    assert np.isnan(nearest_centroid_margin(x[0], folds, folds))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.zeros(79)}, "labels of shape"),
+        ({"labels": torch.ones(80, dtype=torch.long)}, "all 80 rows have one label"),
+        ({"folds": torch.zeros(80)}, "in one fold"),
+        ({"folds": torch.zeros(3)}, "folds of shape"),
+        ({"groups": torch.zeros(3)}, "groups of shape"),
+        ({"groups": torch.arange(80) // 16}, "rows in two folds"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(change, message):
+    x, labels = gaussians(0.4, rows=80)
+    case = {"labels": labels, "folds": torch.arange(80) // 8 % 3, "groups": None} | change
+    for measured in (nearest_centroid, centroid_margin):
+        with pytest.raises(BadInput, match=message):
+            measured(x[0], **case)
+    if "folds" not in message and "fold" not in message:
+        with pytest.raises(BadInput, match=message):
+            class_separation(x[0], case["labels"], case["groups"])

@@ -20,7 +20,8 @@ PENALTY = 10.0
 _BATCH = 2**25
 """Numbers (of four bytes) in the largest tensors of a batch of places."""
 
-Split = tuple[Int[Tensor, "trained"], Int[Tensor, "held"]]
+Split = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
+"""Rows to learn from, and rows to judge."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def linear_probe(
         BadInput: labels, folds or groups that do not fit the rows; one class or one fold only; a
             string in two folds; a penalty that is not above 0.
 
+    Scaling a dimension changes nothing; a rotation does, for each dimension is z-scored.
     A probe can learn what the model does not use, and can memorise strings: `selectivity` tells
     how much. Random features of enough width are decodable too: compare with permuted labels and
     with an untrained model.

@@ -58,8 +58,8 @@ def fit(
     x: Float[Tensor, "problem row feature"],
     codes: Int[Tensor, "labelling row"],
     classes: int,
-    trained: Int[Tensor, "problem member"],
-    held: Int[Tensor, "problem member"],
+    trained: Int[Tensor, "problem learnt"],
+    held: Int[Tensor, "problem held"],
     penalty: float,
 ) -> Fitted:
     """Fit a read-out to some rows of each problem and score others.
@@ -91,7 +91,7 @@ def fit(
 
 def _bounded(
     x: Tensor, trained: Tensor, held: Tensor, penalty: float
-) -> tuple[Float[Tensor, "problem feature row"], Float[Tensor, "problem feature row"]]:
+) -> tuple[Float[Tensor, "problem feature learnt"], Float[Tensor, "problem feature held"]]:
     """Features of training and scored rows in which the objective's curvature is at most 1."""
     design = torch.cat([x, torch.ones_like(x[..., :1])], 2)
     learnt = _rows(design, trained)

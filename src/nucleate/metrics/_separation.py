@@ -128,7 +128,7 @@ def nearest_centroid(
     of_row = fold_codes(folds, states, strings)
     units = _Units.of(codes, strings, states)
     split = units.split(of_row)
-    correct = states.new_zeros(len(states), len(codes))
+    correct = states.new_zeros(len(states), len(codes), dtype=torch.float64)
     for index, points in enumerate(states):
         for inside, means, known in _other_means(points, units, split, of_row):
             offset = (means.square().sum(2, keepdim=True) / -2).where(known, -torch.inf)
@@ -286,12 +286,11 @@ def one_labelling(
 
 def _numbered(labels: Array, rows: int) -> bool:
     """Whether these are small numbers from 0; sorting a thousand permutations takes longer."""
-    whole = (
-        not (labels.is_floating_point() or labels.dtype == torch.bool)
-        if isinstance(labels, Tensor)
-        else np.issubdtype(np.asarray(labels).dtype, np.integer)
-    )
-    fits = whole and len(np.shape(labels)) > 0 and np.shape(labels)[-1] == rows
+    if isinstance(labels, Tensor):
+        whole = not (labels.is_floating_point() or labels.dtype == torch.bool)
+    else:
+        whole = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)
+    fits = whole and labels.ndim > 0 and labels.shape[-1] == rows and len(labels) > 0
     return bool(fits and labels.min() == 0 and labels.max() < rows)
 
 
