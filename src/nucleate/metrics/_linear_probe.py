@@ -151,14 +151,7 @@ def held_out(
         whole = part[torch.isfinite(x[part, 0, 0])]
         if not len(whole):
             continue
-        fitted = fit(
-            x[whole].repeat_interleave(len(splits), 0),
-            codes,
-            classes,
-            trained.repeat(len(whole), 1),
-            held.repeat(len(whole), 1),
-            penalty,
-        )
+        fitted = fit(x[whole], codes, classes, trained, held, penalty)
         converged[whole] = fitted.converged.view(-1, len(splits)).all(1)
         scores = fitted.scores.double().view(-1, len(splits), *fitted.scores.shape[1:])
         for index, (_, members) in enumerate(splits):
