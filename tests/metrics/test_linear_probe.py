@@ -166,6 +166,15 @@ def test_constant_states_are_at_chance_and_broken_ones_nan_and_neither_spoils_it
         assert not np.isnan(values[[0, 1, 3]]).any()
 
 
+def test_a_broken_place_of_more_dimensions_than_rows_is_nan_beside_constant_and_good_ones():
+    x, labels, folds = classes_of(12.0, rows=90, width=200, places=3)
+    x[0], x[1, 2, 3] = 0.1, torch.inf
+    accuracy = linear_probe(x, labels, folds).accuracy
+    assert accuracy[0] == pytest.approx(1 / 6)
+    assert np.isnan(accuracy[1])
+    assert accuracy[2] == linear_probe(x[2], labels, folds).accuracy > 0.9
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -17,8 +17,8 @@ from nucleate.metrics._separation import fold_codes, group_codes, one_labelling
 
 PENALTY = 10.0
 """Of the squared weights on z-scored features: scikit-learn's C = 0.1."""
-_BATCH = 2**25
-"""Numbers (of four bytes) in the largest tensors of a batch of places."""
+_BATCH = 2**21
+"""Numbers in the tensors of a batch of places: more would leave the cache, and are slower."""
 
 Split = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 """Rows to learn from, and rows to judge."""
