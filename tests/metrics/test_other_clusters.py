@@ -29,6 +29,11 @@ def test_separate_blobs_are_found_at_every_place(cluster):
     assert [adjusted_rand_score(LABELS, c) for c in found[:, 0]] == [1, 1]
 
 
+def test_few_rows_are_clustered_by_density_too():
+    x = torch.cat([normal(4, 3), 50 + normal(4, 3, seed=1)])
+    assert len(set(hdbscan(x).tolist()) - {-1}) == 2
+
+
 def test_ward_is_that_of_scikit_learn():
     x = blobs(0.5)
     expected = AgglomerativeClustering(6, linkage="ward").fit_predict(x.numpy())

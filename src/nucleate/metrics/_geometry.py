@@ -165,7 +165,8 @@ def two_nn(x: Float[Array, "*place row width"], *, discard: float = 0.1) -> np.n
         The dimension. 0 for constant states, NaN where fewer than three rows differ. Rows that
         equal an earlier one, up to rounding, are left out. It is the dimension at the scale of
         the nearest neighbours: within a cluster, not of the arrangement of the clusters, and
-        too small in many dimensions (isotropic noise in 96 of them and 600 rows: about 45).
+        too small in many dimensions (isotropic noise in 96 of them and 600 rows: about 45). All
+        distances of a place are held at once.
 
     Raises:
         BadInput: fewer than two rows.

@@ -43,7 +43,7 @@ def ward(x: Float[Array, "*place row width"], k: int) -> Int[np.ndarray, "*place
 
 
 def hdbscan(
-    x: Float[Array, "*place row width"], *, axes: int = 30, min_cluster_size: int = 10
+    x: Float[Array, "*place row width"], *, axes: int = 30, min_cluster_size: int | None = None
 ) -> Int[np.ndarray, "*place row"]:
     """Cluster rows by density; the number of clusters is found, and some rows are noise.
 
@@ -54,7 +54,7 @@ def hdbscan(
         x: states `[*place row width]`; standardise them first.
         axes: how many principal axes to keep, at most.
         min_cluster_size: fewest rows of a cluster, from 2; about half the rows of the smallest
-            class that should be found.
+            class that should be found. None: 10, or a quarter of the rows if those are fewer.
 
     Returns:
         Clusters from 0, noise as -1; all rows are noise in constant states and in states that are
@@ -70,6 +70,8 @@ def hdbscan(
     rows = points.shape[1]
     if axes < 1:
         raise BadInput(f"{axes} principal axes hold no states; keep at least 1")
+    if min_cluster_size is None:
+        min_cluster_size = max(2, min(10, rows // 4))
     if not 2 <= min_cluster_size <= rows:
         raise BadInput(
             f"clusters of at least {min_cluster_size} of {rows} rows cannot be found; "
@@ -122,7 +124,8 @@ def silhouette(
         its class has no other row (of another group), or no other class has one. 0 for
         constant states. In many dimensions it is small for classes that are
         perfectly told apart (0.08 to 0.14 in a simulation), and clusters that k-means found score
-        above 0 in noise: compare with permuted labels, and clusters with `gaussian_twin`.
+        above 0 in noise: compare with permuted labels, and clusters with `gaussian_twin`. All
+        distances of a place are held at once.
 
     Raises:
         BadInput: labels or groups of another length, or one class only (of states that vary).
