@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from nucleate.metrics import measure
+from nucleate.metrics import Permuted, SurfaceText, Untrained, measure
 from nucleate.recording import capture
 from nucleate.runs import Run
 from small import material, model
@@ -28,9 +28,7 @@ def make_run(folder: Path) -> Run:
     run.journal.append("step", step=3, first=1, losses=list(LOSSES.values()))
     for step, values in SCALARS.items():
         run.journal.append("step", step=step, **values)
-    panel = measure(
-        list(run.snapshots()), probe, untrained=[capture(model(seed=77), probe)],
-        permutations=19, bootstraps=20, restarts=2,
-    )  # fmt: skip
-    panel.save(run.path)
+    run.save_untrained([capture(model(seed=77), probe)])
+    nulls = (Permuted(19), Untrained(tuple(run.untrained())), SurfaceText())
+    measure(run, nulls=nulls, bootstraps=20, restarts=2)
     return run

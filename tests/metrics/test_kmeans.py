@@ -172,14 +172,12 @@ def test_a_warm_start_is_never_thrown_away_for_a_worse_one():
     assert (warm.inertia <= good.inertia * 1.0001).all()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_warm_start_besides_a_cold_one_ends_no_higher_on_average(seed):
-    x, _ = blobs(12, 20, 200, 10, 1.5, seed)
-    before = kmeans(
-        x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)), 20
-    )
-    cold = kmeans(x, 20, restarts=10, seed=seed).inertia
-    warm = kmeans(x, 20, restarts=20, seed=seed, warm=before.centroids).inertia
+def test_a_warm_start_besides_a_cold_one_ends_no_higher_on_average():
+    x, _ = blobs(48, 20, 200, 10, 1.5)
+    moved = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    before = kmeans(moved, 20).centroids
+    cold = kmeans(x, 20, restarts=10).inertia
+    warm = kmeans(x, 20, restarts=20, warm=before).inertia
     assert (warm / cold - 1).mean() <= 1e-4
 
 

@@ -8,10 +8,12 @@ from jaxtyping import Float, Int
 from scipy.special import gammaln, xlogy
 from torch import Tensor
 
+from nucleate.metrics._arrays import Array, as_codes
+
 
 @dataclass(frozen=True)
 class Agreement:
-    """ARI and AMI of clusterings against labellings.
+    """ARI and AMI of clusterings against labellings: `[*problem *labelling]`, floats for one each.
 
     Attributes:
         ari: adjusted Rand index (Hubert and Arabie 1985); 0 on average for labels independent of
@@ -20,26 +22,49 @@ class Agreement:
             entropies; same scale.
     """
 
-    ari: Float[np.ndarray, "problem labelling"]
-    ami: Float[np.ndarray, "problem labelling"]
+    ari: np.ndarray | float
+    ami: np.ndarray | float
 
 
-def agreement(
-    clusters: Int[Tensor, "problem row"], labels: Int[Tensor, "labelling row"]
-) -> Agreement:
+def agreement(clusters: Array, labels: Array) -> Agreement:
     """Score every clustering against every labelling of the same rows.
 
     The labellings are a label and permutations of it: those of unequal class sizes get the
     expected information of the first. Cost: rows x labellings, whatever the number of clusters.
 
     Args:
-        clusters: numbers from 0.
-        labels: numbers from 0; the first labelling sets the margins of the expected information.
+        clusters: `[*problem row]`, integers or texts.
+        labels: `[*labelling row]`, integers or texts; the first labelling sets the margins of the
+            expected information.
 
     Returns:
         The scores, 1 where both partitions are trivial and equal. Both are thresholds of sorts: a
         small gain in separation can carry them from 0.1 to 0.7.
+
+    Raises:
+        BadInput: clusters and labels of different numbers of rows.
     """
+    rows = np.shape(clusters)[-1]
+    problems, codes = _numbered(clusters, rows, "clusters"), _numbered(labels, rows, "labels")
+    ari, ami = _scores(problems, codes)
+    shape = (*np.shape(clusters)[:-1], *np.shape(labels)[:-1])
+    if not shape:
+        return Agreement(float(ari[0, 0]), float(ami[0, 0]))
+    return Agreement(ari.reshape(shape), ami.reshape(shape))
+
+
+def _numbered(values: Array, rows: int, name: str) -> Int[Tensor, "labelling row"]:
+    """Integers from 0 to below the number of rows as they are, anything else in sorted order."""
+    if isinstance(values, Tensor) and values.shape[-1] == rows and values.dtype == torch.int64:
+        flat = values.reshape(-1, rows).cpu()
+        if int(flat.min()) >= 0 and int(flat.max()) < rows:
+            return flat
+    return as_codes(values, rows, name=name)
+
+
+def _scores(
+    clusters: Int[Tensor, "problem row"], labels: Int[Tensor, "labelling row"]
+) -> tuple[Float[np.ndarray, "problem labelling"], Float[np.ndarray, "problem labelling"]]:
     rows = labels.shape[1]
     classes = int(labels.max()) + 1
     k = int(clusters.max()) + 1
@@ -61,7 +86,7 @@ def agreement(
         mutual = information + entropy + label_entropy
         expected = expected_information(sizes.numpy(), label_sizes[0].long().numpy())
         ami.append(_adjust(mutual, expected, (entropy + label_entropy) / 2))
-    return Agreement(torch.stack(ari).numpy(), torch.stack(ami).numpy())
+    return torch.stack(ari).numpy(), torch.stack(ami).numpy()
 
 
 def adjusted_rand(both: Tensor, clusters: Tensor, labels: Tensor, total: Tensor | float) -> Tensor:

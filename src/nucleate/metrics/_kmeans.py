@@ -63,8 +63,8 @@ def kmeans(
     space = x if isinstance(x, Space) else Space.of(x)
     _check(space, k, restarts, warm)
     starts = fresh_starts(restarts, warm=warm is not None)
-    room = _CHUNK.get(space.points.device.type, _CHUNK["cuda"])
-    each = max(1, room // (space.rows * 2 * k * starts))
+    room = _CHUNK.get(space.rows.device.type, _CHUNK["cuda"])
+    each = max(1, room // (space.count * 2 * k * starts))
     parts = []
     for at in range(0, space.problems, each):
         inside = slice(at, at + each)
@@ -87,9 +87,9 @@ def fresh_starts(restarts: int, *, warm: bool) -> int:
 
 
 def _check(space: Space, k: int, restarts: int, warm: Tensor | None) -> None:
-    if not 1 <= k <= space.rows:
+    if not 1 <= k <= space.count:
         raise BadInput(
-            f"{k} clusters of {space.rows} rows cannot be found; ask for 1 to {space.rows} "
+            f"{k} clusters of {space.count} rows cannot be found; ask for 1 to {space.count} "
             "clusters, or give more rows"
         )
     if restarts < 1:

@@ -33,7 +33,7 @@ class Partition:
 
     Attributes:
         labels: the cluster of each row.
-        sums: sums of the points of each cluster (`Space.sums`).
+        sums: sums of the rows of each cluster (`Space.sums`).
         inertia: float64, less the squared lengths of the rows, which never change.
         careful: the last round did not lower the inertia; the next moves fewer rows.
         going: the next round may lower it.
@@ -75,7 +75,7 @@ class Partition:
         """
         target, goes = _moves(space, self)
         labels = target.where(goes, self.labels)
-        sums = space.sums(labels, self.sums.shape[2])
+        sums = space.moved(self.sums, self.labels, target, goes)
         inertia = _unexplained(sums)
         better = inertia < self.inertia
         return Partition(

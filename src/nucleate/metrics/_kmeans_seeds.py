@@ -11,12 +11,19 @@ from nucleate.metrics._kmeans_space import Space
 
 _OVER = 2
 """So many times as many clusters are sought and then merged."""
+_TRIES = 2
+"""Candidates for each seed: bad ones are mended by merging."""
 _ROUNDS = 3
 """Rounds of moves before they are merged."""
 
 
 def greedy_seeds(
-    x: Space | Float[Tensor, "problem row width"], k: int, *, starts: int = 1, seed: int = 0
+    x: Space | Float[Tensor, "problem row width"],
+    k: int,
+    *,
+    starts: int = 1,
+    seed: int = 0,
+    tries: int | None = None,
 ) -> Int[Tensor, "problem start seed"]:
     """Choose k rows a start by greedy k-means++ (Arthur and Vassilvitskii 2007, section 6).
 
@@ -28,16 +35,17 @@ def greedy_seeds(
         k: rows to choose, 1 to the number of rows; they repeat where fewer are distinct.
         starts: how many choices are made of each problem.
         seed: decides the draws; the global generator of torch is neither read nor moved.
+        tries: candidates for each next row; None for 2 + log(k).
     """
     space = x if isinstance(x, Space) else Space.of(x)
     generator = torch.Generator().manual_seed(seed)
-    device, last = space.points.device, space.rows - 1
-    tries = 2 + int(math.log(k))
+    device, last = space.rows.device, space.count - 1
+    tries = 2 + int(math.log(k)) if tries is None else tries
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64).to(device)
 
-    chosen = (draw(starts) * space.rows).long().clamp_(max=last).expand(space.problems, -1)
+    chosen = (draw(starts) * space.count).long().clamp_(max=last).expand(space.problems, -1)
     seeds = [chosen]
     # [problem start candidate row] from here on, with one candidate that was chosen.
     closest = space.distances(space.take(chosen[..., None])).clamp_(min=0)
@@ -49,7 +57,7 @@ def greedy_seeds(
         torch.minimum(reached, closest, out=reached)
         best = reached.sum(-1).argmin(-1, keepdim=True)
         seeds.append(candidates.gather(2, best).squeeze(2))
-        closest = reached.gather(2, best[..., None].expand(-1, -1, 1, space.rows))
+        closest = reached.gather(2, best[..., None].expand(-1, -1, 1, space.count))
     return torch.stack(seeds, -1)
 
 
@@ -61,8 +69,8 @@ def over_seeded(
     Two seeds in one true cluster then cost nothing: their halves merge. From k seeds alone, one of
     them would be missing elsewhere, and moving rows never brings it there.
     """
-    many = min(_OVER * k, space.rows)
-    seeds = greedy_seeds(space, many, starts=starts, seed=seed)
+    many = min(_OVER * k, space.count)
+    seeds = greedy_seeds(space, many, starts=starts, seed=seed, tries=_TRIES)
     state = Partition.of(space, space.nearest(space.take(seeds)), many)
     for _ in range(_ROUNDS):
         state = state.improved(space)

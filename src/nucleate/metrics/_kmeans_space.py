@@ -16,14 +16,16 @@ class Space:
     """Rows prepared for k-means, once for several k.
 
     Attributes:
-        points: centred rows as columns; under them ones, and their squared lengths. One product
-            gives squared distances, and a sum of columns holds their number. Distances come out
-            as [problem, centroid, row]: least costs over centroids then read memory in order.
+        rows: centred rows, each followed by 1 and its squared length: a sum of them holds their
+            number.
+        columns: the same, turned. A product with centroids gives squared distances as [problem,
+            centroid, row], of which a least one over centroids reads memory in order.
         mean: what was subtracted.
         finite: which problems have neither NaN nor infinity; the others are zeros here.
     """
 
-    points: Float[Tensor, "problem appended row"]
+    rows: Float[Tensor, "problem row appended"]
+    columns: Float[Tensor, "problem appended row"]
     mean: Float[Tensor, "problem 1 width"]
     finite: Bool[Tensor, "problem"]
 
@@ -31,40 +33,43 @@ class Space:
     def of(cls, x: Float[Tensor, "problem row width"]) -> "Space":
         """Prepare rows, of any device and float type; they are computed in float32."""
         x = x.float()
-        finite = torch.isfinite(x).flatten(1).all(1)
-        x = x.where(finite[:, None, None], 0)
+        low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
+        finite = (torch.isfinite(low) & torch.isfinite(high)).flatten(1).all(1)
+        if not bool(finite.all()):
+            x = x.where(finite[:, None, None], 0)
         mean = x.mean(1, keepdim=True)
+        rows = x.new_empty(x.shape[0], x.shape[1], x.shape[2] + 2)
+        centred = torch.sub(x, mean, out=rows[..., :-2])
         # A dimension that does not vary is 0, not what rounding leaves of it.
-        centred = (x - mean).where((x != x[:, :1]).any(1, keepdim=True), 0)
-        points = x.new_empty(x.shape[0], x.shape[2] + 2, x.shape[1])
-        points[:, :-2] = centred.mT
-        points[:, -2] = 1
-        points[:, -1] = centred.square().sum(-1)
-        return cls(points, mean, finite)
+        if bool((low == high).any()):
+            centred.masked_fill_(low == high, 0)
+        rows[..., -2] = 1
+        rows[..., -1] = torch.linalg.vector_norm(centred, dim=-1).square_()
+        return cls(rows, rows.mT.contiguous(), mean, finite)
 
     @property
     def problems(self) -> int:
         """How many problems there are."""
-        return self.points.shape[0]
+        return self.rows.shape[0]
 
     @property
-    def rows(self) -> int:
+    def count(self) -> int:
         """How many rows each problem has."""
-        return self.points.shape[2]
+        return self.rows.shape[1]
 
     @property
     def width(self) -> int:
         """How many dimensions each row has."""
-        return self.points.shape[1] - 2
+        return self.rows.shape[2] - 2
 
     def at(self, index: slice | Tensor) -> "Space":
         """Some of the problems."""
-        return Space(self.points[index], self.mean[index], self.finite[index])
+        return Space(self.rows[index], self.columns[index], self.mean[index], self.finite[index])
 
     def take(self, rows: Int[Tensor, "problem *any"]) -> Float[Tensor, "problem *any width"]:
         """Some rows of each problem, centred."""
-        at = rows.flatten(1)[:, None].expand(-1, self.width, -1)
-        return self.points[:, :-2].gather(2, at).mT.reshape(*rows.shape, self.width)
+        each = torch.arange(len(rows), device=rows.device).view(-1, *(1,) * (rows.ndim - 1))
+        return self.rows[each, rows][..., :-2]
 
     def distances(
         self,
@@ -76,7 +81,7 @@ class Space:
         weights = torch.cat([-2 * centroids, square, torch.ones_like(square)], -1)
         if factor is not None:
             weights *= factor[..., None]
-        return (weights.flatten(1, 2) @ self.points).view(*centroids.shape[:3], self.rows)
+        return (weights.flatten(1, 2) @ self.columns).view(*centroids.shape[:3], self.count)
 
     def nearest(
         self, centroids: Float[Tensor, "problem start cluster width"]
@@ -87,15 +92,33 @@ class Space:
     def sums(
         self, labels: Int[Tensor, "problem start row"], k: int
     ) -> Float[Tensor, "problem start cluster appended"]:
-        """Sums of the points of each cluster.
+        """Sums of the rows of each cluster.
 
-        A product, since that is deterministic on every device and as fast as adding by index.
+        A product, since that is deterministic on every device.
         """
         problems, starts, rows = labels.shape
-        member = self.points.new_zeros(problems, starts, k, rows)
+        member = self.rows.new_zeros(problems, starts, k, rows)
         member.scatter_(2, labels[:, :, None], 1.0)
-        sums = member.view(problems, starts * k, rows) @ self.points.mT
-        return sums.view(problems, starts, k, -1)
+        return (member.flatten(1, 2) @ self.rows).view(problems, starts, k, -1)
+
+    def moved(
+        self,
+        sums: Float[Tensor, "problem start cluster appended"],
+        labels: Int[Tensor, "problem start row"],
+        target: Int[Tensor, "problem start row"],
+        goes: Bool[Tensor, "problem start row"],
+    ) -> Float[Tensor, "problem start cluster appended"]:
+        """Sums after some rows have moved."""
+        k = sums.shape[2]
+        if sums.device.type != "cpu":
+            # Adding by index is in no fixed order there.
+            return self.sums(target.where(goes, labels), k)
+        problem, start, row = goes.nonzero(as_tuple=True)
+        rows, at = self.rows[problem, row], (problem * labels.shape[1] + start) * k
+        flat = sums.flatten(0, 2).clone()
+        flat.index_add_(0, at + labels[problem, start, row], rows, alpha=-1)
+        flat.index_add_(0, at + target[problem, start, row], rows)
+        return flat.view(sums.shape)
 
     def costs(
         self,
@@ -103,8 +126,10 @@ class Space:
         centroids: Float[Tensor, "problem start cluster width"],
     ) -> Float[Tensor, "problem start row"]:
         """Squared distance of each row to its own centroid, from differences: no cancellation."""
-        at = labels[..., None].expand(*labels.shape, self.width)
-        return (self.points[:, None, :-2].mT - centroids.gather(2, at)).square().sum(-1)
+        each = torch.arange(len(labels), device=labels.device)[:, None, None]
+        start = torch.arange(labels.shape[1], device=labels.device)[:, None]
+        own = centroids[each, start, labels]
+        return own.sub_(self.rows[:, None, :, :-2]).square_().sum(-1)
 
     def refilled(
         self,
@@ -121,7 +146,7 @@ class Space:
         most = int(empty.sum(-1).max())
         cost, row = self.costs(labels, centroids).topk(most, -1)
         rank = (empty.cumsum(-1) - 1).clamp_(min=0, max=most - 1)
-        rounding = _SAME * self.points[:, -1].mean(-1)[:, None, None]
+        rounding = _SAME * self.rows[..., -1].mean(-1)[:, None, None]
         use = empty & (cost.gather(2, rank) > rounding)
         return self.take(row.gather(2, rank)).where(use[..., None], centroids)
 

@@ -1,5 +1,6 @@
 """Which rows of a probe are measured at a position, under which labels, resamples and nulls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,29 +10,18 @@ from torch import Tensor
 
 from nucleate._errors import BadInput
 from nucleate.metrics._bootstrap import resamples
+from nucleate.metrics._strings import HALVES, Permutations, Strings, permute_rows
 from nucleate.tasks import Probe
 
 APART = ("unseen_family", "unseen_input")
 """Splits on top of the crossed rows, which the clustering leaves out."""
-LABELS = ("task", "family", "input", "output")
-OF_STRING = ("task", "family")
-HALVES = ("choose", "report")
-_FOLDS = 3
-_STRATUM = 25
-"""Fewest strings in a stratum of length: fewer than this leave little to permute."""
-
-
-@dataclass(frozen=True)
-class Permutations:
-    """Labellings of the same rows: the first is the label itself, the others are permuted."""
-
-    labels: Int[Tensor, "labelling row"]
-    blocks: Int[Tensor, "labelling row"] | None = None
-
-    def rows(self, inside: Int[np.ndarray, "member"]) -> "Permutations":
-        """The same labellings of some of the rows."""
-        blocks = None if self.blocks is None else self.blocks[:, inside]
-        return Permutations(self.labels[:, inside], blocks)
+TASK = "task"
+LABELS = ("task", "family", "task x family", "input", "output", "length")
+"""The labels that every panel is about; any other column of the probe comes after them."""
+NO_LABELS = ("instruction", "split", "prompt", "text")
+"""Columns that name rows rather than group them."""
+_LENGTHS = 8
+"""More lengths than this are gathered in quantiles."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +32,21 @@ class Layout:
         rows: the rows of the probe that stand for the states there: the first of each group of
             equal prefixes, without the splits in `APART`.
         codes: a number for each class of each label that is defined here.
+        names: the text of each class of those labels.
         undefined: label -> why it is not.
         conditioned: why nothing is left after conditioning on the input; empty if all is well.
         strings: which instruction string each row has, from 0.
         string_count: how many there are.
         halves: half -> which rows are in it.
-        folds: which fold of nearest centroids each row is in; None if a task has one string only.
+        folds: which fold each row is in, all rows of a string in one; None if a task has one
+            string only.
         nulls: label -> permutations; of the task also in each half and within the folds.
         weights: `all` and `report` -> resamples of the strings.
     """
 
     rows: Int[Tensor, "row"]
     codes: dict[str, Int[Tensor, "row"]]
+    names: dict[str, tuple[str, ...]]
     undefined: dict[str, str]
     conditioned: str
     strings: Int[Tensor, "row"]
@@ -64,7 +57,18 @@ class Layout:
     weights: dict[str, Float[Tensor, "draw string"]]
 
     def classes(self, label: str) -> int:
-        return int(self.codes[label].max()) + 1
+        return len(self.names[label])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label of the probe, defined here or not."""
+        known = (*self.codes, *self.undefined)
+        return tuple(sorted(known, key=lambda name: (_rank(name), name)))
+
+    @property
+    def constant_within_strings(self) -> set[str]:
+        """The defined labels that all rows of a string share."""
+        return {name for name, code in self.codes.items() if _constant(code, self.strings)}
 
 
 def layout(probe: Probe, position: str, *, permutations: int, bootstraps: int, seed: int) -> Layout:
@@ -74,43 +78,44 @@ def layout(probe: Probe, position: str, *, permutations: int, bootstraps: int, s
     task is permuted over instruction strings within strata of prompt length (quantiles with at
     least 25 strings each), and, as a second and stricter null, over whole families where a task
     has several: strings of one family look alike, so clusters of families alone agree with tasks
-    more than permuted strings do. Family labels go over strings; input and output belong to rows
-    and go over rows.
+    more than permuted strings do. Labels that all rows of a string share go over strings, others
+    over rows. A probe without the column `instruction` has a string a row.
 
     Raises:
-        BadInput: fewer rows than classes of a label, or a probe with one task.
+        BadInput: fewer rows than classes of a label, a probe with one task, or without tasks.
     """
+    probe.check_labels(TASK, user="measure")
     rows, groups = _distinct_rows(probe, position)
-    text = {name: np.array(probe.labels[name])[rows] for name in (*LABELS, "instruction")}
-    codes, undefined = _defined(probe, groups, text)
-    _refuse_hopeless(position, text)
-    strings = _numbers(text["instruction"], text["task"], text["family"])
-    of_string = _Strings.of(strings, text, probe.prompt_lengths[rows])
+    columns = _columns(probe, position)
+    text = {name: values[rows] for name, values in columns.items()}
+    codes, names, undefined = _defined(columns, _measured(probe), groups, text)
+    _refuse_hopeless(position, text[TASK])
+    strings = _strings(probe, rows, text)
     rng = np.random.default_rng(seed)
-    half, folds = of_string.halves(rng), of_string.folds(rng)
-    members = {name: np.flatnonzero(half[strings] == i) for i, name in enumerate(HALVES)}
+    half, folds = strings.halves(rng), strings.folds(rng)
+    members = {name: np.flatnonzero(half[strings.of_row] == i) for i, name in enumerate(HALVES)}
     nulls = {
-        name: of_string.permuted(code, strings, permutations, rng)
-        if name in OF_STRING
-        else _over_rows(code, permutations, rng)
+        name: strings.permuted(code, permutations, rng)
+        if _constant(code, strings.of_row)
+        else permute_rows(code, permutations, rng)
         for name, code in codes.items()
     }
-    if "task" in codes:
-        code = codes["task"]
-        part = of_string.permuted(code, strings, permutations, rng, within=half)
+    if TASK in codes:
+        part = strings.permuted(codes[TASK], permutations, rng, within=half)
         nulls |= {name: part.rows(inside) for name, inside in members.items()}
         if folds is not None:
-            nulls["folds"] = of_string.permuted(code, strings, permutations, rng, within=folds)
-    count = len(half)
+            nulls["folds"] = strings.permuted(codes[TASK], permutations, rng, within=folds)
+    count = len(strings)
     return Layout(
         rows=torch.from_numpy(rows),
         codes={name: torch.from_numpy(code) for name, code in codes.items()},
+        names=names,
         undefined=undefined,
         conditioned=_why_not_conditioned(codes, undefined),
-        strings=torch.from_numpy(strings),
+        strings=torch.from_numpy(strings.of_row),
         string_count=count,
         halves={name: torch.from_numpy(inside) for name, inside in members.items()},
-        folds=None if folds is None else torch.from_numpy(folds[strings]),
+        folds=None if folds is None else torch.from_numpy(folds[strings.of_row]),
         nulls=nulls,
         weights={
             "all": resamples(np.arange(count), count, bootstraps, seed),
@@ -119,101 +124,45 @@ def layout(probe: Probe, position: str, *, permutations: int, bootstraps: int, s
     )
 
 
-@dataclass(frozen=True)
-class _Strings:
-    """The instruction strings: what is drawn, halved and permuted."""
-
-    task: Int[np.ndarray, "string"]
-    family: Int[np.ndarray, "string"]
-    length: Float[np.ndarray, "string"]
-
-    @classmethod
-    def of(
-        cls, strings: Int[np.ndarray, "row"], text: dict[str, np.ndarray], lengths: np.ndarray
-    ) -> "_Strings":
-        first = np.unique(strings, return_index=True)[1]
-        task = _numbers(text["task"])
-        length = np.bincount(strings, weights=lengths) / np.bincount(strings)
-        family = _numbers(text["task"], text["family"])
-        return cls(task[first], family[first], length)
-
-    def halves(self, rng: np.random.Generator) -> Int[np.ndarray, "string"]:
-        half = np.zeros(len(self.task), dtype=np.int64)
-        odd = 0
-        for family in range(int(self.family.max()) + 1):
-            members = rng.permutation(np.flatnonzero(self.family == family))
-            half[members] = (odd + np.arange(len(members))) % 2
-            odd += len(members)
-        return half
-
-    def folds(self, rng: np.random.Generator) -> Int[np.ndarray, "string"] | None:
-        sizes = np.bincount(self.task)
-        folds = min(_FOLDS, int(sizes.min()))
-        if folds < 2:
-            return None
-        fold = np.zeros(len(self.task), dtype=np.int64)
-        for task in range(len(sizes)):
-            members = rng.permutation(np.flatnonzero(self.task == task))
-            fold[members] = np.arange(len(members)) % folds
-        return fold
-
-    def permuted(
-        self,
-        code: Int[np.ndarray, "row"],
-        strings: Int[np.ndarray, "row"],
-        times: int,
-        rng: np.random.Generator,
-        within: Int[np.ndarray, "string"] | None = None,
-    ) -> Permutations:
-        """Permute a label of strings over strings, and the task's over families as well."""
-        first = np.unique(strings, return_index=True)[1]
-        of_string = code[first]
-        apart = np.zeros_like(of_string) if within is None else within
-        moved = [of_string[permute_within(_strata(self.length, apart), rng)] for _ in range(times)]
-        over_strings = _with_first(
-            code, np.array(moved, dtype=np.int64).reshape(times, len(of_string))[:, strings]
-        )
-        families = int(self.family.max()) + 1
-        if not np.array_equal(of_string, self.task) or families in (
-            int(self.task.max()) + 1,
-            len(strings),
-        ):
-            return Permutations(over_strings)
-        task_of = np.zeros(families, dtype=np.int64)
-        task_of[self.family] = self.task
-        length = np.bincount(self.family, weights=self.length) / np.bincount(self.family)
-        strata = _strata(length, np.zeros(families, dtype=np.int64))
-        moved = [task_of[permute_within(strata, rng)] for _ in range(times)]
-        blocks = np.array(moved, dtype=np.int64).reshape(times, families)[:, self.family[strings]]
-        return Permutations(over_strings, _with_first(code, blocks))
+def _columns(probe: Probe, position: str) -> dict[str, np.ndarray]:
+    """Every label as an array of texts [row]."""
+    found = {
+        name: np.array(values) for name, values in probe.labels.items() if name not in NO_LABELS
+    }
+    if "family" in found:
+        families = _numbers(found["family"])
+        if len(set(zip(families.tolist(), found[TASK].tolist(), strict=True))) > families.max() + 1:
+            found["task x family"] = np.char.add(np.char.add(found[TASK], " x "), found["family"])
+    found["length"] = _lengths(probe.ends(position))
+    return found
 
 
-def permute_within(
-    strata: Int[np.ndarray, "unit"], rng: np.random.Generator
-) -> Int[np.ndarray, "unit"]:
-    """A permutation that keeps every unit in its stratum."""
-    order = np.argsort(strata, kind="stable")
-    shuffled = np.lexsort((rng.random(len(strata)), strata))
-    result = np.empty_like(order)
-    result[order] = shuffled
-    return result
+def _lengths(ends: Int[np.ndarray, "row"]) -> np.ndarray:
+    """Tokens up to a position, in quantiles where there are many different numbers."""
+    if len(np.unique(ends)) > _LENGTHS:
+        edges = np.unique(np.quantile(ends, np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
+        return np.array([f"part {part}" for part in np.searchsorted(edges, ends)])
+    return ends.astype(str)
 
 
-def _over_rows(code: Int[np.ndarray, "row"], times: int, rng: np.random.Generator) -> Permutations:
-    moved = np.array([rng.permutation(code) for _ in range(times)], dtype=np.int64)
-    return Permutations(_with_first(code, moved.reshape(times, len(code))))
+def _strings(probe: Probe, rows: Int[np.ndarray, "row"], text: dict[str, np.ndarray]) -> Strings:
+    task = _numbers(text[TASK])
+    if "instruction" in probe.labels:
+        said = [text[TASK], np.array(probe.labels["instruction"])[rows]]
+        of_row = _numbers(*said, *([text["family"]] if "family" in text else []))
+    else:
+        of_row = np.arange(len(rows))
+    family = _numbers(text[TASK], text["family"]) if "family" in text else task
+    return Strings.of(of_row, task, family, probe.prompt_lengths[rows])
 
 
-def _strata(
-    length: Float[np.ndarray, "unit"], apart: Int[np.ndarray, "unit"]
-) -> Int[np.ndarray, "unit"]:
-    smallest = int(np.bincount(apart).min())
-    bins = max(1, min(4, smallest // _STRATUM))
-    edges = np.quantile(length, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.asarray(apart * bins + np.searchsorted(edges, length, side="left"), dtype=np.int64)
+def _rank(label: str) -> int:
+    return LABELS.index(label) if label in LABELS else len(LABELS)
 
 
 def _measured(probe: Probe) -> Int[np.ndarray, "row"]:
+    if "split" not in probe.labels:
+        return np.arange(len(probe))
     return np.flatnonzero(~np.isin(probe.labels["split"], APART))
 
 
@@ -235,7 +184,8 @@ def _distinct_rows(
     return measured[first[order]], rank[inverse]
 
 
-def _constant(values: np.ndarray, groups: Int[np.ndarray, "row"]) -> bool:
+def _constant(values: np.ndarray | Tensor, groups: np.ndarray | Tensor) -> bool:
+    values, groups = np.asarray(values), np.asarray(groups)
     first = np.unique(groups, return_index=True)[1]
     return bool((values[first][groups] == values).all())
 
@@ -247,32 +197,30 @@ def _numbers(*columns: np.ndarray) -> Int[np.ndarray, "row"]:
     return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
 
 
-def _with_first(
-    code: Int[np.ndarray, "row"], moved: Int[np.ndarray, "times row"]
-) -> Int[Tensor, "labelling row"]:
-    return torch.from_numpy(np.concatenate([code[None], moved]))
-
-
 def _why_not_conditioned(codes: dict[str, np.ndarray], undefined: dict[str, str]) -> str:
-    if "input" in undefined:
-        return undefined["input"]
-    if "task" in undefined:
-        return undefined["task"]
-    pairs = len(set(zip(codes["task"].tolist(), codes["input"].tolist(), strict=True)))
-    if pairs < (codes["task"].max() + 1) * (codes["input"].max() + 1):
+    for name in ("input", TASK):
+        if name not in codes:
+            return undefined.get(name, f"undefined: the probe has no label {name!r}")
+    pairs = len(set(zip(codes[TASK].tolist(), codes["input"].tolist(), strict=True)))
+    if pairs < (codes[TASK].max() + 1) * (codes["input"].max() + 1):
         return "undefined: the tasks do not share their inputs"
     return ""
 
 
 def _defined(
-    probe: Probe, groups: Int[np.ndarray, "measured"], text: dict[str, np.ndarray]
-) -> tuple[dict[str, Int[np.ndarray, "row"]], dict[str, str]]:
-    """The codes of the labels that rows have here, and why the others are undefined."""
-    codes, undefined = {}, {}
-    for name in LABELS:
+    columns: dict[str, np.ndarray],
+    measured: Int[np.ndarray, "measured"],
+    groups: Int[np.ndarray, "measured"],
+    text: dict[str, np.ndarray],
+) -> tuple[dict[str, Int[np.ndarray, "row"]], dict[str, tuple[str, ...]], dict[str, str]]:
+    """The codes and names of the labels that rows have here, and why others are undefined."""
+    codes: dict[str, Int[np.ndarray, row]] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    undefined: dict[str, str] = {}
+    for name in sorted(columns, key=lambda name: (_rank(name), name)):
         code = _numbers(text[name])
         classes = int(code.max()) + 1
-        if not _constant(np.array(probe.labels[name])[_measured(probe)], groups):
+        if not _constant(columns[name][measured], groups):
             undefined[name] = f"undefined: the {name} is not known at this position"
         elif classes == 1:
             undefined[name] = f"undefined: all rows have the same {name}"
@@ -280,14 +228,15 @@ def _defined(
             undefined[name] = f"undefined: each row has its own {name}"
         else:
             codes[name] = code
-    return codes, undefined
+            names[name] = tuple(dict.fromkeys(text[name].tolist()))
+    return codes, names, undefined
 
 
-def _refuse_hopeless(position: str, text: dict[str, np.ndarray]) -> None:
-    tasks, rows = len(set(text["task"].tolist())), len(text["task"])
+def _refuse_hopeless(position: str, task: Sequence[str] | np.ndarray) -> None:
+    tasks, rows = len(set(np.asarray(task).tolist())), len(task)
     if tasks == 1:
         raise BadInput(
-            f"the probe has one task, {text['task'][0]!r}; clusters of tasks need at least two, "
+            f"the probe has one task, {task[0]!r}; clusters of tasks need at least two, "
             "so add rows of another"
         )
     if tasks == rows:

@@ -1,213 +1,273 @@
 """measure: from snapshots to a panel."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from nucleate._errors import BadInput
-from nucleate.metrics._layout import LABELS, layout
-from nucleate.metrics._panel import Key, Panel, Place, rows_of, to_table
-from nucleate.metrics._scores import VIEWS, Effort, Scored, score
-from nucleate.metrics._surface import bag_of_tokens
-from nucleate.runs import States
+from nucleate.metrics._assemble import Chain, Nulls, assemble
+from nucleate.metrics._block import VIEWS, Effort, Stopwatch
+from nucleate.metrics._layout import Layout, layout
+from nucleate.metrics._metric import Metric
+from nucleate.metrics._nulls import (
+    ControlLabels,
+    Gaussian,
+    Null,
+    Permuted,
+    Scrambled,
+    SurfaceText,
+    Untrained,
+    missing_nulls,
+)
+from nucleate.metrics._panel import Panel
+from nucleate.metrics._registry import choose_metrics
+from nucleate.metrics._rows import Result
+from nucleate.metrics._shards import Shards, key_of
+from nucleate.metrics._source import (
+    Memory,
+    OfRun,
+    Unit,
+    check_alike,
+    fingerprint_of,
+    part_of,
+    source_of,
+)
+from nucleate.metrics._step import Bench, as_long
+from nucleate.runs import Run, States
 from nucleate.tasks import Probe
 
-_Chains = dict[Place, dict[str, Int[Tensor, "stream row"]]]
+_STREAMS_TOGETHER = 8
+"""Streams of one unit: enough to be measured at one go, few enough to give workers work."""
+
+Progress = Callable[[int, int], None]
 
 
 def measure(
-    snapshots: Iterable[tuple[int, States]],
-    probe: Probe,
+    source: Run | States | Iterable[tuple[int, States]],
+    probe: Probe | None = None,
     *,
-    untrained: Sequence[States] = (),
-    permutations: int = 199,
+    nulls: Sequence[Null] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
     bootstraps: int = 200,
     restarts: int = 20,
     seed: int = 0,
-    steps_total: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Panel:
-    """Measure every stream and position of every snapshot, each number beside its nulls.
+    """Measure every snapshot, stream and position, each number beside its nulls.
 
     Rows with equal tokens up to a position are one state there and are read once; rows of the
     splits unseen_family and unseen_input are left out. K of k-means is the number of classes of
-    the label at hand. Snapshots are taken one at a time, in order: each starts k-means from the
-    clusters of the one before as well as afresh.
+    the label at hand. Each step starts k-means from the clusters of the step before as well as
+    afresh.
+
+    Of a run, what is measured stays in its folder (`panel/`, and the tables of `Panel.save`):
+    measuring again takes up new snapshots only, and goes on where it was stopped. Other metrics
+    or settings measure anew; N1, N2 and N4 are laid beside what is there.
 
     Args:
-        snapshots: (step, states of all rows of the probe), in order; any float dtype.
-        probe: the rows, their labels and positions.
-        untrained: states of untrained models (N1), at least 5 for a verdict of clusters.
-        permutations: labels permuted for N0; 0 leaves N0 out.
+        source: a run; or the states of one model; or (step, states) in rising order. Any dtype.
+        probe: the rows, their labels and positions; of a run its own. It needs the label `task`;
+            `family`, `input`, `output`, `instruction` and any others are used where they are.
+        nulls: rungs of the ladder; by default `default_nulls` of the source.
+        metrics: names or metrics; None for all that are not on request, `all` for every one.
         bootstraps: resamples of the instruction strings for intervals; 0 leaves them out.
         restarts: how good k-means must be, as scikit-learn's `n_init`.
         seed: of k-means, permutations, halves and resamples.
-        steps_total: number of snapshots, for `progress`, where `snapshots` has no length.
-        progress: called with (snapshots done, total) after each one.
+        workers: places measured side by side; by default torch's threads. The numbers are the
+            same whatever their number.
+        progress: called with (done, total) after each step of each unit of work.
 
     Returns:
-        The panel.
+        The panel; `Panel.missing` names the nulls that are not in it, with what they need.
 
     Raises:
         BadInput: no snapshots; states of other rows, streams or positions than expected; a probe
-            without the labels that metrics are about.
+            without tasks, or with no more rows than tasks.
     """
-    probe.check_labels(*LABELS, "instruction", "split", user="measure")
-    if steps_total is None:
-        steps_total = len(snapshots) if isinstance(snapshots, Sequence) else 0
-    effort = Effort(restarts=restarts, seed=seed)
-    run: _Measuring | None = None
-    with _one_thread_each() as pool:
-        for done, (step, states) in enumerate(snapshots, start=1):
-            if run is None:
-                run = _Measuring(probe, states, permutations, bootstraps, effort, pool)
-                run.add_nulls(untrained)
-            run.add(step, states)
-            if progress is not None:
-                progress(done, max(steps_total, done))
-    if run is None:
-        raise BadInput("no snapshots were given; record at least one step")
-    return run.panel()
+    given = source_of(source, probe)
+    ladder = default_nulls(source) if nulls is None else tuple(nulls)
+    chosen = choose_metrics(metrics)
+    settings = _Settings.of(ladder, bootstraps, restarts, seed)
+    work = _Work(given, settings, chosen, progress)
+    chains = work.done(workers or torch.get_num_threads())
+    scrambled = next((null.panel for null in ladder if isinstance(null, Scrambled)), None)
+    with work.watch("table"):
+        panel = assemble(
+            given.steps,
+            given.streams,
+            chains,
+            scrambled=scrambled,
+            missing=missing_nulls(ladder, [metric.name for metric in chosen]),
+            seconds=work.watch.seconds,
+        )
+    if given.folder is not None:
+        panel.save(given.folder)
+    return panel
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[Executor]:
-    """A pool with a worker for each of torch's threads, in which torch itself uses one.
-
-    The operations are small: two places side by side scale, two threads in one operation do not.
-    Numbers do not depend on how many workers there are.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
+def default_nulls(source: object = None) -> tuple[Null, ...]:
+    """N0, N2 and N5, and N1 where the source is a run that has states of untrained models."""
+    untrained = source.untrained() if isinstance(source, Run) else []
+    n1 = (Untrained(tuple(untrained)),) if untrained else ()
+    return (Permuted(), *n1, SurfaceText(), ControlLabels())
 
 
-class _Measuring:
-    """What stays the same from snapshot to snapshot, and what grows."""
+@dataclass(frozen=True)
+class _Settings:
+    """What is drawn while a step is measured."""
+
+    permutations: int
+    bootstraps: int
+    effort: Effort
+    untrained: tuple[States, ...]
+    surface: bool
+
+    @classmethod
+    def of(cls, ladder: Sequence[Null], bootstraps: int, restarts: int, seed: int) -> "_Settings":
+        drawn = {
+            null.name: null.draws
+            for null in ladder
+            if isinstance(null, Permuted | Gaussian | ControlLabels)
+        }
+        models = [
+            states for null in ladder if isinstance(null, Untrained) for states in null.states
+        ]
+        return cls(
+            permutations=drawn.get("N0", 0),
+            bootstraps=bootstraps,
+            effort=Effort(restarts, seed, drawn.get("N3", 0), drawn.get("N5", 0)),
+            untrained=tuple(models),
+            surface=any(isinstance(null, SurfaceText) for null in ladder),
+        )
+
+
+class _Stopped(Exception):
+    """Another worker failed, or the user stopped it: this one has no more to do."""
+
+
+class _Work:
+    """All units of one call."""
 
     def __init__(
         self,
-        probe: Probe,
-        first: States,
-        permutations: int,
-        bootstraps: int,
-        effort: Effort,
-        pool: Executor,
+        source: Memory | OfRun,
+        settings: _Settings,
+        metrics: Sequence[Metric],
+        progress: Progress | None,
     ) -> None:
-        self._probe, self._pool = probe, pool
-        self._streams, self._positions = first.streams, first.positions
-        self._rows_expected, self._effort = len(probe), effort
-        self._layouts = {
-            position: layout(
-                probe, position, permutations=permutations, bootstraps=bootstraps, seed=effort.seed
-            )
-            for position in first.positions
-        }
-        places = [(position, view) for position in first.positions for view in VIEWS]
-        # The largest first: they are what workers wait for.
-        self._places = sorted(places, key=lambda place: -len(self._layouts[place[0]].rows))
-        self._n1: dict[Place, dict[Key, Float[np.ndarray, stream]]] = {}
-        self._n2: dict[Place, dict[Key, float]] = {}
-        self._chains: _Chains = {}
-        self._rows: list[dict[str, Any]] = []
-        self._draws: dict[Place, list[Float[np.ndarray, "stream draw"]]] = {}
+        self._source, self._settings, self._metrics = source, settings, metrics
+        self._progress, self._shards = progress, Shards(source.folder)
+        self._fingerprints = {step: source.fingerprint(step) for step in source.steps}
+        self._surface = settings.surface
+        for number, states in enumerate(settings.untrained):
+            check_alike(states, source, f"untrained model {number}")
+        self.watch = Stopwatch()
+        with self.watch("layout"):
+            self._layouts = {position: self._layout(position) for position in source.positions}
+        self._units = self._cut()
+        self._lock, self._stop, self._count = threading.Lock(), threading.Event(), 0
 
-    def add_nulls(self, untrained: Sequence[States]) -> None:
-        """Measure untrained models (N1) and bags of tokens (N2)."""
-        for number, states in enumerate(untrained):
-            self._check(states, f"untrained model {number}")
-        for place, n1, n2 in zip(
-            self._places,
-            self._pool.map(lambda place: self._untrained(untrained, place), self._places),
-            self._pool.map(self._surface, self._places),
-            strict=True,
-        ):
-            self._n1[place], self._n2[place] = n1, n2
+    def done(self, workers: int) -> list[Chain]:
+        """Measure every unit, `workers` at a time, each on one thread of its own.
 
-    def add(self, step: int, states: States) -> None:
-        self._check(states, f"step {step}")
-        scores = self._pool.map(
-            lambda place: self._score(states, place, warm=self._chains.get(place)), self._places
+        The operations are small: two units side by side scale, two threads in one do not. And
+        numbers that depend on how an operation is cut into threads would differ between machines.
+        """
+        from joblib import Parallel, delayed
+        from threadpoolctl import threadpool_limits
+
+        threads = torch.get_num_threads()
+        try:
+            with threadpool_limits(1):
+                # Threads: torch lets go of the interpreter, and nothing is copied or started.
+                follow = (delayed(self._follow)(unit) for unit in self._units)
+                return list(Parallel(n_jobs=workers, backend="threading")(follow))
+        finally:
+            torch.set_num_threads(threads)
+
+    def _layout(self, position: str) -> Layout:
+        return layout(
+            self._source.probe,
+            position,
+            permutations=self._settings.permutations,
+            bootstraps=self._settings.bootstraps,
+            seed=self._settings.effort.seed,
         )
-        for place, scored in zip(self._places, scores, strict=True):
-            self._chains[place] = scored.clusters
-            self._rows += rows_of(
-                step, self._streams, place, scored, self._n1[place], self._n2[place]
-            )
-            draws = _report_draws(scored)
-            if draws is not None:
-                self._draws.setdefault(place, []).append(draws)
 
-    def panel(self) -> Panel:
-        draws = {place: np.stack(values) for place, values in self._draws.items()}
-        return Panel(to_table(self._rows), draws)
+    def _cut(self) -> list[Unit]:
+        """The units of work, the largest first: they are what workers wait for."""
+        count = len(self._source.streams)
+        units = [
+            Unit(position, view, slice(start, min(start + _STREAMS_TOGETHER, count)))
+            for position in self._source.positions
+            for view in VIEWS
+            for start in range(0, count, _STREAMS_TOGETHER)
+        ]
+        return sorted(units, key=lambda unit: -len(self._layouts[unit.position].rows))
 
-    def _score(self, states: States, place: Place, **options: Any) -> Scored:
-        where = self._layouts[place[0]]
-        index = states.positions.index(place[0])
-        x = states.values[:, index].cpu()[:, where.rows]
-        return score(x, where, place[1], self._effort, **options)
+    def _follow(self, unit: Unit) -> Chain:
+        """Measure one unit from the first step to the last."""
+        torch.set_num_threads(1)
+        bench = Bench(
+            self._layouts[unit.position], unit.view, self._metrics, self._settings.effort,
+            Stopwatch(),
+        )  # fmt: skip
+        try:
+            chain = self._chain(unit, bench)
+        except BaseException:
+            self._stop.set()
+            raise
+        with self._lock:
+            for part, seconds in bench.watch.seconds.items():
+                self.watch.seconds[part] += seconds
+        return chain
 
-    def _untrained(
-        self, untrained: Sequence[States], place: Place
-    ) -> dict[Key, Float[np.ndarray, "stream"]]:
-        """N1: the most among untrained models, by stream."""
-        return _most(_plain(self._score(states, place, nulls=False)) for states in untrained)
+    def _chain(self, unit: Unit, bench: Bench) -> Chain:
+        key = self._first_key(unit)
+        nulls = self._nulls(unit, bench, key)
+        looks_back = any(metric.name == "to_first" for metric in self._metrics)
+        results: list[Result] = []
+        for step in self._source.steps:
+            key = key_of(key, step, self._fingerprints[step])
+            result = self._shards.load(unit, str(step), key)
+            if result is None:
+                first = self._source.read(self._source.steps[0], unit) if looks_back else None
+                warm = as_long(results[-1].clusters) if results else {}
+                result = bench.result(self._source.read(step, unit), warm=warm, first=first)
+                with bench.watch("files"):
+                    self._shards.save(unit, str(step), key, result)
+            results.append(result)
+            self._tick()
+        return Chain(unit, results, nulls)
 
-    def _surface(self, place: Place) -> dict[Key, float]:
-        """N2: the better of token counts and TF-IDF."""
-        where = self._layouts[place[0]]
-        bags = bag_of_tokens(self._probe, place[0], where.rows.numpy())
-        scored = (score(bag[None], where, place[1], self._effort, nulls=False) for bag in bags)
-        result = {key: float(best[0]) for key, best in _most(map(_plain, scored)).items()}
-        result.pop(("", "rankme", "all"), None)
-        return result
+    def _first_key(self, unit: Unit) -> str:
+        return key_of(
+            self._source.probe.content_hash(), unit, self._source.streams,
+            [f"{metric.name} {metric.version}" for metric in self._metrics],
+            self._settings.permutations, self._settings.bootstraps, self._settings.effort,
+        )  # fmt: skip
 
-    def _check(self, states: States, what: str) -> None:
-        found = (states.streams, states.positions, states.values.shape[2])
-        if found != (self._streams, self._positions, self._rows_expected):
-            raise BadInput(
-                f"the states of {what} have streams {states.streams}, positions "
-                f"{states.positions} and {states.values.shape[2]} rows instead of "
-                f"{self._streams}, {self._positions} and {self._rows_expected}; "
-                "measure states of one run and its own probe"
-            )
+    def _nulls(self, unit: Unit, bench: Bench, key: str) -> Nulls:
+        """N1 and N2, which do not change from step to step."""
+        n1_key = key_of(key, fingerprint_of(self._settings.untrained))
+        n1 = self._shards.load_strengths(unit, "n1", n1_key)
+        if n1 is None:
+            n1 = bench.untrained(part_of(states, unit) for states in self._settings.untrained)
+            self._shards.save_strengths(unit, "n1", n1_key, n1)
+        if not self._settings.surface:
+            return Nulls(n1, {})
+        n2 = self._shards.load_strengths(unit, "n2", key)
+        if n2 is None:
+            n2 = bench.surface(self._source.probe, unit.position)
+            self._shards.save_strengths(unit, "n2", key, n2)
+        return Nulls(n1, n2)
 
-
-def _plain(scored: Scored) -> dict[Key, Float[np.ndarray, "stream"]]:
-    """Values alone; constant states score 0, broken ones nothing."""
-    flat, broken = np.array(scored.constant), np.array(scored.broken)
-    result: dict[Key, Float[np.ndarray, stream]] = {}
-    for item in scored.scores:
-        zero = np.nan if item.metric == "cdnv" or item.note else 0.0
-        result[item.key] = np.where(broken, np.nan, np.where(flat, zero, item.values))
-    return result
-
-
-def _most(
-    found: Iterable[dict[Key, Float[np.ndarray, "stream"]]],
-) -> dict[Key, Float[np.ndarray, "stream"]]:
-    """The largest of each number; of CDNV the least, since small is far apart."""
-    result: dict[Key, Float[np.ndarray, stream]] = {}
-    for scores in found:
-        for key, values in scores.items():
-            better = np.fmin if key[1] == "cdnv" else np.fmax
-            result[key] = better(result[key], values) if key in result else values
-    return result
-
-
-def _report_draws(scored: Scored) -> Float[np.ndarray, "stream draw"] | None:
-    for item in scored.scores:
-        if item.key == ("task", "ari", "report") and item.draws is not None:
-            draws = np.where(np.array(scored.constant)[:, None], 0.0, item.draws)
-            return np.where(np.array(scored.broken)[:, None], np.nan, draws)
-    return None
+    def _tick(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._progress is not None:
+                self._progress(self._count, len(self._units) * len(self._source.steps))
+        if self._stop.is_set():
+            raise _Stopped

@@ -21,5 +21,6 @@ from nucleate.recording._series_record import record_series as record_series
 from nucleate.recording._streams import blocks_of as blocks_of
 from nucleate.recording._streams import stream_names as stream_names
 from nucleate.recording._streams import tapped as tapped
+from nucleate.recording._untrained import capture_untrained as capture_untrained
 from nucleate.recording._verify import Verification as Verification
 from nucleate.recording._verify import verify as verify

@@ -4,19 +4,22 @@ manifest.json                    schema version, configuration and its hash, ver
 probe.safetensors, probe.jsonl   the rows that are read again at every recorded step
 journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
 states/<step>.safetensors        one snapshot a file, valid once the journal says so
+untrained/<n>.safetensors        the same of untrained models, if any were read
 checkpoints/<step>/              enough to go on bit for bit
 panel.csv, causal_map.csv ...    derived, can be made again from the above
 summary.json                     what the run found (`Summary`)
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nucleate._errors import BadInput
@@ -83,7 +86,7 @@ class Run:
         Raises:
             OSError: the disk is full or gone; nothing is committed then.
         """
-        write_whole(self._snapshot_path(step), snapshot.data)
+        write_whole(self.snapshot_path(step), snapshot.data)
         self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype)
 
     def states(self, step: int) -> States:
@@ -92,13 +95,7 @@ class Run:
         Raises:
             BadInput: the step was not recorded, or its file is damaged.
         """
-        tensors, header = self._load(step)
-        return States(
-            tensors["states"],
-            tuple(json.loads(header["streams"])),
-            tuple(json.loads(header["positions"])),
-            compute_dtype=getattr(torch, header["compute_dtype"]),
-        )
+        return _states(*self._load(step))
 
     def rows(self, step: int) -> dict[str, Tensor]:
         """The values of one recorded step that every probe row has one of."""
@@ -109,23 +106,80 @@ class Run:
         """Every recorded step with its states, read one at a time."""
         return ((step, self.states(step)) for step in self.steps)
 
-    def _snapshot_path(self, step: int) -> Path:
+    def shape(self, step: int) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+        """Streams, positions and number of rows of one recorded step, from the file's header."""
+        with self._open(step) as file:
+            header, shape = file.metadata(), file.get_slice("states").get_shape()
+        streams, positions = (tuple(json.loads(header[key])) for key in ("streams", "positions"))
+        return streams, positions, shape[2]
+
+    def part(self, step: int, streams: slice, position: int) -> Float[Tensor, "stream row width"]:
+        """Some streams at one position of one recorded step, without reading the rest.
+
+        Raises:
+            BadInput: the step was not recorded, or its file is damaged.
+        """
+        with self._open(step) as file:
+            found: Tensor = file.get_slice("states")[streams, position]
+        return found
+
+    def save_untrained(self, states: Sequence[States]) -> None:
+        """Keep the states of untrained models: what `measure` lays beside the trained one's."""
+        for number, each in enumerate(states):
+            packed = pack_snapshot(0, each, {})
+            write_whole(self.path / "untrained" / f"{number}.safetensors", packed.data)
+
+    def untrained(self) -> list[States]:
+        """The states of untrained models that were kept; none if none were."""
+        paths = (self.path / "untrained").glob("*.safetensors")
+        return [_states(*_read(path)) for path in sorted(paths, key=lambda path: int(path.stem))]
+
+    def snapshot_path(self, step: int) -> Path:
+        """The file of one recorded step."""
         return self.path / "states" / f"{step}.safetensors"
 
     def _load(self, step: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-        from safetensors import SafetensorError, safe_open
+        self._check_recorded(step)
+        return _read(self.snapshot_path(step))
 
+    @contextmanager
+    def _open(self, step: int) -> Iterator[Any]:
+        self._check_recorded(step)
+        with _opened(self.snapshot_path(step)) as file:
+            yield file
+
+    def _check_recorded(self, step: int) -> None:
         if step not in self.steps:
             raise BadInput(f"{self.path} has no step {step}; it has {self.steps}")
-        try:
-            with safe_open(self._snapshot_path(step), framework="pt") as file:
-                names = list(file.keys())
-                return {name: file.get_tensor(name) for name in names}, file.metadata()
-        except (SafetensorError, FileNotFoundError) as error:
-            raise BadInput(
-                f"{self._snapshot_path(step)} cannot be read ({error}); restore it, or remove the "
-                "run folder and record again"
-            ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, FileNotFoundError) as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}); restore it, or remove the run folder and record again"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a snapshot file, and its header."""
+    with _opened(path) as file:
+        names = list(file.keys())
+        return {name: file.get_tensor(name) for name in names}, file.metadata()
+
+
+def _states(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> States:
+    return States(
+        tensors["states"],
+        tuple(json.loads(header["streams"])),
+        tuple(json.loads(header["positions"])),
+        compute_dtype=getattr(torch, header["compute_dtype"]),
+    )
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ class PanelConfig(_Strict):
     permutations: int = Field(199, ge=19, description="of tasks over instruction strings (N0)")
     bootstraps: int = Field(200, ge=20, description="over instruction strings")
     untrained: int = Field(5, ge=1, description="untrained models (N1)")
+    metrics: tuple[str, ...] | None = Field(
+        None,
+        description="names, or all; `nucleate measure --list` lists them; null: the quick ones",
+    )
 
 
 class CausalConfig(_Strict):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nucleate.dynamics import Onset, Trajectory, binomial_band, null_band, onset
-from nucleate.metrics import Panel, choose_stream, verdict
+from nucleate.dynamics import Onset, Trajectory, binomial_band, onset
+from nucleate.metrics import Panel, verdict
 from nucleate.runs import (
     Accuracy,
     Clusters,
@@ -21,13 +21,11 @@ from nucleate.runs import (
     Used,
     Verdict,
 )
+from nucleate.studies._headline import Place, ari_onset, headline_places, select_ari
 from nucleate.studies._one_run import parts_of, peak_memory_of
 from nucleate.tasks import SPLITS
 from nucleate.views import words
 
-View = Literal["raw", "conditioned"]
-
-_NULLS = ("n0_q99", "n1_max", "n2")
 _RESAMPLES = 1000
 
 
@@ -46,7 +44,7 @@ def findings(run: Run) -> Findings:
     """Put together what the finished parts of a run say."""
     panel = Panel.load(run.path)
     accuracy = accuracy_table(run)
-    places = _places(panel)
+    places = headline_places(panel)
     onsets = _onsets(run, panel, places)
     causal = _causal(pd.read_csv(run.path / "causal_map.csv"), panel.table, places)
     return Findings(
@@ -106,53 +104,13 @@ def _accuracy_onset(run: Run, split: str) -> Onset:
     return onset(Trajectory(np.array(run.steps), correct.mean(1), band), draws)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the summary looks at one position: chosen on one half, reported on the other."""
-
-    position: str
-    view: View
-    stream: str
-    report: pd.DataFrame
-
-
-def _places(panel: Panel) -> list[_Place]:
-    table = panel.table
-    last = int(table["step"].max())
-    found = []
-    for position in dict.fromkeys(table["position"]):
-        view = _headline_view(table, position)
-        stream = choose_stream(table, position, view, last)
-        report = _select(table, position=position, view=view, stream=stream, half="report")
-        found.append(_Place(position, view, stream, report))
-    return found
-
-
-def _headline_view(table: pd.DataFrame, position: str) -> View:
-    """Input-conditioned where that is defined: the input's share of the variance hides the task."""
-    rows = _select(table, position=position, view="conditioned", half="report")
-    return "conditioned" if rows["value"].notna().any() else "raw"
-
-
-def _select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
-    """ARI(task) rows with the given values, by step."""
-    mask = (table["label"] == "task") & (table["metric"] == "ari")
-    for column, value in wanted.items():
-        mask &= table[column] == value
-    return table[mask].sort_values("step", kind="stable")
-
-
-def _onsets(run: Run, panel: Panel, places: list[_Place]) -> pd.DataFrame:
+def _onsets(run: Run, panel: Panel, places: list[Place]) -> pd.DataFrame:
     """Onset of ARI(task) at each place of the summary and of accuracy on each split."""
     records: list[dict[str, Any]] = []
     for place in places:
-        report = {name: place.report[name].to_numpy(float) for name in ("value", *_NULLS)}
-        band = null_band(*(report[name] for name in _NULLS))
-        trajectory = Trajectory(place.report["step"].to_numpy(int), report["value"], band)
-        draws = panel.draws[place.position, place.view][:, panel.streams.index(place.stream)]
         head = {"series": "ari", "position": place.position, "view": place.view}
         head |= {"stream": place.stream, "split": ""}
-        records.append(head | _onset_fields(onset(trajectory, draws)))
+        records.append(head | _onset_fields(ari_onset(panel, place)))
     for split in _splits(run):
         head = {"series": "accuracy", "position": "", "view": "", "stream": "", "split": split}
         records.append(head | _onset_fields(_accuracy_onset(run, split)))
@@ -163,15 +121,15 @@ def _onset_fields(found: Onset) -> dict[str, Any]:
     return {"step": found.step, "low": found.low, "high": found.high, "found": found.found}
 
 
-def _causal(causal: pd.DataFrame, table: pd.DataFrame, places: list[_Place]) -> pd.DataFrame:
+def _causal(causal: pd.DataFrame, table: pd.DataFrame, places: list[Place]) -> pd.DataFrame:
     """The causal map with the cluster map beside it, and one verdict from both."""
     last = table["step"].max()
     records = []
     for row in _records(causal):
         place = next(p for p in places if p.position == row["position"])
         there = {"position": place.position, "view": place.view, "stream": row["stream"]}
-        report = _select(table[table["step"] == last], **there, half="report").iloc[0]
-        every = _select(table[table["step"] == last], **there, half="all").iloc[0]
+        report = select_ari(table[table["step"] == last], **there, half="report").iloc[0]
+        every = select_ari(table[table["step"] == last], **there, half="all").iloc[0]
         clusters = verdict(report)
         records.append(
             row
@@ -239,9 +197,9 @@ def _accuracy(row: dict[str, Any]) -> Accuracy:
 
 def _clusters(row: dict[str, Any], table: pd.DataFrame) -> Clusters:
     there = {"position": row["position"], "view": row["view"]}
-    report = _select(table, **there, stream=row["stream"], half="report")
+    report = select_ari(table, **there, stream=row["stream"], half="report")
     first, last = report.iloc[0], report.iloc[-1]
-    every = _select(table[table["step"] == last["step"]], **there, half="all")
+    every = select_ari(table[table["step"] == last["step"]], **there, half="all")
     return Clusters(
         stream=row["stream"],
         view=row["view"],
@@ -270,7 +228,7 @@ def _onset_summary(row: Any) -> OnsetSummary:
 
 
 def _embedding_change(table: pd.DataFrame, position: str, view: str) -> float:
-    rows = _select(table, position=position, view=view, stream="embed", half="all")
+    rows = select_ari(table, position=position, view=view, stream="embed", half="all")
     return float(rows["value"].iloc[-1] - rows["value"].iloc[0])
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from nucleate._errors import BadInput
 from nucleate.intervene import causal_map
-from nucleate.metrics import measure
+from nucleate.metrics import ControlLabels, Permuted, SurfaceText, Untrained, measure
 from nucleate.recording import Recorder, Schedule, capture, stream_names
 from nucleate.runs import Run, States, write_whole
 from nucleate.studies._config import ReproduceConfig
@@ -158,26 +158,28 @@ class _Job:
 
     def measure(self) -> None:
         """The panel of every snapshot, with nulls, into `panel.csv`."""
-        config = self.config
-        steps = len(self.run.steps)
-        panel = measure(
-            self.run.snapshots(),
-            self.run.probe,
-            untrained=self._untrained(),
-            permutations=config.panel.permutations,
-            bootstraps=config.panel.bootstraps,
-            restarts=config.panel.restarts,
-            seed=config.seed_of("panel"),
-            steps_total=steps,
-            progress=stoppable(self.watcher, f"{self.run.path.name}: panel", steps),
+        settings = self.config.panel
+        untrained = self._untrained()
+        self.run.save_untrained(untrained)
+        measure(
+            self.run,
+            nulls=(
+                Permuted(settings.permutations),
+                Untrained(tuple(self.run.untrained())),
+                SurfaceText(),
+                ControlLabels(),
+            ),
+            metrics=settings.metrics,
+            bootstraps=settings.bootstraps,
+            restarts=settings.restarts,
+            seed=self.config.seed_of("panel"),
+            progress=stoppable(self.watcher, f"{self.run.path.name}: panel"),
         )
-        panel.save(self.run.path)
 
     def map_causes(self) -> None:
         """The causal map of the trained model, into `causal_map.csv`."""
         load_weights(self.run, self.model)
         model = self.model.to(device_of(self.config.training))
-        places = len(stream_names(model)) * len(self.run.probe.positions)
         table = causal_map(
             model,
             self.run.probe,
@@ -185,7 +187,7 @@ class _Job:
             self.material.encoder,
             rows=self.config.causal.rows,
             seed=self.config.seed_of("causal"),
-            progress=stoppable(self.watcher, f"{self.run.path.name}: causal map", places),
+            progress=stoppable(self.watcher, f"{self.run.path.name}: causal map"),
         )
         write_whole(self.run.path / "causal_map.csv", table.to_csv(index=False).encode())
 

@@ -40,12 +40,14 @@ class Silent:
         return False
 
 
-def stoppable(watcher: Watcher, name: str, total: int) -> Callable[[int, int], None]:
-    """Progress of a part that can be thrown away: it ends as soon as the user wants to stop."""
-    tick = watcher.part(name, total)
+def stoppable(watcher: Watcher, name: str) -> Callable[[int, int], None]:
+    """Progress of a part that can be cut short: it ends as soon as the user wants to stop."""
+    ticks: list[Tick] = []
 
-    def progress(done: int, of: int) -> None:  # noqa: ARG001 - the form of progress callbacks
-        tick(done, "")
+    def progress(done: int, total: int) -> None:
+        if not ticks:
+            ticks.append(watcher.part(name, total))
+        ticks[0](done, "")
         if watcher.stopping():
             raise Interrupted(f"stopped during {name}; run again to go on")
 

@@ -1,0 +1,129 @@
+"""`nucleate measure`: every number of a run beside its nulls, only what is new."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nucleate.metrics import Null
+    from nucleate.runs import Run
+
+
+def measure(
+    run: Annotated[Path | None, typer.Argument(help="A run folder with snapshots.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated names, or all; by default those that are quick."),
+    ] = None,
+    list_metrics: Annotated[
+        bool, typer.Option("--list", help="List the metrics and the nulls, and stop.")
+    ] = False,
+    permutations: Annotated[int, typer.Option(min=0, help="Of labels (N0).")] = 999,
+    untrained: Annotated[
+        str | None,
+        typer.Option(
+            help="A model's folder, name or config: five of it with fresh weights are read (N1)."
+        ),
+    ] = None,
+    gaussian: Annotated[
+        int, typer.Option(min=0, help="Draws of one Gaussian, each clustered anew (N3).")
+    ] = 0,
+    scrambled: Annotated[
+        Path | None, typer.Option(help="A measured run that had no tasks to learn (N4).")
+    ] = None,
+    bootstraps: Annotated[int, typer.Option(min=0, help="Of instruction strings.")] = 200,
+    restarts: Annotated[int, typer.Option(min=1, help="Of k-means.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Places side by side; by default one a core.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found as JSON on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Measure clusters, separation and decodability at every place of every snapshot of a run.
+
+    The tables go into the run's folder. Run again, it measures new snapshots only, and goes on
+    where it was stopped.
+    """
+    from nucleate._errors import BadInput
+
+    if list_metrics:
+        typer.echo("\n".join(_listing()))
+        return
+    if run is None:
+        raise BadInput("name the folder of a run, or ask for --list")
+    from nucleate.cli._watch import watching
+    from nucleate.metrics import measure as measure_run
+    from nucleate.runs import Run
+    from nucleate.studies import describe_panel, stoppable
+
+    opened = Run(run)
+    with watching(quiet=quiet) as watcher:
+        if untrained is not None:
+            _read_untrained(opened, untrained, watcher)
+        ladder = _ladder(opened, permutations, gaussian, scrambled)
+        panel = measure_run(
+            opened,
+            nulls=ladder,
+            metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
+            bootstraps=bootstraps,
+            restarts=restarts,
+            seed=seed,
+            workers=threads,
+            progress=stoppable(watcher, "panel"),
+        )
+    found = describe_panel(panel)
+    if as_json:
+        typer.echo(found.to_json(run))
+        return
+    for line in found.lines(run):
+        typer.echo(line)
+
+
+def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None) -> list["Null"]:
+    from nucleate.metrics import (
+        ControlLabels,
+        Gaussian,
+        Panel,
+        Permuted,
+        Scrambled,
+        SurfaceText,
+        Untrained,
+    )
+
+    found: list[Null] = [Permuted(permutations), SurfaceText(), ControlLabels()]
+    if kept := run.untrained():
+        found.append(Untrained(tuple(kept)))
+    if gaussian:
+        found.append(Gaussian(gaussian))
+    if scrambled is not None:
+        found.append(Scrambled(Panel.load(scrambled)))
+    return found
+
+
+def _read_untrained(run: "Run", model: str, watcher: Any) -> None:
+    from nucleate.recording import capture_untrained
+
+    count = 5
+    tick = watcher.part("untrained models", count)
+    states = capture_untrained(
+        model, run.probe, count=count, progress=lambda done, total: tick(done, "")
+    )
+    run.save_untrained(states)
+
+
+def _listing() -> list[str]:
+    from nucleate.metrics import LADDER, panel_metrics
+
+    known = panel_metrics()
+    width = max(map(len, known))
+    lines = ["metrics:"]
+    for name, metric in known.items():
+        asked = " (on request)" if metric.on_request else ""
+        lines.append(f"  {name:{width}}  {metric.about}{asked}")
+    lines.append("nulls:")
+    lines += [f"  {rung.name}  {rung.asks} Needs {rung.needs}." for rung in LADDER]
+    return lines
