@@ -12,15 +12,14 @@ from nucleate.metrics._rows import Result
 from nucleate.metrics._score import Key, Shown, show
 from nucleate.metrics._source import Unit
 
-_Strengths = Mapping[Key, Float[np.ndarray, "stream"]]
 
 
 @dataclass(frozen=True)
 class Nulls:
     """What is the same at all steps: N1 by stream, N2 for all streams alike."""
 
-    n1: _Strengths
-    n2: _Strengths
+    n1: Mapping[Key, Float[np.ndarray, "stream"]]
+    n2: Mapping[Key, Float[np.ndarray, "one"]]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Bench:
         self,
         x: Float[Tensor, "stream row width"],
         *,
-        warm: Mapping[str, Int[Tensor, "stream row"]],
+        warm: Mapping[str, Int[Tensor, "stream measured"]],
         first: Float[Tensor, "stream row width"] | None,
     ) -> Result:
         """Measure one step.
@@ -84,7 +84,7 @@ class Bench:
         self,
         x: Float[Tensor, "stream row width"],
         warm: Mapping[str, Int[Tensor, "stream row"]],
-        first: Float[Tensor, "stream row width"] | None,
+        first: Float[Tensor, "stream every width"] | None,
     ) -> tuple[list[Score], list[bool], list[bool], dict[str, Int[np.ndarray, "stream row"]]]:
         where, streams = self.where, len(x)
         if self.view == "conditioned" and where.conditioned:

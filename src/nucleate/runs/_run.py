@@ -162,7 +162,8 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (SafetensorError, FileNotFoundError) as error:
         raise BadInput(
-            f"{path} cannot be read ({error}); restore it, or remove the run folder and record again"
+            f"{path} cannot be read ({error}); restore it, or remove the run folder and record "
+            "again"
         ) from error
 
 
