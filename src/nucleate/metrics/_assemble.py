@@ -13,7 +13,6 @@ from nucleate.metrics._score import Key, Shown, show
 from nucleate.metrics._source import Unit
 
 
-
 @dataclass(frozen=True)
 class Nulls:
     """What is the same at all steps: N1 by stream, N2 for all streams alike."""
