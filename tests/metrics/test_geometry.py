@@ -7,15 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate._errors import BadInput
+from nucleate.metrics._class_means import nc4, neural_collapse, parallelism_score
 from nucleate.metrics._geometry import (
     centred,
     gaussian_twin,
     mean_norm,
-    nc4,
     neighbourhood_overlap,
-    neural_collapse,
     norm_spread,
-    parallelism_score,
     participation_ratio,
     rankme,
     spectrum,

@@ -14,7 +14,6 @@ from nucleate.metrics._separation import (
     class_separation,
     nearest_centroid,
     nearest_centroid_margin,
-    rankme,
 )
 
 
@@ -118,15 +117,6 @@ def test_folds_by_row_leak_the_string_and_folds_by_string_do_not():
 def test_a_class_that_other_folds_lack_is_wrong_not_right():
     labels = torch.tensor([0, 0, 1, 1])
     assert nearest_centroid(torch.randn(1, 4, 3), labels[None], labels)[0, 0] == 0
-
-
-def test_rankme_counts_directions():
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(32, 4, generator=generator)).Q
-    flat = torch.randn(1, 2000, 4, generator=generator) @ basis.T
-    assert rankme(flat)[0] == pytest.approx(4, rel=0.02)
-    assert rankme(100 + flat)[0] == pytest.approx(4, rel=0.02)
-    assert rankme(torch.ones(1, 10, 3))[0] == 0
 
 
 def test_results_have_the_places_and_labellings_that_came_in():

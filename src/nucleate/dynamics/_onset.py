@@ -37,9 +37,9 @@ class Onset:
     Attributes:
         step: that recorded step; None if the last value is not above the band, or is above it by
             no more than resampling moves it.
-        low: a 95 % interval's lower end: the last recorded step at which the resampled values
-            still lie below the band, so that the true onset is after it; the first recorded step
-            if there is none.
+        low: a 95 % interval's lower end: the last recorded step before `step` at which the resampled
+            values still lie below the band, so that the true onset is after it; the first
+            recorded step if there is none.
         high: its upper end: the first recorded step from which the resampled values lie above the
             band until the end. Both None where there is no step, or nothing was resampled.
         found: the share of resampled trajectories that end above the band; None if nothing was
@@ -61,14 +61,14 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
             all steps (such as `Panel.draws`).
 
     Returns:
-        The onset. Only recorded steps can be one: the true onset lies between it and the step
-        before. A value that dips below its band once moves the onset behind the dip, so noise
-        makes it late; the interval does not share that bias, as it asks of each step whether
-        the middle 95 % of its draws lie below or above the band. It covers what the draws cover:
-        draws over instructions know nothing of how much the value jitters from step to step in
-        training, nor of other seeds. Without draws nothing guards against a last value that is
-        above the band by luck: 1 % where the band is a 99 % point, 1 in 6 where it is the largest
-        of five untrained models.
+        The onset. The truth that it estimates is the first recorded step from which the expected
+        value stays above the band. A value that dips below its band once moves the onset behind
+        the dip, so noise makes it late; the interval does not share that bias, as it asks of each
+        step whether its draws lie below or above the band. It covers what the draws cover: draws
+        over instructions know nothing of how much the value jitters from step to step in
+        training, nor of other seeds. Without draws nothing guards against a last value
+        that is above the band by luck: 1 % where the band is a 99 % point, 1 in 6 where it is the
+        largest of five untrained models.
 
     Raises:
         BadInput: draws of another number of steps.
@@ -85,11 +85,10 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
             "give one row a step"
         )
     found = float((draws[-1] > band[-1]).mean())
-    lower, upper = np.percentile(draws, [2.5, 97.5], axis=1)
-    sure = _first_to_stay(lower[:, None] > band)[0]
+    sure = _first_to_stay(np.percentile(draws, 2.5, axis=1)[:, None] > band)[0]
     if step is None or sure == len(steps):
         return Onset(None, found=found)
-    below = np.flatnonzero(upper[:first] <= trajectory.band[:first])
+    below = np.flatnonzero(_highest(draws)[:first] <= trajectory.band[:first])
     low = steps[below[-1]] if len(below) else steps[0]
     return Onset(step, float(low), float(steps[max(first, sure)]), found)
 
@@ -121,6 +120,17 @@ def binomial_band(chance: float, rows: int) -> float:
     from scipy.stats import binom
 
     return float(binom.ppf(0.99, rows, chance)) / rows
+
+
+def _highest(draws: Float[np.ndarray, "step draw"]) -> Float[np.ndarray, "step"]:
+    """What 97.5 % of the draws stay below at every step.
+
+    `low` is the last of all steps below the band: if each step were judged alone, one of many in
+    which a slow ramp is near its band would lie below by luck.
+    """
+    middle, spread = draws.mean(1), draws.std(1)
+    off = np.nan_to_num((draws - middle[:, None]) / np.maximum(spread, 1e-12)[:, None])
+    return np.asarray(middle + np.percentile(off.max(0), 97.5) * spread)
 
 
 def _first_to_stay(above: np.ndarray) -> Int[np.ndarray, "draw"]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
+from nucleate.metrics import _class_means as class_means
 from nucleate.metrics import _geometry as geometry
 from nucleate.metrics._agreement import agreement
 from nucleate.metrics._block import Block, split
@@ -29,8 +30,10 @@ from nucleate.metrics._variance import variance_shares
 ONE_STRING = "undefined: a task has one instruction string only"
 ONE_ROW = "undefined: every instruction string is one state here"
 TOO_SMALL = "undefined: fewer than two tasks have two rows"
+FEW_ROWS = "undefined: fewer than two rows a cluster"
 _COSTLY_DRAWS = 199
 """Permutations where each takes a pass over the states."""
+_NEIGHBOURS = 10
 
 
 def _agreement(block: Block) -> Iterator[Score]:
@@ -92,13 +95,17 @@ def _recall(block: Block) -> Iterator[Score]:
 def _variance(block: Block) -> Iterator[Score]:
     if block.view != "raw":
         return
-    names = ("task", "input", "family", "task x input", "residual")
-    if block.where.conditioned:
+    where = block.where
+    names = ("task", "input", "family", "task x input", "instruction", "residual")
+    if where.conditioned:
         for name in names:
-            yield from block.undefined(name, "variance_share", why=block.where.conditioned)
+            yield from block.undefined(name, "variance_share", why=where.conditioned)
         return
-    shares = variance_shares(block.z, {n: c for n, c in block.where.codes.items() if n in names})
-    for name, values in shares.items():
+    factors = {name: code for name, code in where.codes.items() if name in names}
+    if where.string_count < block.rows:
+        # Otherwise what is a string's own would count as its family's.
+        factors["instruction"] = where.strings
+    for name, values in variance_shares(block.z, factors).items():
         yield Score(name, "variance_share", np.asarray(values), n=block.rows)
 
 
@@ -244,11 +251,14 @@ def _by_other_algorithms(block: Block, name: str) -> Iterator[Score]:
 
 def _stability(block: Block) -> Iterator[Score]:
     if TASK not in block.where.codes:
-        yield from block.undefined(TASK, "stability")
+        yield from block.undefined("", "stability", why=block.where.undefined[TASK])
         return
-    k = block.where.classes(TASK)
-    values = np.array([stability(points, k, seed=block.effort.seed) for points in block.z])
-    yield Score("", "stability", values.reshape(-1), k=k, n=block.rows)
+    k, strings = block.where.classes(TASK), block.where.strings
+    if 2 * k > block.rows:
+        yield from block.undefined("", "stability", why=FEW_ROWS)
+        return
+    values = [stability(points, k, seed=block.effort.seed, groups=strings) for points in block.z]
+    yield Score("", "stability", np.array(values), k=k, n=block.rows)
 
 
 def _mdl(block: Block) -> Iterator[Score]:
@@ -270,7 +280,7 @@ def _parallelism(block: Block) -> Iterator[Score]:
             yield from block.undefined(name if TASK in where.codes else TASK, f"parallelism_{name}")
             continue
         conditions = _conditions(block, name)
-        values = geometry.parallelism_score(block.z, where.codes[TASK], conditions)
+        values = class_means.parallelism_score(block.z, where.codes[TASK], conditions)
         k = where.classes(TASK)
         yield Score(TASK, f"parallelism_{name}", np.asarray(values), k=k, n=block.rows)
 
@@ -287,7 +297,12 @@ def _to_first(block: Block) -> Iterator[Score]:
     first = block.first
     yield Score("", "cka_to_first", np.asarray(cka(block.z, first)), n=block.rows)
     yield Score("", "procrustes_to_first", np.asarray(procrustes(block.z, first)), n=block.rows)
-    overlap = geometry.neighbourhood_overlap(block.z, first)
+    strings = block.where.strings
+    neighbours = min(_NEIGHBOURS, block.rows - int(torch.bincount(strings).max()))
+    if neighbours < 1:
+        yield from block.undefined("", "overlap_with_first", why=ONE_STRING)
+        return
+    overlap = geometry.neighbourhood_overlap(block.z, first, neighbours=neighbours, groups=strings)
     yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
 
 
@@ -299,7 +314,7 @@ def _collapse(block: Block) -> Iterator[Score]:
         if label not in block.where.codes:
             yield from block.undefined(label, "nc2")
             continue
-        found = geometry.neural_collapse(block.z, block.where.codes[label])
+        found = class_means.neural_collapse(block.z, block.where.codes[label])
         yield Score(label, "nc2", -np.asarray(found.nc2), k=block.where.classes(label),
                     n=block.rows, shown="negated")  # fmt: skip
 

@@ -383,17 +383,3 @@ class _Units:
 
     def sums_by_class(self, points: Tensor) -> Tensor:
         return self.member @ self.sums(points)
-
-
-def rankme(x: Float[Tensor, "problem row width"]) -> Float[np.ndarray, "problem"]:
-    """Effective number of directions: exp of the entropy of the singular values.
-
-    RankMe (Garrido et al. 2023), here of centred rows, so that a large mean does not count as a
-    direction. 1 to the width; 0 for states that do not vary. It says nothing about tasks.
-    """
-    centred = x.double() - x.double().mean(1, keepdim=True)
-    values = torch.linalg.eigvalsh(centred.mT @ centred).clamp(min=0).sqrt()
-    total = values.sum(1, keepdim=True)
-    share = values / total.clamp(min=1e-30)
-    entropy = -torch.special.xlogy(share, share).sum(1)
-    return np.asarray(entropy.exp().where(total[:, 0] > 0, 0))
