@@ -3,7 +3,7 @@
     python benchmarks/measure                             # nucleate against scikit-learn
     python benchmarks/measure --growth --plot growth.png  # rows, K, width, steps
     python benchmarks/measure --out-of-core               # 1,000,000 rows x 256, K = 100
-    python benchmarks/measure --panel                     # the whole panel by part
+    python benchmarks/measure --panel runs/mine           # a run's whole panel by part
 
 The comparison: 40 snapshots x 8 streams x 2 positions x 2,000 rows x 128 of a simulated training
 (`materials.py`), K = T = 20, 20 restarts, two threads for either side. Scikit-learn reads a sample
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--out-of-core", action="store_true")
-    parser.add_argument("--panel", action="store_true")
+    parser.add_argument("--panel", type=Path, metavar="RUN")
     options = parser.parse_args()
     load = f", load {os.getloadavg()[0]:.1f} before the start" if hasattr(os, "getloadavg") else ""
     print(f"{os.cpu_count()} cores, threads: {options.threads}{load}\n", flush=True)
@@ -152,12 +152,10 @@ def show_out_of_core() -> None:
 
 
 def show_panel(options: argparse.Namespace) -> None:
-    import torch
     from panel import breakdown
 
-    torch.set_num_threads(options.threads)
-    total, parts = breakdown(options.steps, options.seed)
-    print(f"measure, {options.steps} steps of a default run's shape: {total:.1f} s\n")
+    total, parts, numbers = breakdown(options.panel, options.threads)
+    print(f"the panel of {options.panel.name}, {numbers:,} numbers: {total:.1f} s\n")
     print("| part | seconds, summed over workers | share |\n|---|---|---|")
     whole = sum(parts.values())
     for part, seconds in sorted(parts.items(), key=lambda item: -item[1]):

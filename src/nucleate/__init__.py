@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from nucleate import dynamics as dynamics
+    from nucleate import metrics as metrics
     from nucleate._errors import BadInput as BadInput
     from nucleate._errors import RunFailed as RunFailed
     from nucleate.intervene import causal_map as causal_map
@@ -53,7 +55,12 @@ _HOMES = {
     "views": ("export",),
     "studies": ("reproduce",),
 }
-_MODULES = {"hf": "recording.hf", "lightning": "recording.lightning"}
+_MODULES = {
+    "dynamics": "dynamics",
+    "hf": "recording.hf",
+    "lightning": "recording.lightning",
+    "metrics": "metrics",
+}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted([*_HOME_OF, *_MODULES])]  # noqa: PLE0604 - names that __getattr__ answers
 

@@ -65,6 +65,8 @@ from nucleate.metrics._similarity import similarity_matrix as similarity_matrix
 from nucleate.metrics._stability import ChosenK as ChosenK
 from nucleate.metrics._stability import choose_k as choose_k
 from nucleate.metrics._stability import stability as stability
+from nucleate.metrics._streaming import Streamed as Streamed
+from nucleate.metrics._streaming import kmeans_streaming as kmeans_streaming
 from nucleate.metrics._variance import variance_shares as variance_shares
 from nucleate.metrics._verdict import Verdict as Verdict
 from nucleate.metrics._verdict import choose_stream as choose_stream

@@ -41,8 +41,8 @@ class Streamed:
             that were clustered (z-scores where they were asked for).
         centroids: in these coordinates; the means of their rows but for what a last pass, which
             gained less than the tolerance, would still have moved them.
-        mean: what was subtracted from rows to come to these coordinates, before
-        scale: what they were divided by.
+        mean: what was subtracted from rows to come to these coordinates; zeros without z-scores.
+        scale: what they were then divided by; ones without z-scores.
         passes: how often all rows were assigned before the last, exact time.
         converged: the last pass gained less than the tolerance, and no cluster was empty.
     """
