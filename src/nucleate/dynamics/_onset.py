@@ -37,9 +37,9 @@ class Onset:
     Attributes:
         step: that recorded step; None if the last value is not above the band, or is above it by
             no more than resampling moves it.
-        low: a 95 % interval's lower end: the last recorded step before `step` at which the resampled
-            values still lie below the band, so that the true onset is after it; the first
-            recorded step if there is none.
+        low: a 95 % interval's lower end: the last recorded step before `step` at which the
+            resampled values still lie below the band, so that the true onset is after it; the
+            first recorded step if there is none.
         high: its upper end: the first recorded step from which the resampled values lie above the
             band until the end. Both None where there is no step, or nothing was resampled.
         found: the share of resampled trajectories that end above the band; None if nothing was
@@ -66,9 +66,9 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
         the dip, so noise makes it late; the interval does not share that bias, as it asks of each
         step whether its draws lie below or above the band. It covers what the draws cover: draws
         over instructions know nothing of how much the value jitters from step to step in
-        training, nor of other seeds. Without draws nothing guards against a last value
-        that is above the band by luck: 1 % where the band is a 99 % point, 1 in 6 where it is the
-        largest of five untrained models.
+        training, nor of other seeds. Without draws nothing guards against a last value that is
+        above the band by luck: 1 % where the band is a 99 % point, 1 in 6 where it is the largest
+        of five untrained models.
 
     Raises:
         BadInput: draws of another number of steps.

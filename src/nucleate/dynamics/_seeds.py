@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from nucleate._errors import BadInput
-from nucleate.dynamics._onset import Trajectory, onset
+from nucleate.dynamics._onset import Onset, Trajectory, onset
 
 LEVEL = 0.95
 """Least coverage of the intervals of this room."""
@@ -23,10 +24,9 @@ class SeedOnset:
     Attributes:
         median: of the seeds' onsets, those without one counting as later than all others; None
             if it falls among those.
-        low, high: ends of an interval for the median of all seeds that might have been drawn; low
-            is the recorded step before the earliest of its onsets, since the true one lies
-            between. None where there are fewer than 6 seeds; high also where it falls among seeds
-            without an onset: the interval is open.
+        low, high: ends of an interval for the median of all seeds that might have been drawn.
+            None where there are fewer than 6 seeds; high also where it falls among seeds without
+            an onset: the interval is open.
         level: coverage of the interval, at least .95 whatever the onsets' distribution; None
             without an interval.
         seeds: number of them.
@@ -41,38 +41,58 @@ class SeedOnset:
     without: int
 
 
-def onset_over_seeds(trajectories: Sequence[Trajectory]) -> SeedOnset:
+def onset_over_seeds(
+    trajectories: Sequence[Trajectory],
+    draws: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+) -> SeedOnset:
     """Find when the median seed rises above chance for good.
 
     Args:
         trajectories: one a seed; their steps may differ.
+        draws: resampled values [step, draw] of each seed, as `onset` takes them.
 
     Returns:
-        The median and an interval made of two of the sorted onsets (as for any median: the
-        number of seeds below it is binomial). Seeds without an onset are late, not left out. The
-        onsets are those of `onset` without draws: noise within a run makes each a little late,
-        and this interval with it.
+        The median, and an interval made of two of the sorted seeds (the number of seeds below a
+        median is binomial): from the lower end of one seed's onset to the upper end of the
+        other's. Seeds without an onset are late, not left out. With draws those ends are of
+        `onset`'s intervals. Without, they are the onset and the recorded step before it, so noise
+        within a run makes the whole interval late: it covers 79 % where a ramp is slow, read often
+        and no more than 5 standard errors high (`benchmarks/dynamics.py`).
 
     Raises:
-        BadInput: no trajectories.
+        BadInput: no trajectories, or draws of another number of seeds.
     """
     if not trajectories:
         raise BadInput("an onset over no seeds cannot be found; give one trajectory a seed")
-    found = [_onset_index(one) for one in trajectories]
-    steps = [math.inf if at is None else float(t.steps[at]) for t, at in _zip(trajectories, found)]
-    before = [
-        float(t.steps[-1] if at is None else t.steps[max(0, at - 1)])
-        for t, at in _zip(trajectories, found)
-    ]
+    if draws is not None and len(draws) != len(trajectories):
+        raise BadInput(
+            f"draws of {len(draws)} seeds do not fit {len(trajectories)} trajectories; "
+            "give one array a seed"
+        )
+    drawn = [None] * len(trajectories) if draws is None else list(draws)
+    found = [onset(one, of_one) for one, of_one in zip(trajectories, drawn, strict=True)]
+    steps = [math.inf if one.step is None else float(one.step) for one in found]
+    lows, highs = zip(*map(_ends, trajectories, found), strict=True)
     rank, level = median_ranks(len(steps))
     return SeedOnset(
         median=_finite(median(steps)),
-        low=None if level is None else sorted(before)[rank],
-        high=None if level is None else _finite(sorted(steps)[-1 - rank]),
+        low=None if level is None else sorted(lows)[rank],
+        high=None if level is None else _finite(sorted(highs)[-1 - rank]),
         level=level,
         seeds=len(steps),
-        without=found.count(None),
+        without=steps.count(math.inf),
     )
+
+
+def _ends(trajectory: Trajectory, found: Onset) -> tuple[float, float]:
+    """Steps between which a seed's onset lies; without one it is later than all of them."""
+    steps = trajectory.steps
+    if found.step is None:
+        return float(steps[-1]), math.inf
+    if found.low is not None and found.high is not None:
+        return found.low, found.high
+    before = int(np.searchsorted(steps, found.step)) - 1
+    return float(steps[max(0, before)]), float(found.step)
 
 
 @dataclass(frozen=True)
@@ -136,8 +156,9 @@ def onset_order(
         Numbers of seeds, a sign test and an interval of the median difference. With fewer than 6
         seeds nothing can be decided. Differences are between recorded steps: each may be off by
         the gap before either onset, but the sign of one that is not 0 is not. An order in time is
-        no cause, and it can be made by the read-out: a threshold device or a wider null band
-        delays the onset of the same change, so compare two read-outs of each before believing it.
+        no cause, and it can be made by the read-out: a threshold device, a wider null band or more
+        noise delays the onset of the same change, so compare two read-outs of each before
+        believing it.
 
     Raises:
         BadInput: no seeds, different numbers of them, or pairs with different steps.
@@ -214,12 +235,6 @@ def _difference(first: Trajectory, second: Trajectory, unit: str) -> float:
 def _onset_index(trajectory: Trajectory) -> int | None:
     step = onset(trajectory).step
     return None if step is None else int(np.searchsorted(trajectory.steps, step))
-
-
-def _zip(
-    trajectories: Sequence[Trajectory], found: Sequence[int | None]
-) -> list[tuple[Trajectory, int | None]]:
-    return list(zip(trajectories, found, strict=True))
 
 
 def _finite(value: float) -> float | None:
