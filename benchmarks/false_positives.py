@@ -1,23 +1,33 @@
 """How often the panel says "clusters" where there are none, and where there are some.
 
-    python -m benchmarks.false_positives [--sets 200] [--seed 0]
+    python -m benchmarks.false_positives [--sets 200] [--power-sets 100] [--seed 0] [--workers 2]
 
-Every data set is a crossed probe (8 tasks x 3 families x 4 strings x 4 inputs) with states of
-three streams. The stream is chosen on one half of the strings and judged on the other, with N0, N1
-(five untrained models), N2 and the bootstrap, at both positions: a data set counts as soon as one
-of the two is called clusters.
+Every data set is a crossed probe (8 tasks x 3 families x 4 strings x 4 inputs) with states of six
+blocks and the final norm, each drawn independently: the most that choosing a stream could gain.
+The stream is chosen on one half of the strings and judged on the other, with N0, N1 (five
+untrained models), N2 and the bootstrap, at the end of the instruction and, conditioned on the
+input, at the last token: a data set counts as soon as one of these two is called clusters.
 
-- permuted: the strings are clustered, but not by task
-- gaussian: one Gaussian with a random covariance, alike for all rows of a string at its end
-- surface: means of random embeddings of the tokens, words that lean towards the task, and noise
-- clusters: the task's mean is there, at the separation that the table tells
+Null data, and the rung that must hold it back:
+
+- permuted: strings gather in groups that have nothing to do with the task
+- families: whole families gather in such groups (N0, over families)
+- gaussian: one Gaussian with a random covariance; no groups at all
+- surface: means of random embeddings of the tokens, and words that lean towards the task; the
+  untrained models do the same (N1, N2)
+- words: the same, but the untrained models are noise (N2)
+- order: every string has the same words, and the task's own one often stands last; states weigh
+  late words more, those of untrained models too (N1)
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
+from joblib import Parallel, delayed
 from scipy.stats import binom, binomtest
 
 from nucleate.metrics import (
@@ -25,37 +35,79 @@ from nucleate.metrics import (
     Permuted,
     SurfaceText,
     Untrained,
+    agreement,
     choose_stream,
+    condition,
+    kmeans,
     measure,
+    standardise,
     verdict,
 )
 from nucleate.runs import States
 from nucleate.tasks import Probe
 
-TASKS, FAMILIES, STRINGS, INPUTS, WIDTH = 8, 3, 4, 4, 32
-STREAMS = ("block.0", "block.1", "final_norm")
-AMOUNT = 1.0
-"""Of the task's mean against noise of the string and of the row, in the data sets with clusters."""
-_COMMON, _OWN = 24, 3
+TASKS, FAMILIES, STRINGS, INPUTS, WIDTH, MODELS = 8, 3, 4, 4, 32, 5
+STREAMS = (*(f"block.{number}" for number in range(6)), "final_norm")
+PLACES = (("instruction_end", "raw"), ("last", "conditioned"))
+AMOUNTS = (0.3, 0.4, 0.5, 0.6, 0.8)
+"""Standard deviation of the tasks' means against 1 of each string's own noise."""
+GUARDS = {
+    "N0": {"n0_q99": -np.inf},
+    "N1": {"n1_max": -np.inf},
+    "N2": {"n2": -np.inf},
+    "interval": {"low": np.inf},
+}
+"""What a row of the panel would have to hold for a part of the verdict to be ignored."""
+_COMMON, _OWN, _FIRST = 24, 3, 5
+
+OfStrings = Callable[["Data", torch.Generator], torch.Tensor]
+"""Draws a part [string width] of the states."""
 
 
-def probe_of(rng: np.random.Generator, lean: float) -> Probe:
-    """Random instruction strings; a share `lean` of their tokens are of the task's own words."""
+@dataclass(frozen=True)
+class Kind:
+    """How data sets are made.
+
+    Attributes:
+        trained: the part of the states that each string has.
+        untrained: the same in untrained models.
+        lean: how much the words, or their order, lean towards the task.
+        ordered: whether the task shows in the order of the words alone.
+    """
+
+    trained: OfStrings
+    untrained: OfStrings
+    lean: float = 0.0
+    ordered: bool = False
+
+
+def _words(rng: np.random.Generator, task: int, kind: Kind) -> list[int]:
+    if kind.ordered:
+        words = _FIRST + rng.permutation(2 * TASKS)
+        if rng.random() < kind.lean:
+            words = np.append(words[words != _FIRST + task], _FIRST + task)
+        return words.tolist()
+    length = int(rng.integers(6, 10))
+    own = _FIRST + _COMMON + _OWN * task + rng.integers(_OWN, size=length)
+    common = _FIRST + rng.integers(_COMMON, size=length)
+    return np.where(rng.random(length) < kind.lean, own, common).tolist()
+
+
+def probe_of(rng: np.random.Generator, kind: Kind) -> Probe:
+    """Task x family x string x input, with instructions of random words."""
     rows, texts = [], []
     for string in range(TASKS * FAMILIES * STRINGS):
         family = string // STRINGS
         task = family // FAMILIES
-        length = int(rng.integers(6, 10))
-        own = 5 + _COMMON + _OWN * task + rng.integers(_OWN, size=length)
-        words = np.where(rng.random(length) < lean, own, 5 + rng.integers(_COMMON, size=length))
+        words = _words(rng, task, kind)
         for number in range(INPUTS):
-            rows.append([*words.tolist(), 1, 100 + number, 120 + task])
-            texts.append((task, family, number, f"{task}.{number}", string))
+            rows.append([*words, 1, 100 + number, 120 + task])
+            texts.append((task, family, number, string))
     lengths = np.array([len(row) for row in rows])
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int32)
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row
-    names = ("task", "family", "input", "output", "instruction")
+    names = ("task", "family", "input", "instruction")
     columns = zip(*texts, strict=True)
     labels = {name: tuple(map(str, column)) for name, column in zip(names, columns, strict=True)}
     return Probe(
@@ -74,69 +126,80 @@ class Data:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self.string, self.task, self.input = (
-            torch.from_numpy(np.unique(probe.labels[name], return_inverse=True)[1])
-            for name in ("instruction", "task", "input")
-        )
+        self.string = torch.tensor([int(text) for text in probe.labels["instruction"]])
+        self.input = torch.tensor([int(text) for text in probe.labels["input"]])
+        strings = torch.arange(int(self.string.max()) + 1)
+        self.family, self.task = strings // STRINGS, strings // (STRINGS * FAMILIES)
+        ends, first = probe.ends("instruction_end"), strings * INPUTS
+        self.words = [torch.from_numpy(probe.ids[row, : ends[row] - 1]).long() for row in first]
 
-    def states(self, seed: int, of_strings: Callable[[torch.Generator], torch.Tensor]) -> States:
-        """A part of each string, noise of the string, and at the last position input and noise."""
+    def states(self, seed: int, of_strings: OfStrings) -> States:
+        """A part of each string; at the last position of its input and noise besides."""
         generator = torch.Generator().manual_seed(seed)
         values = torch.empty(len(STREAMS), 2, len(self.probe), WIDTH)
         for stream in range(len(STREAMS)):
-            end = of_strings(generator)[self.string]
+            end = of_strings(self, generator)[self.string]
             of_input = torch.randn(INPUTS, WIDTH, generator=generator)[self.input]
             noise = torch.randn(len(self.probe), WIDTH, generator=generator)
             values[stream, 0], values[stream, 1] = end, end + 2 * of_input + noise
         return States(values, STREAMS, ("instruction_end", "last"))
 
     def noise(self, generator: torch.Generator) -> torch.Tensor:
-        return torch.randn(int(self.string.max()) + 1, WIDTH, generator=generator)
+        return torch.randn(len(self.task), WIDTH, generator=generator)
 
     def permuted(self, generator: torch.Generator) -> torch.Tensor:
-        strings = int(self.string.max()) + 1
-        group = torch.arange(strings)[torch.randperm(strings, generator=generator)] % TASKS
-        return 2 * torch.randn(TASKS, WIDTH, generator=generator)[group] + self.noise(generator)
+        order = torch.randperm(len(self.task), generator=generator)
+        return self._grouped(self.task[order], 2.0, generator)
+
+    def families(self, generator: torch.Generator) -> torch.Tensor:
+        order = torch.randperm(TASKS * FAMILIES, generator=generator)
+        return self._grouped(order[self.family] // FAMILIES, 2.0, generator)
 
     def gaussian(self, generator: torch.Generator) -> torch.Tensor:
         mixing = torch.randn(WIDTH, WIDTH, generator=generator)
-        scales = torch.logspace(0, -1.5, WIDTH)
-        return self.noise(generator) * scales @ mixing
+        return self.noise(generator) * torch.logspace(0, -1.5, WIDTH) @ mixing
 
     def surface(self, generator: torch.Generator) -> torch.Tensor:
-        table = torch.randn(200, WIDTH, generator=generator)
-        ends = self.probe.ends("instruction_end")
-        first = np.unique(self.probe.labels["instruction"], return_index=True)[1]
-        means = [table[torch.from_numpy(self.probe.ids[row, : ends[row]].astype(int))].mean(0)
-                 for row in first]  # fmt: skip
-        return 2 * torch.stack(means) + 0.2 * self.noise(generator)
+        table = torch.randn(_FIRST + _COMMON + _OWN * TASKS, WIDTH, generator=generator)
+        means = torch.stack([table[words].mean(0) for words in self.words])
+        return 2 * means + 0.2 * self.noise(generator)
 
-    def clusters(self, generator: torch.Generator) -> torch.Tensor:
-        of_string = torch.zeros(int(self.string.max()) + 1, dtype=torch.long)
-        of_string[self.string] = self.task
-        means = torch.randn(TASKS, WIDTH, generator=generator)
-        return AMOUNT * means[of_string] + self.noise(generator)
+    def order(self, generator: torch.Generator) -> torch.Tensor:
+        table = torch.randn(_FIRST + 2 * TASKS, WIDTH, generator=generator)
+        weights = 0.5 ** torch.arange(2 * TASKS - 1, -1, -1.0)
+        sums = torch.stack([weights @ table[words] for words in self.words])
+        return 2 * sums + 0.2 * self.noise(generator)
+
+    def _grouped(
+        self, group: torch.Tensor, amount: float, generator: torch.Generator
+    ) -> torch.Tensor:
+        means = amount * torch.randn(int(group.max()) + 1, WIDTH, generator=generator)
+        return means[group] + self.noise(generator)
 
 
-KINDS = {
-    "permuted": (0.0, Data.permuted, Data.noise),
-    "gaussian": (0.0, Data.gaussian, Data.gaussian),
-    "surface": (0.5, Data.surface, Data.surface),
-    "clusters": (0.0, Data.clusters, Data.noise),
+def clusters(amount: float) -> Kind:
+    """Clusters of the task: means of sd `amount` in every dimension."""
+    return Kind(lambda data, generator: data._grouped(data.task, amount, generator), Data.noise)
+
+
+NULL_KINDS = {
+    "permuted": Kind(Data.permuted, Data.noise),
+    "families": Kind(Data.families, Data.noise),
+    "gaussian": Kind(Data.gaussian, Data.gaussian),
+    "surface": Kind(Data.surface, Data.surface, lean=0.5),
+    "words": Kind(Data.surface, Data.noise, lean=0.5),
+    "order": Kind(Data.order, Data.order, lean=0.7, ordered=True),
 }
-"""Kind -> how much the words lean towards the task, the trained states, the untrained ones."""
 
 
-def one(kind: str, seed: int) -> tuple[bool, float, float]:
-    """Whether a data set is called clusters, the ARI alone against N0, and the separation."""
-    lean, trained, untrained = KINDS[kind]
-    data = Data(probe_of(np.random.default_rng(seed), lean))
-    models = [
-        data.states(10_000 + 10 * seed + number, lambda g: untrained(data, g))
-        for number in range(5)
-    ]
+def judged(kind: Kind, seed: int) -> dict[str, float]:
+    """What is said of one data set: by the panel, by the panel without a part, and naively."""
+    torch.set_num_threads(1)
+    data = Data(probe_of(np.random.default_rng(seed), kind))
+    states = data.states(100 * seed, kind.trained)
+    models = [data.states(100 * seed + n, kind.untrained) for n in range(1, MODELS + 1)]
     panel = measure(
-        data.states(seed, lambda g: trained(data, g)),
+        states,
         data.probe,
         nulls=(Permuted(199), Untrained(models), SurfaceText()),
         metrics=("agreement", "separation"),
@@ -144,33 +207,54 @@ def one(kind: str, seed: int) -> tuple[bool, float, float]:
         seed=seed,
         workers=1,
     )
-    return _judge(panel)
+    rows = [_reported(panel, *place) for place in PLACES]
+    called = {"panel": any(verdict(row) == "clusters" for row in rows)}
+    for name, ignored in GUARDS.items():
+        called[f"without {name}"] = any(verdict({**row, **ignored}) == "clusters" for row in rows)
+    called["naive"] = _naive(data, states, seed)
+    return called | _sizes(panel)
 
 
-def _judge(panel: Panel) -> tuple[bool, float, float]:
-    table, called, small_p = panel.table, False, False
-    for position, view in (("instruction_end", "raw"), ("last", "conditioned")):
-        stream = choose_stream(table, position, view, 0)
-        here = table[
-            (table.position == position) & (table["view"] == view) & (table.stream == stream)
-            & (table.label == "task")
-        ]  # fmt: skip
-        row = here[(here.metric == "ari") & (here.half == "report")].iloc[0]
-        called |= verdict(row) == "clusters"
-        small_p |= row.p <= 0.05 / 2
-    separation = here[here.metric == "separation"].value.iloc[0]
-    return called, float(small_p), float(separation)
+def _reported(panel: Panel, position: str, view: str) -> pd.Series:
+    """ARI(task) on the half `report`, of the stream that is chosen on the other."""
+    table = panel.table
+    chosen = choose_stream(table, position, view, 0)
+    here = (table.position == position) & (table["view"] == view) & (table.stream == chosen)
+    wanted = (table.label == "task") & (table.metric == "ari") & (table.half == "report")
+    return table[here & wanted].iloc[0]
 
 
-def rates(kind: str, sets: int, seed: int = 0) -> dict[str, float]:
-    """Shares over many data sets."""
-    found = [one(kind, seed * 100_000 + number) for number in range(sets)]
-    called, small_p, separation = map(np.array, zip(*found, strict=True))
+def _sizes(panel: Panel) -> dict[str, float]:
+    """Medians over streams at the end of the instruction, on all strings."""
+    table = panel.table
+    here = (table.position == "instruction_end") & (table["view"] == "raw")
+    found = table[here & (table.label == "task") & (table.half == "all")]
     return {
-        "called": float(called.mean()),
-        "small_p": float(small_p.mean()),
-        "separation": float(np.median(separation)),
+        name: float(found[found.metric == name].value.median()) for name in ("ari", "separation")
     }
+
+
+def _naive(data: Data, states: States, seed: int) -> bool:
+    """The largest ARI of all streams, on all rows, against tasks permuted over rows."""
+    task = data.task[data.string]
+    rng = np.random.default_rng(seed)
+    permuted = [torch.from_numpy(rng.permutation(task.numpy())) for _ in range(199)]
+    for number, (_, view) in enumerate(PLACES):
+        x = states.values[:, number].float()
+        z = standardise(x if view == "raw" else condition(x, data.input))
+        found = agreement(kmeans(z, TASKS, restarts=10).labels, torch.stack([task, *permuted])).ari
+        best = found[np.argmax(found[:, 0])]
+        if best[0] > np.quantile(best[1:], 0.99):
+            return True
+    return False
+
+
+def rates(kind: Kind, sets: int, *, seed: int = 0, workers: int = 1) -> dict[str, float]:
+    """Shares of data sets that are called clusters, and medians of their ARI and separation."""
+    each = (delayed(judged)(kind, seed * 10_000 + number) for number in range(sets))
+    table = pd.DataFrame(Parallel(n_jobs=workers)(each))
+    sizes = ["ari", "separation"]
+    return {**table.drop(columns=sizes).mean(), **table[sizes].median()}
 
 
 def most_allowed(sets: int) -> float:
@@ -178,23 +262,39 @@ def most_allowed(sets: int) -> float:
     return float(binom.ppf(0.99, sets, 0.05)) / sets
 
 
+def with_interval(rate: float, sets: int) -> str:
+    """A rate and its 95 % interval (Wilson 1927)."""
+    bounds = binomtest(round(rate * sets), sets).proportion_ci(method="wilson")
+    return f"{rate:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
+
+
+def _row(name: str, found: Mapping[str, float], sets: int) -> str:
+    cells = [name, with_interval(found["panel"], sets)]
+    cells += [f"{found[part]:.3f}" for part in (*(f"without {name}" for name in GUARDS), "naive")]
+    return "| " + " | ".join([*cells, f"{found['ari']:z.2f}", f"{found['separation']:z.2f}"]) + " |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=200)
+    parser.add_argument("--power-sets", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    print(f"{arguments.sets} data sets a kind; at most {most_allowed(arguments.sets):.3f} of the "
-          "null ones may be called clusters (5 % and the binomial margin)")  # fmt: skip
-    print("| kind | called clusters [95 %] | beyond N0 alone (p <= .05, two places) | separation |")
-    print("|---|---|---|---|")
-    for kind in KINDS:
-        found = rates(kind, arguments.sets, arguments.seed)
-        interval = binomtest(round(found["called"] * arguments.sets), arguments.sets).proportion_ci(
-            method="wilson"
-        )
-        print(f"| {kind} | {found['called']:.3f} [{interval.low:.3f}, {interval.high:.3f}] | "
-              f"{found['small_p']:.3f} | {found['separation']:.2f} |", flush=True)  # fmt: skip
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    parts = " | ".join(f"without {name}" for name in GUARDS)
+    head = f"called clusters [95 %] | {parts} | naive | ARI | separation |\n|{'---|' * 9}"
+    print(f"{given.sets} null data sets a kind; at most {most_allowed(given.sets):.3f} of them may "
+          "be called clusters (5 % and the binomial margin). Naive: the largest ARI of all "
+          "streams, on all rows, above the 99 % point of tasks permuted over rows.\n")  # fmt: skip
+    print(f"| null data | {head}")
+    for name, kind in NULL_KINDS.items():
+        found = rates(kind, given.sets, seed=given.seed, workers=given.workers)
+        print(_row(name, found, given.sets), flush=True)
+    print(f"\n{given.power_sets} data sets of clusters each\n")
+    print(f"| sd of task means / of strings | {head}")
+    for amount in AMOUNTS:
+        found = rates(clusters(amount), given.power_sets, seed=given.seed, workers=given.workers)
+        print(_row(f"{amount:g}", found, given.power_sets), flush=True)
 
 
 if __name__ == "__main__":
