@@ -245,9 +245,12 @@ def association_cases() -> list[Case]:
 
 
 def abrupt_cases() -> list[Case]:
-    smooth = [("a constant", lambda _: np.zeros(60)), ("a straight ramp", lambda _: np.linspace(0, 1, 60)),
-              ("a power law", power_curve),
-              ("a logistic curve of width .3", given(logistic_curve, 0.3))]  # fmt: skip
+    smooth: list[tuple[str, Simulated]] = [
+        ("a constant", lambda _: np.zeros(60)),
+        ("a straight ramp", lambda _: np.linspace(0, 1, 60)),
+        ("a power law", power_curve),
+        ("a logistic curve of width .3", given(logistic_curve, 0.3)),
+    ]
     return [
         *[Case("phase-like", f"{what}, noise of 3 %, persistence {phi}",
                given(phase_like, curve=curve, noise=0.03, phi=phi), false_alarm=True)

@@ -112,6 +112,10 @@ def _fit_axis(u: np.ndarray, y: np.ndarray, bounds: tuple[float, float] | None) 
     spread = float(np.ptp(y))
     if spread <= _EXACT * max(abs(y).max(), 1e-300):
         return AxisFit(dict.fromkeys(_MODELS, 0.0), "constant", 0.0, None)
+    # The optimiser stops at gradients that are small beside 1: values of 1e-6 would not be fitted.
+    if bounds is not None:
+        bounds = ((bounds[0] - y.min()) / spread, (bounds[1] - y.min()) / spread)
+    y = (y - y.min()) / spread
     fits: dict[Model, _Fit] = {
         "constant": _scored(u, y, lambda at: np.full(len(at), y.mean()), 1),
         "linear": _scored(u, y, np.poly1d(np.polyfit(u, y, 1)), 2),
@@ -125,9 +129,13 @@ def _fit_axis(u: np.ndarray, y: np.ndarray, bounds: tuple[float, float] | None) 
 
 
 _MODELS: tuple[Model, ...] = ("constant", "linear", "power", "logistic")
-_LOGISTIC_STARTS = [(m, s) for m in np.linspace(0, 1, 21) for s in np.geomspace(0.003, 0.3, 8)]
+_LOGISTIC_STARTS = np.array(
+    [(m, s) for m in np.linspace(0, 1, 21) for s in np.geomspace(0.003, 0.3, 8)]
+)
 _LOGISTIC_RANGE = ([-0.5, 1e-3], [1.5, 1.0])
-_POWER_STARTS = [(c, d) for c in (0.01, 0.1, 1.0) for d in (-4, -2, -1, -0.5, 0.3, 0.6, 1.5, 3, 6)]
+_POWER_STARTS = np.array(
+    [(c, d) for c in (0.01, 0.1, 1.0) for d in (-4, -2, -1, -0.5, 0.3, 0.6, 1.5, 3, 6)]
+)
 _POWER_RANGE = ([1e-3, -12.0], [10.0, 12.0])
 
 
@@ -144,14 +152,14 @@ def _shaped(
     u: np.ndarray,
     y: np.ndarray,
     shape: Callable[..., np.ndarray],
-    starts: list[tuple[float, float]],
+    starts: Float[np.ndarray, "start 2"],
     within: tuple[list[float], list[float]],
     ends: tuple[float, float] | None,
 ) -> _Fit:
     """Best a + b shape(u), with a and b solved for (or given by the ends) at every shape."""
     from scipy.optimize import least_squares
 
-    def level(parameters: np.ndarray | tuple[float, float]) -> tuple[float, float]:
+    def level(parameters: np.ndarray) -> tuple[float, float]:
         if ends is not None:
             return ends[0], ends[1] - ends[0]
         form = shape(u, *parameters)
@@ -160,7 +168,7 @@ def _shaped(
         b = float(centred @ y) / power if power > 1e-12 else 0.0
         return float(y.mean() - b * form.mean()), b
 
-    def residuals(parameters: np.ndarray | tuple[float, float]) -> np.ndarray:
+    def residuals(parameters: np.ndarray) -> np.ndarray:
         a, b = level(parameters)
         return np.asarray(a + b * shape(u, *parameters) - y)
 
@@ -178,7 +186,7 @@ def _scored(
     u: np.ndarray, y: np.ndarray, curve: Callable[[np.ndarray], np.ndarray], parameters: int
 ) -> _Fit:
     count = len(y)
-    variance = max(float(np.square(y - curve(u)).mean()), (_EXACT * float(np.ptp(y))) ** 2)
+    variance = max(float(np.square(y - curve(u)).mean()), _EXACT**2)
     bic = count * np.log(variance) + (parameters + 1) * np.log(count)
     return _Fit(float(bic), curve)
 

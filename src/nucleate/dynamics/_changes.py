@@ -15,6 +15,8 @@ _SHORTEST = 2
 _MOST_PERSISTENT = 0.98
 _DOUBT = 1.5
 """Standard errors by which surrogates' persistence varies; 1 lets through 7-14 % at phi = .9."""
+_DISAGREEMENT = 3.5
+"""Over sqrt(n): two estimates of persistence differ by more in under 2.5 % of noise, phi <= .95."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def change_points(
 
     PELT (Killick, Fearnhead and Eckley 2012) finds the partition of least squares about the
     parts' means plus a penalty a part. The penalty is set by surrogates without a change:
-    first-order autoregressions with the persistence of the series less its straight trend,
-    uncertainty about it included.
+    first-order autoregressions with the persistence of the series' noise, uncertainty about it
+    included.
 
     Args:
         steps: in rising order, at least 30.
@@ -88,17 +90,41 @@ def change_points(
 
 
 def _persistence(y: np.ndarray) -> tuple[float, float]:
-    """Lag-1 autocorrelation of the series less a straight line, and the spread to allow for it.
+    """Lag-1 autocorrelation of the noise, and the spread to allow for it.
 
-    Least squares makes it small by about (2 + 4 phi) / n where a trend is taken out.
+    Of the series less a straight line: precise (least squares makes it small by about
+    (2 + 4 phi) / n), but a few changes of level look like persistence too. Of the differences:
+    coarse, but changes hardly touch it. So the second counts only where the two are further apart
+    than noise alone would have them.
     """
     count = len(y)
     index = np.arange(count)
     rest = y - np.polyval(np.polyfit(index, y, 1), index)
     power = float(rest[:-1] @ rest[:-1])
-    phi = float(rest[1:] @ rest[:-1]) / power if power > 0 else 0.0
-    phi = float(np.clip(phi + (2 + 4 * max(phi, 0.0)) / count, 0, _MOST_PERSISTENT))
-    return phi, float(_DOUBT * np.sqrt((1 - phi**2) / count + 4 / count**2))
+    of_line = float(rest[1:] @ rest[:-1]) / power if power > 0 else 0.0
+    of_line = _possible(of_line + (2 + 4 * max(of_line, 0.0)) / count)
+    of_moves = _persistence_of_moves(_moves(y))
+    if of_line - of_moves > _DISAGREEMENT / np.sqrt(count):
+        return of_moves, 2 / np.sqrt(count)
+    return of_line, float(_DOUBT * np.sqrt((1 - of_line**2) / count + 4 / count**2))
+
+
+def _moves(y: np.ndarray) -> Float[np.ndarray, "move"]:
+    """Differences, which a rise or a few changes hardly touch: the largest are cut."""
+    moves = np.diff(y)
+    moves = moves - np.median(moves)
+    most = 3 * 1.4826 * float(np.median(abs(moves)))
+    return np.asarray(np.clip(moves, -most, most))
+
+
+def _persistence_of_moves(moves: np.ndarray) -> float:
+    """A first-order autoregression's, since its differences correlate by -(1 - phi) / 2."""
+    power = float(moves @ moves)
+    return _possible(1 + 2 * float(moves[1:] @ moves[:-1]) / power) if power > 0 else 0.0
+
+
+def _possible(phi: float) -> float:
+    return float(np.clip(phi, 0, _MOST_PERSISTENT))
 
 
 def _autoregressive(
@@ -113,24 +139,13 @@ def _autoregressive(
 
 
 def _ramps(y: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Straight rises from the series' first to its last tenth, with its noise.
-
-    The noise is judged by differences, which a rise or a few changes hardly touch; the largest
-    are cut at 3 median deviations.
-    """
+    """Straight rises from the series' first to its last tenth, with its noise."""
     tenth = max(2, len(y) // 10)
-    first, last = y[:tenth].mean(), y[-tenth:].mean()
-    moves = np.diff(y)
-    moves = moves - np.median(moves)
-    most = 3 * 1.4826 * float(np.median(abs(moves)))
-    moves = np.clip(moves, -most, most)
-    power = float(moves @ moves)
-    if power == 0:
-        return np.tile(np.linspace(first, last, len(y)), (number, 1))
-    phi = float(np.clip(1 + 2 * (moves[1:] @ moves[:-1]) / power, 0, _MOST_PERSISTENT))
-    size = np.sqrt(power / len(moves) / (2 * (1 - phi)))
-    noise = size * _autoregressive(np.full(number, phi), len(y), rng)
-    return np.asarray(np.linspace(first, last, len(y)) + noise)
+    line = np.linspace(y[:tenth].mean(), y[-tenth:].mean(), len(y))
+    moves = _moves(y)
+    phi = _persistence_of_moves(moves)
+    size = np.sqrt(np.square(moves).mean() / (2 * (1 - phi)))
+    return np.asarray(line + size * _autoregressive(np.full(number, phi), len(y), rng))
 
 
 def _squares(y: np.ndarray) -> float:

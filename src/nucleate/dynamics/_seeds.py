@@ -56,7 +56,7 @@ def onset_over_seeds(
         median is binomial): from the lower end of one seed's onset to the upper end of the
         other's. Seeds without an onset are late, not left out. With draws those ends are of
         `onset`'s intervals. Without, they are the onset and the recorded step before it, so noise
-        within a run makes the whole interval late: it covers 79 % where a ramp is slow, read often
+        within a run makes the whole interval late: it covers 88 % where a ramp is slow, read often
         and no more than 5 standard errors high (`benchmarks/dynamics.py`).
 
     Raises:
