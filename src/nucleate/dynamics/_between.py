@@ -72,7 +72,7 @@ def between_tasks(
 
     All columns are standardised. Tasks that return in several seeds are a random effect as well:
     a task that is hard and ill separated in all seeds is one observation, not one a seed (with the
-    seed alone, 31 % of unrelated predictors are significant, `benchmarks/dynamics.py`).
+    seed alone, 18 % of unrelated predictors are significant, `benchmarks/dynamics.py`).
     Student's t has tasks - predictors - 1 degrees of freedom. A random effect without variance is
     left out; where none is left, ordinary least squares with errors clustered by seed, and one
     seed gets an ordinary regression over tasks; `model` says which it was.

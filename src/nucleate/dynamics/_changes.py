@@ -15,8 +15,8 @@ _SHORTEST = 2
 _MOST_PERSISTENT = 0.98
 _DOUBT = 1.5
 """Standard errors by which surrogates' persistence varies; 1 lets through 7-14 % at phi = .9."""
-_DISAGREEMENT = 3.5
-"""Over sqrt(n): two estimates of persistence differ by more in under 2.5 % of noise, phi <= .95."""
+_DISAGREEMENT = 4.0
+"""Over sqrt(n): two estimates of persistence differ by more in under 1.5 % of noise, phi <= .95."""
 
 
 @dataclass(frozen=True)
