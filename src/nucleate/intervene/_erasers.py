@@ -1,0 +1,205 @@
+"""Erasers: affine maps that remove a subspace, or a concept, from hidden states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nucleate._errors import BadInput
+
+# Directions below this part of the largest one are rounding.
+_REAL = 1e-5
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """The map x -> x - write^T read (x - mean): what `read` finds is taken out along `write`.
+
+    With orthonormal `read` = `write` it removes a subspace; LEACE's is oblique. Applied twice it is
+    the same as once, and the mean stays where it is. It may be applied at other streams than the
+    one it was fitted on, such as all later ones.
+
+    Attributes:
+        read: what is looked for, one direction a line; lines of zeros remove nothing.
+        write: along what it is taken out.
+        mean: of the states, in the same units.
+    """
+
+    read: Float[Tensor, "*row rank width"]
+    write: Float[Tensor, "*row rank width"]
+    mean: Float[Tensor, "*row width"]
+
+    def __post_init__(self) -> None:
+        rank, width = self.read.shape[-2:]
+        if rank >= width:
+            raise BadInput(
+                f"the subspace has rank {rank} in states {width} wide, so that nothing but the "
+                "mean would be left; for mean ablation, patch the states to their mean"
+            )
+
+    @classmethod
+    def subspace(
+        cls, basis: Float[Tensor, "*row rank width"], mean: Float[Tensor, "*row width"]
+    ) -> "Eraser":
+        """Remove the span of some vectors, at right angles.
+
+        Args:
+            basis: vectors that span the subspace, of any length and angle; one subspace, or one a
+                row of a batch (then of one rank; vectors that add nothing are made zeros).
+            mean: what the states are centred by.
+
+        Raises:
+            BadInput: as many directions as the states are wide.
+        """
+        _, extents, directions = torch.linalg.svd(basis.double(), full_matrices=False)
+        real = extents > _REAL * extents[..., :1].clamp(min=1e-30)
+        if basis.ndim == 2:
+            kept = directions[real].to(_stored(basis))
+        else:
+            kept = (directions * real[..., None]).to(_stored(basis))
+        return cls(kept, kept, mean.to(kept.dtype))
+
+    @classmethod
+    def means(cls, states: Float[Tensor, "row width"], labels: "Labels") -> "Eraser":
+        """Remove the span of the differences between the classes' means, at right angles.
+
+        Args:
+            states: of one place.
+            labels: a class each.
+
+        Raises:
+            BadInput: as for `leace`.
+        """
+        x, onehot = _fitting(states, labels)
+        centroids = (onehot.T @ x) / onehot.sum(0)[:, None]
+        span = cls.subspace(centroids - centroids.mean(0), x.mean(0))
+        return span.to(_stored(states))
+
+    @classmethod
+    def leace(
+        cls,
+        states: Float[Tensor, "row width"],
+        labels: "Labels",
+        *,
+        shrink: bool = True,
+        tolerance: float = 0.01,
+    ) -> "Eraser":
+        """Fit the smallest change after which no linear classifier finds the classes.
+
+        With W the whitening of the states and U an orthonormal basis of the columns of
+        W cov(x, one-hot): read = U^T W, write = U^T W^+. Computed in float64.
+
+        Args:
+            states: of one place.
+            labels: a class each; continuous concepts are not meant.
+            shrink: shrink the covariance towards a multiple of the identity by the amount that is
+                best for many dimensions (Bodnar, Gupta & Parolya 2014). Without it, and with fewer
+                rows than dimensions, rows are learnt by heart and everything is removed.
+            tolerance: directions whose covariance with the classes, in standard deviations of the
+                states, is not above it are kept; at most one fewer than the classes are removed.
+
+        Raises:
+            BadInput: labels for another number of rows, fewer than two classes, or as many
+                directions as the states are wide.
+
+        Source: Belrose et al. 2023, LEACE: Perfect linear concept erasure in closed form.
+
+        What can fool it: only linear traces, and only those at this place, are gone; later blocks
+        may compute them anew from other tokens. The erasure is oblique and may enlarge norms.
+        """
+        x, onehot = _fitting(states, labels)
+        mean = x.mean(0)
+        centred = x - mean
+        covariance = centred.T @ centred / (len(x) if shrink else len(x) - 1)
+        if shrink:
+            covariance = _shrunk(covariance, len(x))
+        cross = centred.T @ (onehot - onehot.mean(0)) / (len(x) - 1)
+        whiten, colour = _roots(covariance)
+        directions, extents, _ = torch.linalg.svd(whiten @ cross, full_matrices=False)
+        basis = directions[:, extents > tolerance].T
+        return cls(basis @ whiten, basis @ colour, mean).to(_stored(states))
+
+    def __call__(self, states: Float[Tensor, "*any width"]) -> Float[Tensor, "*any width"]:
+        """The states without what is removed, in their own dtype.
+
+        Args:
+            states: [width], or [row width] or more, where the eraser's own rows, if it has any,
+                are those of the states.
+        """
+        if states.shape[-1] != self.mean.shape[-1]:
+            raise BadInput(
+                f"the eraser is {self.mean.shape[-1]} wide, the states are {states.shape[-1]}; "
+                "fit it on states of the same model"
+            )
+        read, write, mean = (t.to(states.device) for t in (self.read, self.write, self.mean))
+        found = torch.einsum("...kd,...d->...k", read, states - mean)
+        return (states - torch.einsum("...k,...kd->...d", found, write)).to(states.dtype)
+
+    def __getitem__(self, rows: Any) -> "Eraser":
+        """Erasers of some rows, of one that has an eraser a row."""
+        return Eraser(self.read[rows], self.write[rows], self.mean[rows])
+
+    def to(self, *where: Any) -> "Eraser":
+        """The same eraser in another dtype or on another device, as `Tensor.to`."""
+        return Eraser(self.read.to(*where), self.write.to(*where), self.mean.to(*where))
+
+    @property
+    def rank(self) -> int:
+        """How many directions are removed at most."""
+        return self.read.shape[-2]
+
+    @property
+    def projection(self) -> Float[Tensor, "*row width width"]:
+        """The matrix P of x -> mean + P (x - mean); oblique, and P P = P."""
+        eye = torch.eye(self.mean.shape[-1], dtype=self.read.dtype, device=self.read.device)
+        return eye - self.write.mT @ self.read
+
+
+Labels = Sequence[str] | Sequence[int] | Int[Tensor, "row"] | Int[np.ndarray, "row"]
+"""A class for every row, by name or number."""
+
+
+def _fitting(states: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
+    """States and one-hot classes in float64."""
+    given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if len(given) != len(states):
+        raise BadInput(f"{len(given)} labels for {len(states)} states; give one a row")
+    names, index = np.unique(given, return_inverse=True)
+    if len(names) < 2:
+        raise BadInput(
+            f"the labels name {len(names)} class, and a difference needs at least two tasks; "
+            "pass rows of several"
+        )
+    classes = torch.as_tensor(index, device=states.device)
+    return states.double(), torch.nn.functional.one_hot(classes, len(names)).double()
+
+
+def _stored(states: Tensor) -> torch.dtype:
+    """Double stays double; all else is float32, which half-precision states are raised to."""
+    return torch.float64 if states.dtype == torch.float64 else torch.float32
+
+
+def _shrunk(covariance: Tensor, rows: int) -> Tensor:
+    """Mix the covariance with the identity of the same trace, by eq. 2.10 of Bodnar et al."""
+    width = len(covariance)
+    trace = covariance.trace()
+    target = torch.eye(width, dtype=covariance.dtype, device=covariance.device) * trace / width
+    spread = (covariance - target).square().sum()
+    if spread == 0:
+        return covariance
+    kept = (1 - trace.square() / rows / spread).clamp(0, 1)
+    return kept * covariance + (1 - kept) * target
+
+
+def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse square root and the square root of a covariance, on its support."""
+    values, vectors = torch.linalg.eigh(covariance)
+    floor = values[-1] * len(values) * torch.finfo(values.dtype).eps
+    real = values > floor
+    root = values.clamp(min=0).sqrt()
+    inverse = torch.where(real, 1 / root.clamp(min=1e-300), 0)
+    return (vectors * inverse) @ vectors.T, (vectors * (root * real)) @ vectors.T
