@@ -1,94 +1,99 @@
-"""What a model answers under an edit: greedy answers of one or several tokens, compared."""
+"""What a model answers under edits: greedy answers, log-likelihoods, and how far it moved."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from nucleate.recording import evaluating, head_reads, unwrapped
+from nucleate.intervene._engine import Text
 from nucleate.tasks import Probe
 
-# Opens an edit of the given rows of the answers' prompts, at the given token of each.
-Editing = Callable[[slice], AbstractContextManager[None]]
 Answers = Sequence[Sequence[int]]
+"""One list of tokens a row."""
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """Prompts to be answered, as rows of tokens, right-padded."""
-
-    ids: Int[Tensor, "row token"]
-    lengths: Int[Tensor, "row"]
-
-    @classmethod
-    def of(cls, probe: Probe, rows: Int[np.ndarray, "row"], device: torch.device) -> "Prompts":
-        """The prompts of some rows of a probe, without their answers."""
-        lengths = probe.prompt_lengths[rows]
-        ids = np.where(
-            np.arange(lengths.max()) < lengths[:, None], probe.ids[rows, : lengths.max()], 0
-        )
-        return cls(
-            torch.as_tensor(ids).to(device, torch.long),
-            torch.as_tensor(lengths).to(device, torch.long),
-        )
-
-
-def hits(
-    model: nn.Module,
-    prompts: Prompts,
-    answers: Mapping[str, Answers],
-    editing: Editing | None = None,
-    *,
-    batch: int = 512,
-) -> dict[str, Bool[np.ndarray, "row"]]:
-    """Whether the greedy answer of each row is exactly the wanted one, for several wants at once.
+class Asking:
+    """Prompts as they are run, and the tokens that wanted answers would have there.
 
     A greedy answer equals a given one if and only if, with the given one written behind the
     prompt, each of its tokens is the likeliest after those before: so no text is generated.
 
-    Args:
-        model: a causal LM from transformers.
-        prompts: what is asked.
-        answers: wanted answers by name, each one list of tokens a row.
-        editing: opens an edit for a slice of the rows; None leaves the model alone.
-        batch: rows of one forward pass.
+    Attributes:
+        text: prompts, with an answer behind them where it has several tokens; the logits that
+            predict the answer are read.
+        wanted: answers by name, padded with 0.
+        real: which of the answers' tokens are no padding.
     """
-    single = all(len(tokens) == 1 for wanted in answers.values() for tokens in wanted)
-    found = {}
-    with evaluating(model):
-        if single:
-            # One token decides, whatever was wanted: one pass answers all questions.
-            first = _greedy(model, prompts, [[0]] * len(prompts.ids), editing, batch)[:, 0]
-            for name, wanted in answers.items():
-                found[name] = first == np.array([tokens[0] for tokens in wanted])
-            return found
-        for name, wanted in answers.items():
-            greedy = _greedy(model, prompts, wanted, editing, batch)
-            pairs = zip(greedy.tolist(), wanted, strict=True)
-            found[name] = np.array([row[: len(tokens)] == list(tokens) for row, tokens in pairs])
-    return found
+
+    text: Text
+    wanted: dict[str, Int[np.ndarray, "row kept"]]
+    real: Bool[np.ndarray, "row kept"]
+
+    def score(
+        self,
+        rows: Int[np.ndarray, "some"],
+        logits: Float[Tensor, "some variant kept vocabulary"],
+        clean: Float[Tensor, "some kept vocabulary"],
+    ) -> dict[str, Float[np.ndarray, "some variant"]]:
+        """How the answers of some rows come out.
+
+        Args:
+            rows: which rows of the text.
+            logits: under each edit.
+            clean: without any.
+
+        Returns:
+            for each wanted answer `hit.NAME`, 1 where it is the greedy one, and
+            `likelihood.NAME`, its log-likelihood in nats; `kl`, of the next token's distribution
+            from the clean one, in nats; `flip`, 1 where the likeliest next token is another.
+        """
+        real = torch.as_tensor(self.real[rows], device=logits.device)[:, None]
+        likely, greedy = logits.log_softmax(-1), logits.argmax(-1)
+        found: dict[str, Tensor] = {}
+        for name, answers in self.wanted.items():
+            tokens = torch.as_tensor(answers[rows], device=logits.device)[:, None]
+            tokens = tokens.expand(greedy.shape)
+            found[f"hit.{name}"] = ((greedy == tokens) | ~real).all(-1)
+            each = likely.gather(-1, tokens[..., None])[..., 0]
+            found[f"likelihood.{name}"] = each.masked_fill(~real, 0).sum(-1)
+        before = clean[:, None, 0].log_softmax(-1)
+        found["kl"] = (before.exp() * (before - likely[:, :, 0])).sum(-1).clamp(min=0)
+        found["flip"] = greedy[:, :, 0] != clean[:, None, 0].argmax(-1)
+        return {name: value.double().cpu().numpy() for name, value in found.items()}
 
 
-def _greedy(
-    model: nn.Module, prompts: Prompts, answers: Answers, editing: Editing | None, batch: int
-) -> Int[np.ndarray, "row answer"]:
-    """The likeliest token at each token of the answers, given the prompt and those before."""
-    device = prompts.ids.device
-    longest = max(len(tokens) for tokens in answers)
-    padded = torch.tensor([[*t, *[0] * (longest - len(t))] for t in answers], device=device)
-    offsets = torch.arange(longest, device=device)
-    room = torch.zeros(len(prompts.ids), longest - 1, dtype=torch.long, device=device)
-    ids = torch.cat([prompts.ids, room], 1)
-    ids.scatter_(1, prompts.lengths[:, None] + offsets[:-1], padded[:, :-1])
-    index = prompts.lengths[:, None] - 1 + offsets
-    greedy = []
-    for start in range(0, len(ids), batch):
-        rows = slice(start, min(start + batch, len(ids)))
-        with head_reads(model, index[rows]), editing(rows) if editing else nullcontext():
-            logits = unwrapped(model)(input_ids=ids[rows], use_cache=False).logits
-        greedy.append(logits.argmax(-1).cpu().numpy())
-    return np.concatenate(greedy)
+def askings(
+    probe: Probe, rows: Int[np.ndarray, "row"], wanted: Mapping[str, Answers]
+) -> list[Asking]:
+    """What has to be run to score wanted answers of some rows: once, or once for each name.
+
+    Args:
+        probe: has the prompts.
+        rows: of the probe.
+        wanted: answers by name. Where all have one token, the same pass scores all of them.
+    """
+    if all(len(tokens) == 1 for answers in wanted.values() for tokens in answers):
+        one = _asking(probe, rows, "", next(iter(wanted.values())))
+        names = {name: np.array(answers, dtype=np.int64) for name, answers in wanted.items()}
+        return [Asking(one.text, names, one.real)]
+    return [_asking(probe, rows, name, answers) for name, answers in wanted.items()]
+
+
+def _asking(probe: Probe, rows: Int[np.ndarray, "row"], name: str, answers: Answers) -> Asking:
+    prompt = probe.prompt_lengths[rows]
+    counts = np.array([len(tokens) for tokens in answers])
+    offset = np.arange(counts.max())
+    real = offset < counts[:, None]
+    padded = np.zeros((len(rows), len(offset)), dtype=np.int64)
+    padded[real] = np.concatenate([np.asarray(tokens) for tokens in answers])
+    lengths = prompt + counts - 1
+    ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+    for line, (row, length) in enumerate(zip(rows, prompt, strict=True)):
+        ids[line, :length] = probe.ids[row, :length]
+        ids[line, length : lengths[line]] = padded[line, : counts[line] - 1]
+    reads = prompt[:, None] - 1 + np.where(real, offset, 0)
+    return Asking(Text(ids, lengths, reads), {name: padded}, real)

@@ -149,7 +149,7 @@ class Tail:
             below = index == stream and self._way.skips
             if below:
                 hidden = self._states[index].to(hidden.device).repeat_interleave(self._variants, 0)
-            states = hidden[each, at].unflatten(0, (count, self._variants))
+            states = hidden[each, at].view(count, self._variants, -1)
             changed = change(index, states)
             if changed is None:
                 return hidden if below else None
@@ -160,7 +160,7 @@ class Tail:
         skipped = range(min(stream, len(blocks_of(self._model)))) if self._way.skips else ()
         with _handing_through(self._model, skipped, self._forms):
             logits = self._forward(see)
-        return logits.unflatten(0, (count, self._variants))
+        return logits.view(count, self._variants, *logits.shape[1:])
 
     def _read_clean(self) -> Tensor:
         """The logits without an edit; keeps the states of all streams on the way."""

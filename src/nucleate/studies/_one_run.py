@@ -16,7 +16,7 @@ from nucleate._errors import BadInput
 from nucleate.intervene import causal_map
 from nucleate.metrics import ControlLabels, Permuted, SurfaceText, Untrained, measure
 from nucleate.recording import Recorder, Schedule, capture, stream_names
-from nucleate.runs import Run, States, write_whole
+from nucleate.runs import Run, States
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._progress import Watcher, stoppable
 from nucleate.studies._provenance import peak_memory_bytes, provenance
@@ -180,16 +180,13 @@ class _Job:
         """The causal map of the trained model, into `causal_map.csv`."""
         load_weights(self.run, self.model)
         model = self.model.to(device_of(self.config.training))
-        table = causal_map(
-            model,
+        causal_map(
+            model.eval(),
             self.run.probe,
-            self.material.taskset,
-            self.material.encoder,
             rows=self.config.causal.rows,
             seed=self.config.seed_of("causal"),
             progress=stoppable(self.watcher, f"{self.run.path.name}: causal map"),
-        )
-        write_whole(self.run.path / "causal_map.csv", table.to_csv(index=False).encode())
+        ).save(self.run.path)
 
     def _untrained(self) -> list[States]:
         """States of models with fresh weights: what the architecture alone does to the text."""

@@ -1,0 +1,189 @@
+"""The roles that rows play: who is tested, what another task would answer, who lends states."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from nucleate._errors import BadInput
+from nucleate.intervene._answers import Answers
+from nucleate.tasks import Probe
+
+# Rows of other splits announce what was never trained.
+_TRAINED = ("seen", "unseen_string", "unseen_cell")
+_INPUT_FOLDS = 5
+NOBODY = -1
+
+Answer = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Rows of a probe and their roles. All are numbered by their place in the probe.
+
+    Attributes:
+        fitted: rows whose states means and subspaces are made of, each from other inputs than
+            those it is applied to.
+        tested: rows that are asked, all of them among the fitted ones.
+        task: of every row of the probe.
+        tasks: how many there are.
+        fold: of every row of the probe; all rows of one input share one.
+        string: instruction string of every row of the probe.
+        input: of every row of the probe.
+        target: for each tested row, the task B that an edit should make it do.
+        donor: for each tested row, one of task B with the same input, or `NOBODY`.
+        other: for each tested row, one of the same task with another input, or `NOBODY`.
+        redirectable: tested rows for which B and a third task answer differently from A.
+        chance: for each tested row, the share of the other tasks that answer as B does.
+        wanted: `own`, `target` and `third` -> the answers, as tokens.
+        task_blind: the best accuracy on the tested rows for who knows the input and not the task.
+    """
+
+    fitted: Int[np.ndarray, "fitted"]
+    tested: Int[np.ndarray, "row"]
+    task: Int[np.ndarray, "all"]
+    tasks: int
+    fold: Int[np.ndarray, "all"]
+    string: Int[np.ndarray, "all"]
+    input: Int[np.ndarray, "all"]
+    target: Int[np.ndarray, "row"]
+    donor: Int[np.ndarray, "row"]
+    other: Int[np.ndarray, "row"]
+    redirectable: Bool[np.ndarray, "row"]
+    chance: Float[np.ndarray, "row"]
+    wanted: dict[str, Answers]
+    task_blind: float
+
+    @property
+    def folds(self) -> int:
+        """How many parts the inputs are cut into."""
+        return int(self.fold.max()) + 1
+
+    @property
+    def crossed(self) -> bool:
+        """Whether every task has every input among the fitted rows."""
+        pairs = {(self.task[row], self.input[row]) for row in self.fitted}
+        return len(pairs) == len({t for t, _ in pairs}) * len({x for _, x in pairs})
+
+
+def cast(probe: Probe, rows: int | None, rng: np.random.Generator) -> Cast:
+    """Choose the rows that are tested, and draw for each a task B, a third task and lenders.
+
+    Args:
+        probe: with the labels `task`, `instruction`, `input`; rows with answers, of trained
+            splits where there is a label `split`, are used.
+        rows: how many are tested at most, drawn at random; all if None.
+        rng: of all draws.
+
+    Raises:
+        BadInput: a label is missing; fewer than two tasks or two inputs.
+    """
+    probe.check_labels("task", "instruction", "input", user="the causal map")
+    codes = {
+        name: np.unique(np.array(probe.labels[name]), return_inverse=True)[1]
+        for name in ("task", "instruction", "input")
+    }
+    fitted = np.flatnonzero(_usable(probe))
+    for name in ("task", "input"):
+        if len(set(codes[name][fitted])) < 2:
+            raise BadInput(
+                "the causal map needs at least two tasks and two inputs among the probe's "
+                f"answered rows of trained instructions, and finds fewer of {name}s; add some"
+            )
+    tested = np.sort(rng.permutation(fitted)[:rows])
+    inputs = rng.permutation(np.unique(codes["input"][fitted]))
+    of_input = np.zeros(codes["input"].max() + 1, dtype=np.int64)
+    of_input[inputs] = np.arange(len(inputs)) % _INPUT_FOLDS
+    fold = of_input[codes["input"]]
+    roles = _Roles(probe, codes["task"], codes["input"], fold, fitted, rng)
+    return Cast(
+        fitted=fitted,
+        tested=tested,
+        task=codes["task"],
+        tasks=int(codes["task"].max()) + 1,
+        fold=fold,
+        string=codes["instruction"],
+        input=codes["input"],
+        **roles.of(tested),
+        task_blind=roles.task_blind(tested),
+    )
+
+
+def _usable(probe: Probe) -> Bool[np.ndarray, "all"]:
+    answered: np.ndarray = probe.lengths > probe.prompt_lengths
+    if "split" not in probe.labels:
+        return answered
+    return answered & np.isin(np.array(probe.labels["split"]), _TRAINED)
+
+
+class _Roles:
+    """Who answers what, and who could lend a state."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        task: Int[np.ndarray, "all"],
+        inputs: Int[np.ndarray, "all"],
+        fold: Int[np.ndarray, "all"],
+        fitted: Int[np.ndarray, "fitted"],
+        rng: np.random.Generator,
+    ) -> None:
+        self._task, self._input, self._rng = task, inputs, rng
+        spans = zip(probe.prompt_lengths, probe.lengths, strict=True)
+        self._answer = [
+            tuple(ids[a:b].tolist()) for ids, (a, b) in zip(probe.ids, spans, strict=True)
+        ]
+        self._of_pair: dict[tuple[int, int], list[int]] = {}
+        for row in fitted:
+            self._of_pair.setdefault((int(inputs[row]), int(task[row])), []).append(int(row))
+        self._fitted = fitted
+        self._fold = fold
+        # mu_B - mu_A needs rows of both tasks with inputs of other folds.
+        self._folds_of = {int(t): set(fold[fitted[task[fitted] == t]]) for t in task[fitted]}
+
+    def of(self, tested: Int[np.ndarray, "row"]) -> dict[str, Any]:
+        """The fields of a `Cast` that are drawn row by row."""
+        drawn = [self._draw(int(row)) for row in tested]
+        target, donor, other, redirectable, chance, *answers = zip(*drawn, strict=True)
+        names = ("own", "target", "third")
+        return {
+            "target": np.array(target),
+            "donor": np.array(donor),
+            "other": np.array(other),
+            "redirectable": np.array(redirectable),
+            "chance": np.array(chance),
+            "wanted": {name: list(each) for name, each in zip(names, answers, strict=True)},
+        }
+
+    def _draw(self, row: int) -> tuple[int, int, int, bool, float, *tuple[Answer, ...]]:
+        task, given, own = int(self._task[row]), int(self._input[row]), self._answer[row]
+        others = {
+            t: self._answer[lenders[0]]
+            for (x, t), lenders in self._of_pair.items()
+            if x == given and t != task
+        }
+        elsewhere = [t for t in (task, *others) if self._folds_of[t] - {self._fold[row]}]
+        rivals = [t for t in elsewhere if t != task and others[t] != own]
+        mates = self._fitted[
+            (self._task[self._fitted] == task) & (self._input[self._fitted] != given)
+        ]
+        other = int(self._rng.choice(mates)) if len(mates) else NOBODY
+        if not rivals or task not in elsewhere:
+            return task, NOBODY, other, False, 0.0, own, own, own
+        target = int(self._rng.choice(rivals))
+        answer = others[target]
+        thirds = [others[t] for t in rivals if others[t] != answer]
+        third = thirds[self._rng.integers(len(thirds))] if thirds else own
+        lenders = [r for r in self._of_pair[given, target] if self._answer[r] == answer]
+        chance = float(np.mean([each == answer for each in others.values()]))
+        donor = int(self._rng.choice(lenders))
+        return target, donor, other, bool(thirds), chance, own, answer, third
+
+    def task_blind(self, tested: Int[np.ndarray, "row"]) -> float:
+        """For each input the answer that is right most often: the share of rows it gets right."""
+        counts: dict[int, dict[Answer, int]] = {}
+        for row in tested:
+            of_input = counts.setdefault(int(self._input[row]), {})
+            of_input[self._answer[row]] = of_input.get(self._answer[row], 0) + 1
+        return sum(max(each.values()) for each in counts.values()) / len(tested)

@@ -1,0 +1,201 @@
+"""From the answers under every edit to tables, with intervals over instruction strings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from nucleate.intervene._cast import NOBODY, Cast
+from nucleate.intervene._controls import EDITS, SHIFTS
+from nucleate.intervene._rules import Interval, use_of
+
+Scores = dict[str, Float[np.ndarray, "row edit"]]
+"""Name of a score -> its value for every tested row under every edit."""
+
+_RESAMPLES = 10_000
+_QUESTIONS = 2
+_EDIT = {name: index for index, name in enumerate(EDITS)}
+_BORROWED = {"patch": "donor", "patch_subspace": "donor", "other_input": "other"}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A share of rows (or a mean over them), and what resampled strings give for it."""
+
+    value: float
+    draws: Float[np.ndarray, "draw"]
+
+    def __sub__(self, other: "Mean") -> "Mean":
+        return Mean(self.value - other.value, self.draws - other.draws)
+
+    def interval(self, comparisons: int = 1) -> Interval:
+        """95 % of the draws; corrected for a number of comparisons."""
+        if np.isnan(self.value):
+            return float("nan"), float("nan")
+        tail = 0.025 / comparisons
+        low, high = np.quantile(self.draws, [tail, 1 - tail])
+        return float(low), float(high)
+
+
+class Resampled:
+    """Resamples instruction strings, the same ones for every number of a map."""
+
+    def __init__(self, strings: Int[np.ndarray, "row"], rng: np.random.Generator) -> None:
+        self._of_row = np.unique(strings, return_inverse=True)[1]
+        self.strings = int(self._of_row.max()) + 1
+        even = np.full(self.strings, 1 / self.strings)
+        self._counts = rng.multinomial(self.strings, even, size=_RESAMPLES).astype(np.float32)
+
+    def mean(
+        self, values: Float[np.ndarray, "row"], rows: Bool[np.ndarray, "row"] | None = None
+    ) -> Mean:
+        """The mean of some rows' values; NaN of none."""
+        inside = np.ones(len(values), dtype=bool) if rows is None else rows
+        if not inside.any():
+            return Mean(float("nan"), np.full(len(self._counts), np.nan, dtype=np.float32))
+        where = self._of_row[inside]
+        sums = np.bincount(where, values[inside], self.strings)
+        drawn = self._counts @ np.stack([sums, np.bincount(where, minlength=self.strings)], 1)
+        # A sample without any such row says nothing new.
+        value = float(values[inside].mean())
+        draws = np.where(drawn[:, 1] > 0, drawn[:, 0] / np.maximum(drawn[:, 1], 1), value)
+        return Mean(value, draws)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The answers under all edits at one place, ready to be put into tables.
+
+    Attributes:
+        stream, position: where.
+        scores: of all edits.
+        clean: the scores without an edit [row].
+        beyond: which edited states are longer than 99 % of those that occur there.
+    """
+
+    stream: str
+    position: str
+    scores: Scores
+    clean: dict[str, Float[np.ndarray, "row"]]
+    beyond: Bool[np.ndarray, "row edit"]
+
+    def numbers(self, roles: Cast, resampled: Resampled, places: int) -> dict[str, object]:
+        """This place's line of `CausalMap.table`, without presence and verdict."""
+        shift, shift_effect = self._sufficiency(roles, resampled, places)
+        erase, erase_effect = self._necessity(resampled, places)
+        lent = roles.redirectable & (roles.donor != NOBODY)
+        ablated = self._cost("ablate", resampled) - self._cost("random_erase", resampled)
+        patched = self._hit("patch", "target", lent, resampled) - resampled.mean(
+            self.clean["hit.target"], lent
+        )
+        silent = [each.interval(_QUESTIONS * places) for each in (ablated, patched)]
+        return {
+            "stream": self.stream,
+            "position": self.position,
+            "rows": len(roles.tested),
+            "strings": resampled.strings,
+            "accuracy": float(self.clean["hit.own"].mean()),
+            "task_blind": roles.task_blind,
+            **shift,
+            **erase,
+            "use": use_of([shift_effect, erase_effect], silent),
+        }
+
+    def edits(self, roles: Cast, resampled: Resampled) -> list[dict[str, object]]:
+        """This place's lines of `CausalMap.edits`."""
+        return [self._edit(name, roles, resampled) for name in EDITS]
+
+    def _sufficiency(
+        self, roles: Cast, resampled: Resampled, places: int
+    ) -> tuple[dict[str, object], Interval]:
+        """What shift and patch make of the answers; the shift's excess over every rival."""
+        rows = roles.redirectable
+        lent = rows & (roles.donor != NOBODY)
+        moved = self._hit("shift", "target", rows, resampled)
+        rivals = {
+            "chance": resampled.mean(roles.chance, rows),
+            "wrong_task": self._hit("shift", "third", rows, resampled),
+            **{name: self._hit(name, "target", rows, resampled) for name in SHIFTS},
+        }
+        excess = [(moved - rival).interval(_QUESTIONS * places) for rival in rivals.values()]
+        full, part = (self._of(name, "hit.target") for name in ("patch", "patch_subspace"))
+        numbers: dict[str, object] = {
+            **_with_interval("shift", moved),
+            **{name: rival.value for name, rival in rivals.items()},
+            "shift_beyond": _share(self.beyond[:, _EDIT["shift"]], rows),
+            "shift_kl": _share(self._of("shift", "kl"), rows),
+            **_with_interval("patch", self._hit("patch", "target", lent, resampled)),
+            **_with_interval(
+                "patch_subspace", self._hit("patch_subspace", "target", lent, resampled)
+            ),
+            "agreement": _share(full == part, lent),
+        }
+        return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
+
+    def _necessity(self, resampled: Resampled, places: int) -> tuple[dict[str, object], Interval]:
+        """What removal costs; the excess of LEACE over both of its controls."""
+        cost = {
+            name: self._cost(name, resampled)
+            for name in (
+                "erase", "random_erase", "displaced", "ablate",
+                "erase_onward", "random_onward", "displaced_onward",
+            )
+        }  # fmt: skip
+        rivals = (cost["random_erase"], cost["displaced"])
+        excess = [(cost["erase"] - rival).interval(_QUESTIONS * places) for rival in rivals]
+        numbers: dict[str, object] = {}
+        for name, each in cost.items():
+            whole = name in ("erase", "ablate", "erase_onward")
+            numbers |= _with_interval(name, each) if whole else {name: each.value}
+        numbers["erase_kl"] = float(self._of("erase", "kl").mean())
+        return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
+
+    def _edit(self, name: str, roles: Cast, resampled: Resampled) -> dict[str, object]:
+        tested = np.ones(len(roles.tested), dtype=bool)
+        rows = roles.redirectable
+        if name in _BORROWED:
+            tested = getattr(roles, _BORROWED[name]) != NOBODY
+            rows = rows & tested
+        prefers = self._of(name, "likelihood.target") > self._of(name, "likelihood.own")
+        return {
+            "stream": self.stream,
+            "position": self.position,
+            "edit": name,
+            "rows": int(tested.sum()),
+            **_with_interval("redirected", self._hit(name, "target", rows, resampled)),
+            "third": _share(self._of(name, "hit.third"), rows),
+            "prefers_target": _share(prefers, rows),
+            **_with_interval("accuracy", self._hit(name, "own", tested, resampled)),
+            **_with_interval("flip", resampled.mean(self._of(name, "flip"), tested)),
+            **_with_interval("kl", resampled.mean(self._of(name, "kl"), tested)),
+            "beyond": _share(self.beyond[:, _EDIT[name]], tested),
+        }
+
+    def _of(self, edit: str, score: str) -> np.ndarray:
+        values: np.ndarray = self.scores[score][:, _EDIT[edit]]
+        return values
+
+    def _hit(self, edit: str, answer: str, rows: np.ndarray, resampled: Resampled) -> Mean:
+        return resampled.mean(self._of(edit, f"hit.{answer}"), rows)
+
+    def _cost(self, edit: str, resampled: Resampled) -> Mean:
+        return resampled.mean(self.clean["hit.own"] - self._of(edit, "hit.own"))
+
+
+def place_table(
+    places: list[Place], roles: Cast, resampled: Resampled
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One line a place, and one line a place and edit."""
+    lines = [place.numbers(roles, resampled, len(places)) for place in places]
+    edits = [line for place in places for line in place.edits(roles, resampled)]
+    return pd.DataFrame(lines), pd.DataFrame(edits)
+
+
+def _with_interval(name: str, mean: Mean) -> dict[str, float]:
+    low, high = mean.interval()
+    return {name: mean.value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _share(values: np.ndarray, rows: np.ndarray) -> float:
+    return float(values[rows].mean()) if rows.any() else float("nan")
