@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from nucleate.intervene._answers import Prompts, hits
+from nucleate.intervene._answers import askings
+from nucleate.intervene._engine import WAYS, tails
+from nucleate.recording import evaluating
 from nucleate.tasks import Encoder, Probe, TaskSet, train_tokenizer
 from small import material, model
 
@@ -35,36 +37,86 @@ def greedy(net, ids: list[int], count: int) -> list[int]:
     return out
 
 
+def likelihood(net, ids: list[int], answer: list[int]) -> float:
+    """The oracle: the log-likelihood of an answer, each row alone."""
+    with torch.no_grad():
+        logits = net(torch.tensor([ids + answer])).logits[0].double().log_softmax(-1)
+    return float(sum(logits[len(ids) - 1 + k, token] for k, token in enumerate(answer)))
+
+
+def prompt(probe: Probe, row: int) -> list[int]:
+    return probe.ids[row, : probe.prompt_lengths[row]].tolist()
+
+
+def asked(net, probe: Probe, wanted, change=lambda index, states: None):
+    """The scores of all rows, run on from the last token under one edit at the lowest stream."""
+    rows = np.arange(len(probe))
+    found: dict[str, np.ndarray] = {}
+    with evaluating(net):
+        for asking in askings(probe, rows, wanted):
+            token = probe.prompt_lengths - 1
+            for tail in tails(net, asking.text, token, way=WAYS["tail"], variants=1):
+                scores = asking.score(tail.rows, tail.run(0, change), tail.clean)
+                for key, values in scores.items():
+                    found.setdefault(key, np.full(len(rows), np.nan))[tail.rows] = values[:, 0]
+    return found
+
+
 @pytest.mark.parametrize("arch", ["llama", "gpt2"])
-def test_hits_are_exactly_the_rows_whose_greedy_answer_is_the_wanted_one(arch):
+def test_hits_and_likelihoods_of_answers_of_several_tokens_are_those_of_rows_alone(arch):
     encoder, probe = several_tokens()
     net = model(arch, width=32)
     net.resize_token_embeddings(encoder.vocab_size, mean_resizing=False)
-    rows = np.arange(len(probe))
-    prompts = Prompts.of(probe, rows, torch.device("cpu"))
+    net.eval()
+    rows = range(len(probe))
     own = [probe.ids[r, probe.prompt_lengths[r] : probe.lengths[r]].tolist() for r in rows]
-    true = [
-        greedy(net.eval(), probe.ids[r, : probe.prompt_lengths[r]].tolist(), len(own[r]))
-        for r in rows
-    ]
+    true = [greedy(net, prompt(probe, r), len(own[r])) for r in rows]
     # Half of the wanted answers are what the model says, so that both outcomes occur.
     wanted = [t if r % 2 else o for r, (t, o) in enumerate(zip(true, own, strict=True))]
-    for batch in (2, 512):
-        found = hits(net, prompts, {"a": wanted, "b": true}, batch=batch)
-        assert found["b"].all()
-        assert found["a"].tolist() == [w == t for w, t in zip(wanted, true, strict=True)]
+    found = asked(net, probe, {"a": wanted, "b": true})
+    assert found["hit.b"].all()
+    assert found["hit.a"].tolist() == [w == t for w, t in zip(wanted, true, strict=True)]
+    alone = [likelihood(net, prompt(probe, r), wanted[r]) for r in rows]
+    assert found["likelihood.a"] == pytest.approx(alone, abs=1e-4)
 
 
 def test_single_token_answers_are_judged_in_one_pass_and_agree():
     probe = material()[2]
     net = model().eval()
-    passes = []
-    net.register_forward_hook(lambda *_: passes.append(1))
-    prompts = Prompts.of(probe, np.arange(len(probe)), torch.device("cpu"))
     own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
     rotated = own[1:] + own[:1]
-    found = hits(net, prompts, {"own": own, "rotated": rotated})
-    assert len(passes) == 1
-    alone = [greedy(net, probe.ids[r, :p].tolist(), 1) for r, p in enumerate(probe.prompt_lengths)]
-    assert found["own"].tolist() == [a == b for a, b in zip(alone, own, strict=True)]
-    assert found["rotated"].tolist() == [a == b for a, b in zip(alone, rotated, strict=True)]
+    wanted = {"own": own, "rotated": rotated}
+    assert len(askings(probe, np.arange(len(probe)), wanted)) == 1
+    found = asked(net, probe, wanted)
+    alone = [greedy(net, prompt(probe, r), 1) for r in range(len(probe))]
+    assert found["hit.own"].tolist() == [a == b for a, b in zip(alone, own, strict=True)]
+    assert found["hit.rotated"].tolist() == [a == b for a, b in zip(alone, rotated, strict=True)]
+
+
+def test_without_an_edit_nothing_flips_and_the_divergence_is_zero():
+    probe = material()[2]
+    own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
+    found = asked(model().eval(), probe, {"own": own})
+    assert not found["flip"].any()
+    assert found["kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
+    probe = material()[2]
+    net = model().eval()
+    with torch.no_grad():  # large enough that an edit changes answers
+        for parameter in net.parameters():
+            parameter.mul_(4)
+    own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
+    found = asked(net, probe, {"own": own}, lambda index, s: -2 * s if index == 0 else None)
+    for row in range(len(probe)):
+        with torch.no_grad():
+            ids = torch.tensor([prompt(probe, row)])
+            inputs = net.get_input_embeddings()(ids)
+            clean = net(inputs_embeds=inputs).logits[0, -1].double().log_softmax(-1)
+            inputs[0, -1] *= -2
+            edited = net(inputs_embeds=inputs).logits[0, -1].double().log_softmax(-1)
+        kl = torch.nn.functional.kl_div(edited, clean, reduction="sum", log_target=True)
+        assert found["kl"][row] == pytest.approx(float(kl), abs=1e-3)
+        assert found["flip"][row] == (clean.argmax() != edited.argmax())
+    assert found["flip"].any()

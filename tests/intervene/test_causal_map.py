@@ -1,12 +1,25 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from nucleate import BadInput, Recorder, Run, Schedule, causal_map
+from intervene.handmade import handmade, rows
+from nucleate import BadInput, Recorder, Run, Schedule, causal_map, measure
+from nucleate.intervene import EDITS, RULES, CausalMap
+from nucleate.intervene._cast import NOBODY, cast
+from nucleate.intervene._controls import Editor
+from nucleate.intervene._rules import name_of, use_of
+from nucleate.metrics import Permuted, SurfaceText
+from nucleate.recording import capture
 from nucleate.training import Batches, TrainingConfig, train
 from small import material, model
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    return causal_map(handmade(), rows())
 
 
 @pytest.fixture(scope="module")
@@ -18,36 +31,90 @@ def trained(tmp_path_factory):
     with Recorder(run, None, Schedule.at([])) as recorder:
         batches = Batches(taskset, encoder, batch_size=64, seed=0)
         train(net, batches, config, run, recorder, seed=0)
-    return net
+    return net.eval()
 
 
 @pytest.fixture(scope="module")
 def table(trained):
-    taskset, encoder, probe = material()
-    return causal_map(trained, probe, taskset, encoder, rows=48, seed=0)
+    return causal_map(trained, material()[2], seed=0).table
 
 
-def test_every_place_of_the_model_has_a_row(table):
-    places = set(zip(table["stream"], table["position"], strict=True))
+def verdicts(found: CausalMap) -> dict[tuple[str, str], str]:
+    table = found.table
+    keys = zip(table["position"], table["stream"], strict=True)
+    return dict(zip(keys, table["verdict"], strict=True))
+
+
+def at(table: pd.DataFrame, stream: str, position: str) -> pd.Series:
+    return table[(table["stream"] == stream) & (table["position"] == position)].iloc[0]
+
+
+# A model of which everything is known.
+
+
+def test_the_code_that_decides_is_used_and_the_decoy_is_present_but_not_used(by_hand):
+    found = verdicts(by_hand)
+    for stream in ("block.0", "block.1"):
+        assert found["last", stream] == "used"
+        assert found["instruction_end", stream] == "present but not used"
+    for stream in ("block.2", "final_norm"):
+        assert found["instruction_end", stream] == "present but not used"
+        # Only the answer to one input is read there: neither the code nor nothing.
+        assert found["last", stream] == "undecided"
+    assert found["last", "embed"] == found["instruction_end", "embed"] == "absent"
+
+
+def test_a_model_without_a_code_has_nothing_anywhere():
+    found = causal_map(handmade(copies=False), rows())
+    assert set(verdicts(found).values()) == {"absent"}
+
+
+def test_the_effects_at_the_code_are_those_that_the_construction_gives(by_hand):
+    code = at(by_hand.table, "block.1", "last")
+    assert code["accuracy"] == code["shift"] == code["patch"] == code["patch_subspace"] == 1
+    assert code["agreement"] == 1
+    assert code["task_blind"] == 0.25
+    assert code["erase"] == 1  # with all codes at a quarter, the answer is the same for all tasks
+    for control in ("wrong_task", "random_direction", "shuffled", "other_input"):
+        assert code[control] == 0
+    assert code["random_erase"] == code["displaced"] == 0
+    assert code["chance"] == pytest.approx(1 / 3)
+
+
+def test_whole_states_redirect_where_the_span_of_the_task_means_does_not(by_hand):
+    # The answer to one input lies outside the means of other inputs: the dormant part is shown.
+    place = at(by_hand.table, "block.2", "last")
+    assert (place["patch"], place["patch_subspace"], place["agreement"]) == (1, 0, 0)
+
+
+# A model that was trained.
+
+
+def test_every_place_of_the_model_has_a_row_and_every_edit_a_line(trained):
+    found = causal_map(trained, material()[2], rows=12)
     streams = ("embed", "block.0", "block.1", "final_norm")
-    assert places == {(s, p) for s in streams for p in ("instruction_end", "last")}
+    wanted = {(s, p) for s in streams for p in ("instruction_end", "last")}
+    assert set(zip(found.table["stream"], found.table["position"], strict=True)) == wanted
+    lines = found.edits.groupby(["stream", "position"])["edit"].apply(tuple)
+    assert len(lines) == len(wanted)
+    assert set(lines) == {tuple(EDITS)}
+    assert (found.table["rows"] == 12).all()
 
 
 def test_places_that_nothing_reads_are_never_used(table):
     # The last block's output at the instruction goes nowhere; the last token's embedding is the
     # same for all tasks.
-    dead = [("block.1", "instruction_end"), ("final_norm", "instruction_end"), ("embed", "last")]
-    for stream, position in dead:
-        row = table[(table["stream"] == stream) & (table["position"] == position)].iloc[0]
-        assert row["erase"] == row["random_erase"] == 0 or stream == "embed"
+    for stream in ("block.1", "final_norm"):
+        row = at(table, stream, "instruction_end")
+        assert row["erase"] == row["random_erase"] == row["erase_onward"] == 0
         assert row["use"] == "not used"
         assert row["shift"] <= 1 - row["accuracy"]
 
 
 def test_what_decides_the_answer_is_used(table):
-    last = table[(table["position"] == "last") & (table["stream"] == "final_norm")].iloc[0]
+    last = at(table, "final_norm", "last")
     assert last["accuracy"] > 0.9
-    assert last["use"] == "used"
+    assert last["verdict"] == "used"
     assert last["shift"] > 0.5 > last["random_direction"]
     assert last["shift_low"] <= last["shift"] <= last["shift_high"]
     assert last["wrong_task"] < 0.2
@@ -55,61 +122,202 @@ def test_what_decides_the_answer_is_used(table):
 
 def test_chance_is_one_over_the_other_tasks_where_outputs_are_their_own(table):
     assert table["chance"].to_numpy() == pytest.approx(1 / 3)
+    assert table["task_blind"].to_numpy() == pytest.approx(1 / 4)
 
 
-def test_an_untrained_model_uses_nothing_and_its_accuracy_is_chance():
-    taskset, encoder, probe = material(outputs="shared")
-    table = causal_map(model(seed=4), probe, taskset, encoder, rows=48, seed=1)
-    assert not (table["use"] == "used").any()
+def test_an_untrained_model_uses_nothing():
+    found = causal_map(model(seed=4).eval(), material(outputs="shared")[2], seed=1)
+    assert not (found.table["use"] == "used").any()
 
 
 def test_the_map_is_the_same_again_and_leaves_the_model_alone(trained, table):
-    taskset, encoder, probe = material()
     weights = [p.clone() for p in trained.parameters()]
-    again = causal_map(trained, probe, taskset, encoder, rows=48, seed=0)
-    assert again.equals(table)
+    again = causal_map(trained, material()[2], seed=0)
+    assert again.table.equals(table)
     assert all(map(torch.equal, trained.parameters(), weights))
-    assert not any(m._forward_hooks for m in trained.modules())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in trained.modules())
+    assert not trained.training
 
 
-def test_means_never_come_from_the_inputs_that_are_tested(trained):
-    from nucleate.intervene._causal_map import _Study
+def test_a_map_comes_back_from_its_files_as_it_was(by_hand, tmp_path):
+    by_hand.save(tmp_path)
+    again = CausalMap.load(tmp_path)
+    pd.testing.assert_frame_equal(again.table, by_hand.table)
+    pd.testing.assert_frame_equal(again.edits, by_hand.edits)
+    assert again.rules == RULES
+    assert again.about == by_hand.about
+    (tmp_path / "causal_map.json").write_text("{")
+    with pytest.raises(BadInput, match="cannot be read"):
+        CausalMap.load(tmp_path)
 
-    taskset, encoder, probe = material()
-    study = _Study(trained, probe, taskset, encoder, 48, 0)
-    states = study.states.values[1, 1].clone()
-    centroids, _ = study._centroids(states)
-    tested = study.fold == 0
-    states[torch.as_tensor(tested)] = torch.nan
-    again, _ = study._centroids(states)
-    assert torch.equal(again[0], centroids[0])
+
+def test_a_panels_numbers_stand_beside_and_decide_what_is_present():
+    net, probe = handmade(), rows()
+    probe = replace(probe, labels=probe.labels | {"output": probe.labels["input"]})
+    panel = measure(
+        capture(net, probe), probe, metrics=["agreement"], nulls=(Permuted(49), SurfaceText())
+    )
+    for given in (panel, panel.table):
+        table = causal_map(net, probe, panel=given).table
+        decoy = at(table, "block.0", "instruction_end")
+        assert decoy["ari"] == 1
+        # Without untrained models a panel cannot say that there are clusters.
+        assert decoy["clusters"] == "undecided"
+        assert decoy["verdict"] == "undecided"
+        assert at(table, "embed", "instruction_end")["verdict"] == "absent"
+    one = panel.table[panel.table["position"] == "last"]
+    with pytest.raises(BadInput, match=r"the panel has no ARI\(task\) at embed, instruction_end"):
+        causal_map(net, probe, panel=one)
+
+
+# Roles and controls.
+
+
+def test_roles_are_what_they_are_called():
+    probe = rows()
+    roles = cast(probe, None, np.random.default_rng(0))
+    task, inputs = (np.array(probe.labels[name]) for name in ("task", "input"))
+    assert (roles.donor != NOBODY).all()
+    assert (roles.task[roles.donor] == roles.target).all()
+    assert (inputs[roles.donor] == inputs[roles.tested]).all()
+    assert (task[roles.donor] != task[roles.tested]).all()
+    assert (task[roles.other] == task[roles.tested]).all()
+    assert (inputs[roles.other] != inputs[roles.tested]).all()
+    answers = [np.array(roles.wanted[name])[:, 0] for name in ("own", "target", "third")]
+    assert (answers[1] == probe.ids[roles.donor, 4]).all()
+    assert all(len({*three}) == 3 for three in zip(*answers, strict=True))
+
+
+def test_nothing_that_is_fitted_comes_from_the_inputs_that_are_tested():
+    probe = rows()
+    roles = cast(probe, None, np.random.default_rng(0))
+    states = torch.randn(2, len(probe), 12, generator=torch.Generator().manual_seed(0))
+    before = Editor(states, roles, 0).fitted[1]
+    tested = roles.fold == 0
+    states[:, torch.as_tensor(tested)] += 100 * torch.randn(2, int(tested.sum()), 12)
+    after = Editor(states, roles, 0).fitted[1]
     inputs = np.array(probe.labels["input"])
     assert not set(inputs[tested]) & set(inputs[~tested])
+    for name in ("centroids", "mean", "shuffled"):
+        assert torch.equal(getattr(before, name)[0], getattr(after, name)[0])
+        assert not torch.equal(getattr(before, name)[1], getattr(after, name)[1])
+    for kind in ("erasers", "spans"):
+        assert torch.equal(getattr(before, kind)[0].read, getattr(after, kind)[0].read)
+
+
+@pytest.fixture(scope="module")
+def editor():
+    probe = rows()
+    roles = cast(probe, None, np.random.default_rng(0))
+    states = torch.randn(3, len(probe), 12, generator=torch.Generator().manual_seed(1))
+    states[1] += torch.nn.functional.one_hot(torch.as_tensor(roles.task), 12) * 5
+    return Editor(states, roles, 0)
+
+
+def test_controls_have_the_norms_of_what_they_control(editor):
+    made = dict(zip(EDITS, editor.edited(1).unbind(1), strict=True))
+    own = editor.states[1][torch.as_tensor(editor.roles.tested)]
+    norms = {name: (edited - own).norm(dim=-1) for name, edited in made.items()}
+    torch.testing.assert_close(norms["random_direction"], norms["shift"])
+    torch.testing.assert_close(norms["shuffled"], norms["shift"])
+    torch.testing.assert_close(norms["displaced"], norms["erase"])
+
+
+def test_patches_are_lent_states_whole_or_within_the_span_of_the_means(editor):
+    made = dict(zip(EDITS, editor.edited(1).unbind(1), strict=True))
+    own = editor.states[1][torch.as_tensor(editor.roles.tested)]
+    lent = editor.states[1][torch.as_tensor(editor.roles.donor)]
+    assert torch.equal(made["patch"], lent)
+    for fold, span in enumerate(editor.fitted[1].spans):
+        inside = editor.fold == fold
+        basis = span.read
+        part, whole = made["patch_subspace"][inside], lent[inside]
+        torch.testing.assert_close(part @ basis.T, whole @ basis.T, atol=1e-4, rtol=1e-4)
+        outside = torch.eye(12) - basis.T @ basis
+        torch.testing.assert_close(part @ outside, own[inside] @ outside, atol=1e-4, rtol=1e-4)
+
+
+def test_random_subspaces_have_the_rank_of_the_span_of_the_means(editor):
+    made = dict(zip(EDITS, editor.edited(1).unbind(1), strict=True))
+    own = editor.states[1][torch.as_tensor(editor.roles.tested)]
+    shared = editor._basis_of == 0  # rows with the same random subspace
+    moved = (made["random_erase"] - own)[shared]
+    assert torch.linalg.matrix_rank(moved, atol=1e-3) == editor.roles.tasks - 1
+
+
+def test_onward_edits_go_on_at_every_stream_and_all_others_pass(editor):
+    some = torch.arange(5)
+    states = torch.randn(5, len(EDITS), 12)
+    after = editor.onward(2, states, some)
+    names = list(EDITS)
+    untouched = [k for k, name in enumerate(names) if not name.endswith("_onward")]
+    assert torch.equal(after[:, untouched], states[:, untouched])
+    erased, displaced = (
+        (after - states)[:, names.index(f"{name}_onward")] for name in ("erase", "displaced")
+    )
+    assert erased.norm(dim=-1).min() > 0
+    torch.testing.assert_close(displaced.norm(dim=-1), erased.norm(dim=-1))
+
+
+# Rules.
+
+
+@pytest.mark.parametrize(
+    ("decisive", "silent", "use"),
+    [
+        ([(0.11, 0.5), (-0.1, 0.05)], [], "used"),
+        ([(0.09, 0.5), (-0.1, 0.05)], [], "undecided"),
+        ([(-0.1, 0.09), (-0.1, 0.05)], [(0.0, 0.05)], "not used"),
+        ([(-0.1, 0.09), (-0.1, 0.05)], [(0.0, 0.2)], "undecided"),
+        ([(np.nan, np.nan), (-0.1, 0.05)], [(np.nan, np.nan)], "not used"),
+    ],
+)
+def test_a_place_is_used_or_not_by_the_ends_of_its_intervals(decisive, silent, use):
+    assert use_of(decisive, silent) == use
+
+
+def test_only_a_place_without_use_is_called_present_or_absent():
+    assert name_of("not used", "clusters") == "present but not used"
+    assert name_of("not used", "none") == "absent"
+    assert name_of("not used", "undecided") == "undecided"
+    assert name_of("used", "none") == "used"
+
+
+# Bad input, and what is not defined.
 
 
 def test_tasks_without_common_inputs_get_no_shift_but_a_removal(trained):
-    taskset, encoder, probe = material()
-    only = {key: y for i, (key, y) in enumerate(taskset.answers.items()) if i % 2}
-    own = {(e.task, e.input) for e in taskset.examples}
-    apart = replace(taskset, answers={k: v for k, v in only.items() if k not in own})
-    table = causal_map(trained, probe, apart, encoder, rows=48, seed=0)
-    assert table[["shift", "chance", "wrong_task"]].isna().all().all()
-    assert table["erase"].notna().all()
+    probe = material()[2]
+    inputs = [f"{t} {x}" for t, x in zip(probe.labels["task"], probe.labels["input"], strict=True)]
+    apart = replace(probe, labels=probe.labels | {"input": tuple(inputs)})
+    table = causal_map(trained, apart).table
+    assert table[["shift", "chance", "wrong_task", "patch", "agreement"]].isna().all().all()
+    assert table[["erase", "random_erase", "displaced"]].notna().all().all()
 
 
-def test_one_task_is_refused(trained):
-    taskset, encoder, _ = material()
-    from nucleate.tasks import Probe
-
-    rows = [e for e in taskset.split("seen") if e.task == taskset.tasks[0]]
-    probe = Probe.from_examples(rows, taskset, encoder)
-    with pytest.raises(BadInput, match="at least two tasks and two inputs"):
-        causal_map(trained, probe, taskset, encoder)
+@pytest.mark.parametrize("name", ["task", "input"])
+def test_one_task_or_one_input_is_refused(trained, name):
+    probe = material()[2]
+    same = replace(probe, labels=probe.labels | {name: ("one",) * len(probe)})
+    with pytest.raises(BadInput, match=f"at least two tasks and two inputs.*fewer of {name}s"):
+        causal_map(trained, same)
 
 
-def test_a_mean_over_tokens_is_refused():
-    taskset, encoder, probe = material()
+def test_a_mean_over_tokens_is_refused(trained):
+    probe = material()[2]
     span = np.stack([np.zeros_like(probe.lengths), probe.prompt_lengths], axis=1)
     averaged = replace(probe, positions={**probe.positions, "mean": span})
     with pytest.raises(BadInput, match="'mean' is a mean over tokens"):
-        causal_map(model(), averaged, taskset, encoder)
+        causal_map(trained, averaged)
+
+
+def test_a_position_within_the_answer_is_refused(trained):
+    probe = material()[2]
+    late = replace(probe, positions={"late": probe.prompt_lengths})
+    with pytest.raises(BadInput, match="'late' is within the answer"):
+        causal_map(trained, late)
+
+
+def test_a_model_in_training_mode_is_refused():
+    with pytest.raises(BadInput, match=r"in training mode.*call model\.eval\(\)"):
+        causal_map(model().train(), material()[2])

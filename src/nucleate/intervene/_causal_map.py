@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from nucleate._errors import BadInput
 from nucleate.intervene._answers import Asking, askings
 from nucleate.intervene._cast import Cast, cast
-from nucleate.intervene._causal_table import Place, Resampled, Scores, place_table
+from nucleate.intervene._causal_table import Place, Resampled, place_table
 from nucleate.intervene._controls import EDITS, Editor
 from nucleate.intervene._engine import WAYS, Tail, tails, way_of
 from nucleate.intervene._presence import presence
@@ -193,8 +193,8 @@ class _Study:
         editor = Editor(self.states[:, position], self.roles, self.seed + position)
         edited = [editor.edited(stream) for stream in range(len(self.streams))]
         self.ways[name] = way_of(self.model, self.asked[0].text, token)
-        scores: list[Scores] = [{} for _ in self.streams]
-        clean: Scores = {}
+        scores: list[dict[str, np.ndarray]] = [{} for _ in self.streams]
+        clean: dict[str, np.ndarray] = {}
         done = position * len(self.streams)
         with evaluating(self.model):
             for number, asking in enumerate(self.asked):
@@ -222,8 +222,8 @@ class _Study:
         asking: Asking,
         editor: Editor,
         edited: list[Tensor],
-        scores: list[Scores],
-        clean: Scores,
+        scores: list[dict[str, np.ndarray]],
+        clean: dict[str, np.ndarray],
     ) -> None:
         """One batch of rows at every stream."""
         rows = torch.as_tensor(tail.rows)
@@ -239,7 +239,9 @@ class _Study:
             found = asking.score(tail.rows, logits, tail.clean)
             self._keep(scores[stream], found, tail.rows)
 
-    def _keep(self, into: Scores, found: Scores, rows: np.ndarray) -> None:
+    def _keep(
+        self, into: dict[str, np.ndarray], found: Mapping[str, np.ndarray], rows: np.ndarray
+    ) -> None:
         for key, values in found.items():
             if key not in into:
                 into[key] = np.full((len(self.roles.tested), values.shape[1]), np.nan)

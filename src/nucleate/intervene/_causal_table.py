@@ -1,5 +1,6 @@
 """From the answers under every edit to tables, with intervals over instruction strings."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from nucleate.intervene._rules import Interval, use_of
 Scores = dict[str, Float[np.ndarray, "row edit"]]
 """Name of a score -> its value for every tested row under every edit."""
 
-_RESAMPLES = 10_000
+_RESAMPLES, _FEW_RESAMPLES = 10_000, 2_000
 _QUESTIONS = 2
 _EDIT = {name: index for index, name in enumerate(EDITS)}
 _BORROWED = {"patch": "donor", "patch_subspace": "donor", "other_input": "other"}
@@ -46,6 +47,12 @@ class Resampled:
         self.strings = int(self._of_row.max()) + 1
         even = np.full(self.strings, 1 / self.strings)
         self._counts = rng.multinomial(self.strings, even, size=_RESAMPLES).astype(np.float32)
+
+    def fewer(self) -> "Resampled":
+        """As many resamples as an interval needs that is corrected for nothing."""
+        few = copy.copy(self)
+        few._counts = self._counts[:_FEW_RESAMPLES]
+        return few
 
     def mean(
         self, values: Float[np.ndarray, "row"], rows: Bool[np.ndarray, "row"] | None = None
@@ -188,7 +195,8 @@ def place_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One line a place, and one line a place and edit."""
     lines = [place.numbers(roles, resampled, len(places)) for place in places]
-    edits = [line for place in places for line in place.edits(roles, resampled)]
+    fewer = resampled.fewer()
+    edits = [line for place in places for line in place.edits(roles, fewer)]
     return pd.DataFrame(lines), pd.DataFrame(edits)
 
 
