@@ -101,6 +101,12 @@ def test_every_place_of_the_model_has_a_row_and_every_edit_a_line(trained):
     assert (found.table["rows"] == 12).all()
 
 
+def test_every_number_of_places_done_is_told_once_and_in_order(trained):
+    told = []
+    causal_map(trained, material()[2], rows=12, progress=lambda *both: told.append(both))
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
 def test_places_that_nothing_reads_are_never_used(table):
     # The last block's output at the instruction goes nowhere; the last token's embedding is the
     # same for all tasks.

@@ -184,7 +184,7 @@ class _Study:
         self.states, self.streams, self.seed = states, streams, seed
         self.asked = askings(probe, roles.tested, roles.wanted)
         self.ways: dict[str, str] = {}
-        self._progress = progress
+        self._progress, self._run, self._told = progress, 0, 0
 
     def at(self, position: int) -> list[Place]:
         """All places of one position, from the embedding upwards."""
@@ -195,21 +195,13 @@ class _Study:
         self.ways[name] = way_of(self.model, self.asked[0].text, token)
         scores: list[dict[str, np.ndarray]] = [{} for _ in self.streams]
         clean: dict[str, np.ndarray] = {}
-        done = position * len(self.streams)
         with evaluating(self.model):
-            for number, asking in enumerate(self.asked):
+            for asking in self.asked:
                 batches = tails(
                     self.model, asking.text, token, way=WAYS[self.ways[name]], variants=len(EDITS)
                 )
-                answered = 0
                 for tail in batches:
                     self._ask(tail, asking, editor, edited, scores, clean)
-                    answered += len(tail.rows)
-                    part = (number + answered / len(token)) / len(self.asked)
-                    self._progress(
-                        done + int(part * len(self.streams)),
-                        len(self.probe.positions) * len(self.streams),
-                    )
         alone = {key: values[:, 0] for key, values in clean.items()}
         return [
             Place(stream, name, scores[k], alone, editor.beyond(edited[k], k))
@@ -238,6 +230,16 @@ class _Study:
             logits = tail.run(stream, change)
             found = asking.score(tail.rows, logits, tail.clean)
             self._keep(scores[stream], found, tail.rows)
+            self._tick(len(tail.rows))
+
+    def _tick(self, rows: int) -> None:
+        """Tell each number of places once: they are done side by side, batch by batch."""
+        self._run += rows
+        places = len(self.streams) * len(self.probe.positions)
+        done = self._run // (len(self.roles.tested) * len(self.asked))
+        while self._told < done:
+            self._told += 1
+            self._progress(self._told, places)
 
     def _keep(
         self, into: dict[str, np.ndarray], found: Mapping[str, np.ndarray], rows: np.ndarray
