@@ -84,7 +84,7 @@ def compare(options: argparse.Namespace) -> None:
         print(
             f"{options.rows} rows, {options.threads} threads, medians of {options.rounds} rounds, "
             f"load {os.getloadavg()[0]:.1f}\n\n"
-            "| | seconds | time over nucleate's | largest difference of a logit |\n|---|---|---|---|"
+            "| | seconds | time over ours | largest difference of a logit |\n|---|---|---|---|"
         )
         for label, worker in workers.items():
             if label not in there:

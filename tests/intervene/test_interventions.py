@@ -1,3 +1,5 @@
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 import torch
@@ -242,9 +244,7 @@ def test_steering_tells_how_far_it_leads_out_of_the_data():
     net = model().eval()
     states = nc.capture(net, ids_probe(IDS)).at("block.0", "last")
     for scale, beyond in ((0.0, 0.5), (1000.0, 1.0)):  # the larger of two is above their 99 %
-        with steer(
-            net, stream="block.0", position=-1, by=BY, scale=scale, data=states
-        ) as steered:
+        with steer(net, stream="block.0", position=-1, by=BY, scale=scale, data=states) as steered:
             after = hidden(net)[1][:, -1]
         assert steered.norms.beyond == beyond
         torch.testing.assert_close(torch.cat(steered.norms.steered), after.norm(dim=-1))
@@ -254,7 +254,7 @@ def test_steering_tells_how_far_it_leads_out_of_the_data():
 
 
 def test_logits_can_be_differentiated_with_respect_to_a_shift():
-    net = model().eval().double()
+    net = model("gpt2").eval().double()  # a Llama's norm computes in float32, whatever comes
     by = BY.double().requires_grad_()
 
     def loss(by: torch.Tensor) -> torch.Tensor:
@@ -377,6 +377,8 @@ def test_generated_text_is_that_of_one_pass_over_it_under_the_same_edit(name, ca
     """The oracle: one pass over prompt and text, with edits at absolute tokens."""
     if side == "left" and name in IGNORE_LEFT:
         pytest.skip("the model itself reads padding on the left")
+    if name == "rwkv" and cached:
+        pytest.skip("with its cache the model itself writes another text than without")
     net = architectures.build(name)
     net.generation_config.pad_token_id = 0
     rows, given = padded([7, 7] if side == "alone" else [7, 4], "left")
@@ -411,9 +413,11 @@ def test_a_cache_filled_by_hand_is_followed_and_one_filled_outside_too():
             negative = isinstance(position, Onwards) and position.start < 0
             whole = Onwards(3) if negative else position  # counted from the prompt's end, at 5
             if position == 6:
-                with pytest.raises(BadInput, match="position 6 is beyond row 0"):
-                    with shift(net, stream="block.0", position=position, by=by):
-                        net(input_ids=ids[:, :5])
+                with (
+                    pytest.raises(BadInput, match="position 6 is beyond row 0"),
+                    shift(net, stream="block.0", position=position, by=by),
+                ):
+                    net(input_ids=ids[:, :5])
                 continue
             with shift(net, stream="block.0", position=whole, by=by):
                 wanted = net(input_ids=ids).logits
@@ -456,7 +460,7 @@ def test_many_interventions_on_a_probe_are_each_what_they_are_on_each_row_alone(
         ids = torch.from_numpy(probe.ids[row, : probe.prompt_lengths[row]])[None].long()
         for number, one in enumerate(made(slice(row, row + 1))):
             entered = one if isinstance(one, list) else [one]
-            with torch.no_grad(), __import__("contextlib").ExitStack() as stack:
+            with torch.no_grad(), ExitStack() as stack:
                 for intervention in entered:
                     stack.enter_context(intervention)
                 alone = net(ids).logits[0, -1]
@@ -506,12 +510,13 @@ REFUSED = {
     "row count": ("the position is given for 3 rows", {"position": torch.tensor([0, 1, 2])}),
     "name": ("is no position of a forward pass", {"position": "instruction_end"}),
     "fraction": ("array of torch.float32", {"position": torch.tensor([0.5, 1])}),
-    "onwards of several": ("Onwards begins at 2 tokens", {"position": Onwards(torch.zeros(2, 2, dtype=torch.long))}),
+    "onwards of several": ("Onwards begins at 2 tokens",
+                           {"position": Onwards(torch.zeros(2, 2, dtype=torch.long))}),
 }  # fmt: skip
 
 
 def test_what_is_no_position_at_all_is_refused_in_a_sentence():
-    with pytest.raises(BadInput, match="1.5 is no position"):
+    with pytest.raises(BadInput, match=r"1\.5 is no position"):
         _as_tokens(1.5)
 
 
@@ -541,9 +546,7 @@ def test_patches_without_one_source_are_refused_in_a_sentence():
     for given in ({}, {"to": BY, "rows": torch.tensor([1, 0])}):
         with pytest.raises(BadInput, match="give one"):
             patch(net, stream="block.0", position=0, **given)
-    uneven = patch(
-        net, stream="block.0", position=[0, 1], rows=torch.tensor([1, 0]), source=[0]
-    )
+    uneven = patch(net, stream="block.0", position=[0, 1], rows=torch.tensor([1, 0]), source=[0])
     with pytest.raises(BadInput, match="has fewer chosen tokens"), uneven:
         logits(net)
     nowhere = patch(net, stream="block.0", position=0, rows=torch.tensor([1, 7]))
@@ -553,7 +556,7 @@ def test_patches_without_one_source_are_refused_in_a_sentence():
 
 def test_masks_that_hide_what_is_padding_are_refused_unless_all_tokens_are_meant():
     net = model().eval()
-    mask = torch.ones(2, 1, 4, 4, dtype=torch.bool).tril()
+    mask = torch.zeros(2, 1, 4, 4).masked_fill(~torch.ones(4, 4).tril().bool(), -torch.inf)
     with (
         pytest.raises(BadInput, match="more than two dimensions"),
         shift(net, stream="block.0", position=-1, by=BY),

@@ -103,7 +103,7 @@ def test_used_gives_the_shift_its_controls_and_the_cost_of_erasing(own):
     line = next(line for line in words(own) if line.startswith("Used"))
     assert (
         "makes the model do the other task on 0.94 [0.91, 0.96] of inputs (chance 0.05, random "
-        "direction 0.00, wrong task 0.00); removing the task subspace there costs 0.56"
+        "direction 0.00, wrong task 0.00); erasing the task there costs 0.56"
     ) in line
     assert "at 5 of the 16 places" in line
 
@@ -141,7 +141,7 @@ def test_without_interventions_use_is_not_judged(own):
 def test_a_place_without_a_shift_is_told_by_what_erasing_costs(own):
     only_erase = _used("used", shift=None, shift_low=None, shift_high=None, erase=0.6)
     told = words(own.model_copy(update={"used": [only_erase]}))
-    assert any("removing the task subspace at last/block.3" in line for line in told)
+    assert any("erasing the task at last/block.3" in line for line in told)
     assert not any("shifting" in line for line in told)
 
 

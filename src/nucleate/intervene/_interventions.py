@@ -178,8 +178,9 @@ def erase(
         model: as for `shift`.
         stream: as for `shift`; one eraser may be used at all later streams.
         position: as for `shift`.
-        eraser: `Eraser.leace(states, labels)`, `.means(states, labels)` or `.subspace(basis, mean)`;
-            one for all rows, or one a row. (Mean ablation of whole states is a `patch` to the mean.)
+        eraser: `Eraser.leace(states, labels)`, `.means(states, labels)` or
+            `.subspace(basis, mean)`; one for all rows, or one a row. (Mean ablation of whole states
+            is a `patch` to the mean.)
 
     Raises:
         BadInput: as for `shift`.

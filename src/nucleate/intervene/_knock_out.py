@@ -69,9 +69,12 @@ def knock_out(
 
     @contextmanager
     def opened() -> Iterator[None]:
-        with intervening(model) as watch:
-            with _cutting([blocks[k - 1] for k in chosen], _kind(model), lambda: cut(watch.now)):
-                yield
+        cuts = [blocks[k - 1] for k in chosen]
+        with (
+            intervening(model) as watch,
+            _cutting(cuts, _kind(model), lambda: cut(watch.now)),
+        ):
+            yield
 
     return Intervention(opened)
 
@@ -172,7 +175,7 @@ def _leaks_cut(model: nn.Module, chosen: Sequence[int]) -> list[float] | None:
 
 
 def _leaks(model: nn.Module) -> list[float]:
-    """How much of the first token reaches the others within each block, relative to their states."""
+    """How much of the first token reaches the others within each block, against their states."""
     random = torch.Generator().manual_seed(0)
     leaks: list[float] = []
 

@@ -212,9 +212,7 @@ class Watch:
         return real
 
 
-def _named(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
+def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a forward pass by name, without those that are None."""
     given = dict(zip(signature(module.forward).parameters, args, strict=False)) | kwargs
     return {name: value for name, value in given.items() if value is not None}

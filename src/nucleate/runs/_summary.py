@@ -65,7 +65,14 @@ class Controls(_Strict):
     """Interventions that must do nothing if the effect is about the task."""
 
     random_direction: float | None = Field(description="redirected by a random shift of equal norm")
-    wrong_task: float | None = Field(description="redirected to B by the shift towards a task C")
+    wrong_task: float | None = Field(description="a third task's answer, by the shift towards B")
+    mean_shift: float | None = Field(None, description="redirected by a shift to the mean of all")
+    shuffled: float | None = Field(
+        None, description="redirected by means under permuted tasks, at equal norm"
+    )
+    other_input: float | None = Field(
+        None, description="redirected by the state of the same task on another input"
+    )
 
 
 class Used(_Strict):
@@ -78,10 +85,13 @@ class Used(_Strict):
     shift_high: float | None
     chance: float | None = Field(description="how often a random task's answer is task B's")
     controls: Controls
-    erase: float = Field(description="accuracy lost when the span of the task means is removed")
+    erase: float = Field(description="accuracy lost when the task is erased (LEACE)")
     erase_low: float
     erase_high: float
     random_erase: float = Field(description="accuracy lost by a random subspace of equal rank")
+    displaced: float | None = Field(
+        None, description="accuracy lost by a random vector of the norm that erasing changes"
+    )
     clusters: ClusterVerdict
     verdict: UseVerdict
 

@@ -233,13 +233,9 @@ def _embedding_change(table: pd.DataFrame, position: str, view: str) -> float:
 
 
 def _used(row: dict[str, Any]) -> Used:
-    known = {
-        name: _known(row.get(name))
-        for name in ("shift", "shift_low", "shift_high", "chance", "random_direction", "wrong_task")
-    }
-    controls = Controls(
-        random_direction=known.pop("random_direction"), wrong_task=known.pop("wrong_task")
-    )
+    controls = Controls(**{name: _known(row.get(name)) for name in Controls.model_fields})
+    names = ("shift", "shift_low", "shift_high", "chance", "displaced")
+    known = {name: _known(row.get(name)) for name in names}
     names = ("stream", "position", "erase", "erase_low", "erase_high", "random_erase", "clusters")
     there = {name: row[name] for name in (*names, "verdict")}
     return Used.model_validate({**there, **known, "controls": controls})

@@ -95,7 +95,7 @@ def best_shift(summary: Summary) -> Used | None:
 
 def best_erase(summary: Summary) -> Used | None:
     """The place where erasing costs most beyond its control, None where none was tested."""
-    return max(summary.used, key=lambda used: used.erase - used.random_erase, default=None)
+    return max(summary.used, key=_erase_excess, default=None)
 
 
 def place(used: Used) -> str:
@@ -240,19 +240,23 @@ def _use(summary: Summary) -> list[str]:
 
 def _effect(used: Used) -> float:
     """How far the larger of the two effects lies above its own control."""
-    return max(_shift_excess(used), used.erase - used.random_erase)
+    return max(_shift_excess(used), _erase_excess(used))
 
 
 def _shift_excess(used: Used) -> float:
     if used.shift is None:
         return float("-inf")
-    rivals = (used.chance, used.controls.random_direction, used.controls.wrong_task)
+    rivals = (used.chance, *used.controls.model_dump().values())
     return used.shift - max(rival or 0.0 for rival in rivals)
+
+
+def _erase_excess(used: Used) -> float:
+    return used.erase - max(used.random_erase, used.displaced or 0.0)
 
 
 def _short_effect(used: Used) -> str:
     """The larger effect in a clause, beside its control."""
-    if _shift_excess(used) >= used.erase - used.random_erase:
+    if _shift_excess(used) >= _erase_excess(used):
         return f"shifting redirects {number(used.shift)} of answers, chance {number(used.chance)}"
     return f"erasing costs {number(used.erase)} of accuracy, at random {number(used.random_erase)}"
 
@@ -263,17 +267,37 @@ def _effects(used: Used, summary: Summary) -> str:
     seen = f" (ARI {number(ari)})" if ari > float("-inf") else ""
     erase = (
         f"costs {number(used.erase)} {interval(used.erase_low, used.erase_high)} of accuracy "
-        f"(random subspace {number(used.random_erase)})"
+        f"(random subspace {number(used.random_erase)}{_displaced(used)})"
     )
     if used.shift is None:
-        return f"removing the task subspace at {place(used)}{seen} {erase}"
+        return f"erasing the task at {place(used)}{seen} {erase}"
     return (
         f"shifting at {place(used)}{seen} makes the model do the other task on "
         f"{number(used.shift)} {interval(used.shift_low, used.shift_high)} of inputs "
-        f"(chance {number(used.chance)}, random direction "
-        f"{number(used.controls.random_direction)}, wrong task "
-        f"{number(used.controls.wrong_task)}); removing the task subspace there {erase}"
+        f"({_controls(used)}); erasing the task there {erase}"
     )
+
+
+_CONTROL_NAMES = {
+    "random_direction": "random direction",
+    "wrong_task": "wrong task",
+    "mean_shift": "mean of all tasks",
+    "shuffled": "permuted tasks",
+    "other_input": "other input",
+}
+
+
+def _controls(used: Used) -> str:
+    """What the shift must exceed: chance, and every control that was done."""
+    parts = [f"chance {number(used.chance)}"]
+    for name, value in used.controls.model_dump().items():
+        if value is not None:
+            parts.append(f"{_CONTROL_NAMES[name]} {number(value)}")
+    return ", ".join(parts)
+
+
+def _displaced(used: Used) -> str:
+    return "" if used.displaced is None else f", equal displacement {number(used.displaced)}"
 
 
 def _idle(used: Used, summary: Summary) -> str:
@@ -337,5 +361,5 @@ def _contrast_use(summaries: Sequence[Summary], names: Sequence[str]) -> list[st
             for name, used in zip(names, erases, strict=True)
             if used
         ]
-        lines.append(f"Largest cost of removing the task subspace: {'; '.join(parts)}.")
+        lines.append(f"Largest cost of erasing the task: {'; '.join(parts)}.")
     return lines
