@@ -119,7 +119,8 @@ def _causal(outputs: str, learned: bool) -> pd.DataFrame:
             rows.append(
                 {"stream": stream, "position": position, "shift": shift, "shift_low": shift - 0.03,
                  "shift_high": shift + 0.02, "chance": 0.05, "random_direction": 0.0,
-                 "wrong_task": 0.004, "accuracy": 0.97 if learned else 0.05, "erase": erase,
+                 "wrong_task": 0.004, "mean_shift": 0.04, "shuffled": 0.01, "other_input": 0.02,
+                 "displaced": 0.03, "accuracy": 0.97 if learned else 0.05, "erase": erase,
                  "erase_low": erase - 0.02, "erase_high": erase + 0.02, "random_erase": 0.01,
                  "ari": ari, "clusters": "clusters" if clear else "none", "verdict": verdict}
             )  # fmt: skip
@@ -169,9 +170,7 @@ def _summary(name: str, outputs: str, learned: bool, causal: pd.DataFrame) -> Su
         )  # fmt: skip
     used = [
         Used(
-            controls=Controls(
-                random_direction=row["random_direction"], wrong_task=row["wrong_task"]
-            ),
+            controls=Controls(**{key: row[key] for key in Controls.model_fields}),
             **{key: row[key] for key in Used.model_fields if key not in ("controls",)},
         )
         for row in causal.to_dict("records")

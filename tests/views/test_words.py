@@ -103,7 +103,8 @@ def test_used_gives_the_shift_its_controls_and_the_cost_of_erasing(own):
     line = next(line for line in words(own) if line.startswith("Used"))
     assert (
         "makes the model do the other task on 0.94 [0.91, 0.96] of inputs (chance 0.05, random "
-        "direction 0.00, wrong task 0.00); erasing the task there costs 0.56"
+        "direction 0.00, wrong task 0.00, mean of all tasks 0.04, permuted tasks 0.01, other input "
+        "0.02); erasing the task there costs 0.56"
     ) in line
     assert "at 5 of the 16 places" in line
 
