@@ -234,8 +234,8 @@ def _embedding_change(table: pd.DataFrame, position: str, view: str) -> float:
 
 def _used(row: dict[str, Any]) -> Used:
     controls = Controls(**{name: _known(row.get(name)) for name in Controls.model_fields})
-    names = ("shift", "shift_low", "shift_high", "chance", "displaced")
-    known = {name: _known(row.get(name)) for name in names}
+    unsure = ("shift", "shift_low", "shift_high", "chance", "displaced")
+    known = {name: _known(row.get(name)) for name in unsure}
     names = ("stream", "position", "erase", "erase_low", "erase_high", "random_erase", "clusters")
     there = {name: row[name] for name in (*names, "verdict")}
     return Used.model_validate({**there, **known, "controls": controls})
