@@ -11,7 +11,7 @@ import typer
 
 from nucleate import __version__
 from nucleate._errors import BadInput, Interrupted, RunFailed
-from nucleate.cli import _config, _export, _measure, _record, _reproduce, _series
+from nucleate.cli import _config, _export, _intervene, _measure, _record, _reproduce, _series
 
 app = typer.Typer(
     name="nucleate",
@@ -25,6 +25,7 @@ app.command("reproduce")(_reproduce.reproduce)
 app.command("record")(_record.record)
 app.add_typer(_series.app, name="series")
 app.command("measure")(_measure.measure)
+app.command("intervene")(_intervene.intervene)
 app.command("export")(_export.export)
 app.add_typer(_config.app, name="config")
 

@@ -1,0 +1,93 @@
+"""`nucleate intervene` as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nucleate.intervene import CausalMap, causal_map
+from nucleate.metrics import measure
+from nucleate.recording import capture
+from nucleate.runs import Run
+from small import material, model
+
+STEP = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A run whose last snapshot and newest checkpoint are of one model."""
+    _, _, probe = material()
+    run = Run.create(tmp_path_factory.mktemp("runs") / "mine", probe, {"name": "mine"})
+    for step in (0, STEP):
+        run.save_snapshot(step, capture(model(seed=step), probe), {})
+        model(seed=step).save_pretrained(run.path / "checkpoints" / str(step))
+    return run.path
+
+
+def nucleate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from nucleate.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_run_is_asked_with_its_newest_checkpoint_and_keeps_the_map(folder):
+    done = nucleate("intervene", str(folder), "--rows", "24")
+    assert done.returncode == 0, done.stderr
+    found = CausalMap.load(folder)
+    expected = causal_map(model(seed=STEP).eval(), Run(folder).probe, rows=24)
+    assert found.table["patch"].tolist() == pytest.approx(expected.table["patch"].tolist())
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{len(found.table)} places, 24 rows -> {folder}/causal_map.csv"
+    assert sum(line.startswith("last/block.") for line in lines) == 2
+    assert lines[-1].startswith("undecided:")
+
+
+def test_json_is_all_that_stands_on_standard_output_and_has_no_nan(folder):
+    done = nucleate("intervene", str(folder), "--rows", "24", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(name))
+    assert {place["position"] for place in found["places"]} == {"instruction_end", "last"}
+    assert {place["verdict"] for place in found["places"]} <= {
+        "used", "present but not used", "absent", "undecided"
+    }  # fmt: skip
+
+
+def test_a_panel_stands_beside_only_if_it_ends_with_this_model(folder):
+    measure(Run(folder), metrics=["agreement"], nulls=(), bootstraps=10, restarts=1)
+    own = nucleate("intervene", str(folder), "--rows", "24", "--json")
+    assert all("ari" in place for place in json.loads(own.stdout)["places"])
+    earlier = str(folder / "checkpoints" / "0")
+    other = nucleate("intervene", str(folder), "--rows", "24", "--json", "--model", earlier)
+    assert not any("ari" in place for place in json.loads(other.stdout)["places"])
+
+
+def test_a_model_is_asked_with_a_saved_probe(folder, tmp_path):
+    source = str(folder / "checkpoints" / str(STEP))
+    done = nucleate(
+        "intervene", source, "--probe", str(folder), "--out", str(tmp_path), "--rows", "24"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(CausalMap.load(tmp_path).table) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("{run}", "--probe", "{run}"), "is a run, with a probe of its own; leave --probe out"),
+        (("nowhere",), "nowhere is no run folder; for a model give --probe and --out"),
+        (("{run}", "--model", "nowhere"), "nowhere"),
+        (("{run}/checkpoints/5", "--probe", "{run}"), "give --probe and --out"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(folder, arguments, said):
+    done = nucleate("intervene", *(each.format(run=folder) for each in arguments))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
