@@ -21,11 +21,15 @@ class Batch:
         ids: the sequences, prompt and answer.
         prompt_lengths: tokens before the answer.
         lengths: tokens in all.
+        instructions: which of the distinct instructions each row has.
+        instruction_ends: the token that closes each row's instruction.
     """
 
     ids: Int[np.ndarray, "row token"]
     prompt_lengths: Int[np.ndarray, "row"]
     lengths: Int[np.ndarray, "row"]
+    instructions: Int[np.ndarray, "row"]
+    instruction_ends: Int[np.ndarray, "row"]
 
 
 class Batches:
@@ -38,6 +42,12 @@ class Batches:
         seed: two `Batches` of one seed give the same batch at the same step.
         scrambled: draw the instruction anew from all training rows for each drawn row, so that
             the same tokens are seen but the instruction says nothing about the task.
+
+    Attributes:
+        order: whether the instruction stands before or after the input.
+        instruction_tasks: the task, by number, that each distinct instruction announces; the first
+            where tasks share an instruction.
+        task_count: how many tasks there are.
     """
 
     def __init__(
@@ -60,7 +70,11 @@ class Batches:
             counts[row.task] += 1
         chances = np.array([taskset.weights[r.task] / counts[r.task] for r in rows])
         self._until = np.cumsum(chances / chances.sum())
-        self._before = taskset.order == "before"
+        self.order = taskset.order
+        first = np.unique(self._instruction, return_index=True)[1]
+        number = {task: index for index, task in enumerate(taskset.tasks)}
+        self.instruction_tasks = np.array([number[rows[row].task] for row in first])
+        self.task_count = len(taskset.tasks)
         self._batch_size = batch_size
         self._seed = seed
         self._scrambled = scrambled
@@ -71,11 +85,15 @@ class Batches:
         rows = self._draw(generator)
         instruction = self._instruction[self._draw(generator) if self._scrambled else rows]
         prompt = [(self._instructions, instruction), (self._inputs, self._input[rows])]
-        if not self._before:
+        if self.order == "after":
             prompt.reverse()
         answer = (self._answers, self._answer[rows])
         ids, lengths = _join([*prompt, answer])
-        return Batch(ids, lengths - answer[0].lengths[answer[1]], lengths)
+        prompt_lengths = lengths - answer[0].lengths[answer[1]]
+        # After the input, the instruction's separator is followed by the cue.
+        before = self._instructions.lengths[instruction] - 1
+        ends = before if self.order == "before" else prompt_lengths - 2
+        return Batch(ids, prompt_lengths, lengths, instruction, ends)
 
     def _draw(self, generator: np.random.Generator) -> Int[np.ndarray, "row"]:
         drawn = np.searchsorted(self._until, generator.random(self._batch_size))

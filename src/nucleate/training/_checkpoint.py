@@ -11,13 +11,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from nucleate._errors import BadInput
 from nucleate.runs import Run, publish_folder
 
 _KEPT = 2
+_PENALTY = "regulariser.safetensors"
 
 
 def save_checkpoint(
-    run: Run, step: int, model: nn.Module, optimizer: Optimizer, **state: Any
+    run: Run,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    penalty: nn.Module | None = None,
+    **state: Any,
 ) -> None:
     """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones make room.
 
@@ -27,6 +34,7 @@ def save_checkpoint(
         model: its weights go to `model.safetensors`, tied ones once; the settings of a model of
             transformers to `config.json`, so that transformers can load the folder.
         optimizer: its tensors go to `optimizer.safetensors`.
+        penalty: what a regulariser has learnt goes to `regulariser.safetensors`.
         state: JSON values that come back from `load_checkpoint`.
 
     Raises:
@@ -38,6 +46,8 @@ def save_checkpoint(
     partial.mkdir(parents=True)
     save_model(model, str(partial / "model.safetensors"))
     save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    if penalty is not None:
+        save_file(penalty.state_dict(), partial / _PENALTY)
     (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
     if isinstance(model, PreTrainedModel):
         _save_config(partial, model)
@@ -47,17 +57,24 @@ def save_checkpoint(
         shutil.rmtree(folder / str(old), ignore_errors=True)
 
 
-def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
-    """Put the newest checkpoint's weights and optimiser state in place.
+def load_checkpoint(
+    run: Run, model: nn.Module, optimizer: Optimizer, penalty: nn.Module | None = None
+) -> dict[str, Any] | None:
+    """Put the newest checkpoint's weights, optimiser state and regulariser in place.
 
     Returns:
         the saved state with `step` added, or None where the run has no checkpoint.
+
+    Raises:
+        BadInput: there is a regulariser, and the checkpoint is of a training without it.
     """
     steps = sorted(_committed(run))
     if not steps:
         return None
     folder = run.path / "checkpoints" / str(steps[-1])
     load_model(model, str(folder / "model.safetensors"))
+    if penalty is not None:
+        load_penalty(penalty, folder)
     tensors = load_file(folder / "optimizer.safetensors")
     torch.set_rng_state(tensors.pop("rng"))
     if "rng.cuda" in tensors:
@@ -67,6 +84,21 @@ def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> dict[st
     optimizer.load_state_dict(state)
     saved: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     return saved | {"step": steps[-1]}
+
+
+def load_penalty(penalty: nn.Module, folder: Path) -> None:
+    """Put what a regulariser has learnt by a checkpoint in place.
+
+    Raises:
+        BadInput: the checkpoint is of a training without the regulariser, or with another one.
+    """
+    try:
+        penalty.load_state_dict(load_file(folder / _PENALTY))
+    except (OSError, RuntimeError) as error:
+        raise BadInput(
+            f"the checkpoint {folder} is not of a training with this regulariser "
+            f"({str(error).splitlines()[0]}); go on without one, or start a new training"
+        ) from error
 
 
 def load_weights(run: Run, model: nn.Module) -> None:

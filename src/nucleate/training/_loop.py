@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nucleate._errors import Interrupted, RunFailed
+from nucleate._errors import BadInput, Interrupted, RunFailed
 from nucleate.recording import Recorder, head_reads
 from nucleate.runs import Run
 from nucleate.training._batches import Batch, Batches
 from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
+from nucleate.training._regularised_study import Regularised
+from nucleate.training._regulariser import Regulariser
 
 # Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
 _LOOK_EVERY = 10
@@ -46,6 +48,9 @@ class TrainingConfig(BaseModel):
     compile: bool = Field(False, description="run the training steps through torch.compile")
     device: str = Field("auto", description="cpu, cuda, mps ...; auto takes an accelerator if any")
     checkpoint_every: int = Field(100, ge=1, description="steps")
+    regulariser: Regulariser | None = Field(
+        None, description="what promotes or suppresses task clusters; none if not set"
+    )
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,12 @@ def train(
         config: how.
         run: gets checkpoints and step records.
         recorder: reads the model when its schedule says so.
-        seed: of dropout.
+        seed: of dropout, and of the permuted tasks of a regulariser's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
+        BadInput: the regulariser does not fit the model, the batches or the other settings.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -140,6 +146,7 @@ class _Loop:
             _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self._losses: list[Tensor] = []
+        self._regularised = _regularised(config, model, batches, seed)
         torch.manual_seed(seed)
         self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
         self._restore()
@@ -162,8 +169,8 @@ class _Loop:
         """Forward, backward, step."""
         for group in self._optimizer.param_groups:
             group["lr"] = _learning_rate(self._config, self.step)
-        loss = self._loss(self._batches.at(self.step))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, whole = self._losses_of(self._batches.at(self.step))
+        whole.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -195,6 +202,8 @@ class _Loop:
             raise self._recorder.error
         if losses:
             self._run.journal.append("step", step=self.step, first=first, losses=losses)
+            if self._regularised is not None:
+                self._regularised.note(self._run, self.step)
         return float(losses[-1]) if losses else math.nan
 
     def checkpoint(self) -> None:
@@ -208,18 +217,35 @@ class _Loop:
             self.step,
             self._model,
             self._optimizer,
+            self._penalty,
             seconds=self.seconds,
             recording_seconds=self.recording_seconds,
         )
 
     def _restore(self) -> None:
-        saved = load_checkpoint(self._run, self._model, self._optimizer)
+        saved = load_checkpoint(self._run, self._model, self._optimizer, self._penalty)
         if saved is None:
             self._recorder.rewind(-1)
             return
         self._recorder.rewind(saved["step"])
         self.step = saved["step"]
         self._earlier = {name: saved[name] for name in self._earlier}
+
+    @property
+    def _penalty(self) -> nn.Module | None:
+        return None if self._regularised is None else self._regularised.penalty
+
+    def _losses_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The answers' loss, and the same with the regulariser's, which is what is lowered."""
+        weight = self._regularised.weight_at(self.step) if self._regularised else 0.0
+        if self._regularised is None or not weight:
+            loss = self._loss(batch)
+            return loss, loss
+        with self._regularised.watching() as seen:
+            loss = self._loss(batch)
+        with self._autocast():
+            penalty = self._regularised.loss(batch, seen[0])
+        return loss, loss + weight * penalty
 
     def _loss(self, batch: Batch) -> Tensor:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
@@ -248,6 +274,19 @@ class _Loop:
         if self._config.precision == "float32":
             return nullcontext()
         return torch.autocast(self._device.type, dtype=torch.bfloat16)
+
+
+def _regularised(
+    config: TrainingConfig, model: PreTrainedModel, batches: Batches, seed: int
+) -> Regularised | None:
+    if config.regulariser is None:
+        return None
+    if config.compile:
+        raise BadInput(
+            "training.regulariser reads states with hooks, which never fire inside compiled code; "
+            "set training.compile to false"
+        )
+    return Regularised(config.regulariser, model, batches, seed=seed)
 
 
 def _learning_rate(config: TrainingConfig, step: int) -> float:
