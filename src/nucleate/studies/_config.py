@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate._errors import BadInput
+from nucleate.tasks import canonical_hash
 from nucleate.training import ModelConfig, TrainingConfig
 
 Preset = Literal["smoke", "default", "large"]
@@ -106,6 +107,20 @@ class ReproduceConfig(_Strict):
         name = int.from_bytes(hashlib.sha256(component.encode()).digest()[:4])
         return int(np.random.SeedSequence([self.seed, name]).generate_state(1)[0])
 
+    def content_hash(self, **changes: Any) -> str:
+        """The hash of all settings, with some in another form.
+
+        Settings that earlier versions did not have are left out where they are not set, so that a
+        configuration keeps the hash under which its runs are known.
+        """
+        content = self.model_dump(mode="json") | changes
+        for part, name in _LATER:
+            if content[part][name] is None:
+                content[part] = {key: it for key, it in content[part].items() if key != name}
+        return canonical_hash(content)
+
+
+_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regulariser"))
 
 _SMOKE: dict[str, Any] = {
     "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},

@@ -24,13 +24,19 @@ from nucleate.tasks import (
     Encoder,
     Probe,
     TaskSet,
-    canonical_hash,
     from_jsonl,
     geo,
     synthetic,
     train_tokenizer,
 )
-from nucleate.training import Batches, build_model, device_of, load_weights, train
+from nucleate.training import (
+    Batches,
+    build_model,
+    check_regulariser,
+    device_of,
+    load_weights,
+    train,
+)
 
 Outputs = Literal["own", "shared", "natural"]
 
@@ -229,6 +235,8 @@ def _open(
 ) -> Run:
     """The run's folder: the one that is there if it is of this configuration, else a new one."""
     _schedule(config)
+    if config.training.regulariser is not None:
+        check_regulariser(config.training.regulariser, model, material.taskset.order)
     resolved = config.model_dump(mode="json") | {"outputs": [outputs]}
     if (path / "manifest.json").exists():
         run = Run(path)
@@ -241,7 +249,7 @@ def _open(
             "name": path.name,
             "outputs": outputs,
             "config": resolved,
-            "config_hash": canonical_hash(resolved),
+            "config_hash": config.content_hash(outputs=[outputs]),
             "tasks": material.taskset.name,
             "taskset_hash": material.taskset.content_hash(),
             "overlaps": [list(pair) for pair in material.taskset.overlaps],

@@ -10,5 +10,10 @@ from nucleate.training._loop import train as train
 from nucleate.training._model import ModelConfig as ModelConfig
 from nucleate.training._model import build_model as build_model
 from nucleate.training._regularised_study import check_regulariser as check_regulariser
+from nucleate.training._regularised_trainer import (
+    RegularisedTrainerMixin as RegularisedTrainerMixin,
+)
 from nucleate.training._regulariser import Regulariser as Regulariser
+from nucleate.training._regulariser_check import ManipulationCheck as ManipulationCheck
+from nucleate.training._regulariser_check import manipulation_check as manipulation_check
 from nucleate.training._regularising import shuffle_over_strings as shuffle_over_strings

@@ -47,7 +47,7 @@ def save_checkpoint(
     save_model(model, str(partial / "model.safetensors"))
     save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
     if penalty is not None:
-        save_file(penalty.state_dict(), partial / _PENALTY)
+        save_penalty(penalty, partial)
     (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
     if isinstance(model, PreTrainedModel):
         _save_config(partial, model)
@@ -84,6 +84,11 @@ def load_checkpoint(
     optimizer.load_state_dict(state)
     saved: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     return saved | {"step": steps[-1]}
+
+
+def save_penalty(penalty: nn.Module, folder: Path) -> None:
+    """Write what a regulariser has learnt to `regulariser.safetensors`."""
+    save_file(penalty.state_dict(), folder / _PENALTY)
 
 
 def load_penalty(penalty: nn.Module, folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.activations import ACT2FN
 
 from nucleate._errors import BadInput
 
@@ -26,6 +27,14 @@ class ModelConfig(BaseModel):
     attention: Literal["eager", "sdpa"] = Field(
         "eager", description="eager is a quarter faster on the short sequences trained here"
     )
+    init_scale: float | None = Field(
+        None,
+        gt=0,
+        description="factor of all initial weight matrices, embeddings included; 1 if not set",
+    )
+    activation: str | None = Field(
+        None, description="of the MLPs, as gelu, relu, relu2, silu; the architecture's if not set"
+    )
     extra: dict[str, Any] = Field(
         default_factory=dict, description="further settings of the architecture's own config"
     )
@@ -43,7 +52,8 @@ def build_model(
         seed: of the initial weights; torch's own generator is left as it was.
 
     Raises:
-        BadInput: transformers does not know the architecture, or refuses the settings.
+        BadInput: transformers does not know the architecture or activation, or refuses the
+            settings.
     """
     if config.width % config.heads:
         raise BadInput(
@@ -62,7 +72,18 @@ def build_model(
             f"transformers cannot build a causal LM of model.arch {config.arch!r} with these "
             f"settings ({str(error).splitlines()[0]}); use a decoder such as llama, gpt2, gpt_neox"
         ) from error
-    return model.to(torch.float32)
+    model = model.to(torch.float32)
+    if config.init_scale is not None:
+        _scale_matrices(model, config.init_scale)
+    return model
+
+
+@torch.no_grad()
+def _scale_matrices(model: PreTrainedModel, factor: float) -> None:
+    """Norms and biases stay: it is the matrices whose size decides how far learning moves them."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(factor)
 
 
 def _settings(config: ModelConfig, vocab_size: int, max_length: int) -> Any:
@@ -101,6 +122,8 @@ def _settings(config: ModelConfig, vocab_size: int, max_length: int) -> Any:
     for name, value in wanted.items():
         if hasattr(settings, name):
             setattr(settings, name, value)
+    if config.activation is not None:
+        _set_activation(settings, config)
     for name, value in config.extra.items():
         if not hasattr(settings, name):
             raise BadInput(
@@ -108,3 +131,20 @@ def _settings(config: ModelConfig, vocab_size: int, max_length: int) -> Any:
             )
         setattr(settings, name, value)
     return settings
+
+
+def _set_activation(settings: Any, config: ModelConfig) -> None:
+    """Architectures give it one of two names, and some have none that can be chosen."""
+    if config.activation not in ACT2FN:
+        raise BadInput(
+            f"model.activation {config.activation!r} is none that transformers knows; use one such "
+            "as gelu, relu, relu2, silu"
+        )
+    names = [name for name in ("hidden_act", "activation_function") if hasattr(settings, name)]
+    if not names:
+        raise BadInput(
+            f"the activation of model.arch {config.arch!r} cannot be chosen; leave "
+            "model.activation unset"
+        )
+    for name in names:
+        setattr(settings, name, config.activation)

@@ -258,4 +258,5 @@ def _term(regulariser: Regulariser, tasks: int, width: int) -> nn.Module:
 
 def _gradient_norm(loss: Tensor, states: Tensor, *, keep: bool = False) -> Tensor:
     gradient: Tensor = torch.autograd.grad(loss, states, retain_graph=keep)[0]
-    return gradient.float().norm()
+    norm: Tensor = gradient.float().norm()
+    return norm

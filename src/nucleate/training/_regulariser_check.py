@@ -1,0 +1,198 @@
+"""The manipulation check: did a regulariser move the clusters that it is about?"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nucleate._errors import BadInput
+from nucleate.metrics import class_separation, condition, standardise
+from nucleate.runs import Run, States
+from nucleate.tasks import Probe
+
+_BLOCKS = 100
+_APART = ("unseen_family", "unseen_input")
+
+
+@dataclass(frozen=True)
+class ManipulationCheck:
+    """How far apart tasks are at one place in two models: with a regulariser, and without.
+
+    Attributes:
+        stream, position: the place.
+        with_, without: class separation, CDNV^-1, as `metrics.class_separation`; upwards without a
+            bound, about 0 where there are no clusters.
+        low, high: 95 % interval of their difference, over instruction strings.
+    """
+
+    stream: str
+    position: str
+    with_: float
+    without: float
+    low: float
+    high: float
+
+    @property
+    def change(self) -> float:
+        """By how much the separation is larger with the regulariser."""
+        return self.with_ - self.without
+
+    @property
+    def cdnv(self) -> tuple[float, float]:
+        """CDNV with and without: one over the separations, NaN where those are not positive."""
+        return _reciprocal(self.with_), _reciprocal(self.without)
+
+    @property
+    def moved(self) -> Literal["tighter", "looser", "not shown"]:
+        """Which way the clusters went, if the interval leaves out 0."""
+        if self.low > 0:
+            return "tighter"
+        return "looser" if self.high < 0 else "not shown"
+
+    def __str__(self) -> str:
+        now, before = self.cdnv
+        verdict = {
+            "tighter": "task clusters are tighter",
+            "looser": "task clusters are looser",
+            "not shown": "no change of task clusters is shown",
+        }[self.moved]
+        return (
+            f"At {self.stream}, {self.position}, {verdict} than without the regulariser: CDNV "
+            f"{_said(now)} against {_said(before)}, class separation {self.with_:.3g} against "
+            f"{self.without:.3g}, change {self.change:+.3g} [{self.low:+.3g}, {self.high:+.3g}]."
+        )
+
+
+def manipulation_check(
+    with_: States | Run,
+    without: States | Run,
+    *,
+    stream: str,
+    position: str,
+    probe: Probe | None = None,
+    view: Literal["raw", "conditioned"] = "raw",
+) -> ManipulationCheck:
+    """Compare the tasks' class separation at a place of two models that read the same probe.
+
+    An effect of a regulariser on learning says something of clusters only if it moved them, and
+    its shuffled twin did not.
+
+    Args:
+        with_: states, or a run at its last recorded step, with the regulariser.
+        without: the same without it (or of the twin); all else equal, seed included.
+        stream: by name.
+        position: by name.
+        probe: the rows of the states; runs know theirs.
+        view: `raw`, or `conditioned`: the mean of all rows of the same input is subtracted first.
+            For positions that have seen the input.
+
+    Returns:
+        Both separations, of standardised states, one row for each state (rows that are equal up to
+        the position are one). The interval is a jackknife over instruction strings, left out in
+        100 blocks at most that each hold strings of all tasks: unlike a bootstrap it draws no row
+        twice, which would count as a tight cluster. It is of two models, not of seeds.
+
+    Raises:
+        BadInput: no such place, a probe without tasks or of other rows, or runs of two probes.
+
+    What can fool it: separation that rises since an unrelated variance fell; states that follow
+    the answer (at `last`, with own outputs) move with accuracy, regulariser or not.
+    """
+    probe = _common_probe(with_, without, probe)
+    rows, strings, tasks = _measured(probe, position)
+    both = [_last(states).at(stream, position) for states in (with_, without)]
+    x = torch.stack([values[rows].float().cpu() for values in both])
+    if view == "conditioned":
+        probe.check_labels("input", user="the view conditioned")
+        x = condition(x, torch.from_numpy(_numbers(np.array(probe.labels["input"])[rows])))
+    x = standardise(x)
+    whole = np.asarray(class_separation(x, tasks))
+    low, high = _jackknife(x, tasks, _blocks(strings, tasks), float(whole[0] - whole[1]))
+    return ManipulationCheck(stream, position, float(whole[0]), float(whole[1]), low, high)
+
+
+def _jackknife(
+    x: Tensor, tasks: Int[np.ndarray, "row"], block: Int[np.ndarray, "row"], change: float
+) -> tuple[float, float]:
+    """A 95 % interval of the change, from leaving out one block of rows after another."""
+    from scipy.stats import t
+
+    left = []
+    for index in range(int(block.max()) + 1):
+        kept = block != index
+        made, base = np.asarray(class_separation(x[:, kept], tasks[kept]))
+        left.append(made - base)
+    count = len(left)
+    spread = np.sqrt((count - 1) * np.var(left))
+    reach = float(t.ppf(0.975, count - 1) * spread)
+    return change - reach, change + reach
+
+
+def _blocks(
+    strings: Int[np.ndarray, "row"], tasks: Int[np.ndarray, "row"]
+) -> Int[np.ndarray, "row"]:
+    """Deal the strings, sorted by task, to blocks in turn."""
+    first = np.unique(strings, return_index=True)[1]
+    order = np.argsort(tasks[first], kind="stable")
+    of_string = np.empty_like(order)
+    of_string[order] = np.arange(len(order)) % min(_BLOCKS, len(order))
+    return np.asarray(of_string[strings])
+
+
+def _measured(
+    probe: Probe, position: str
+) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "row"], Int[np.ndarray, "row"]]:
+    """The rows that stand for the states at a position, with their strings and tasks."""
+    probe.check_labels("task", "instruction", user="a manipulation check")
+    if position not in probe.positions:
+        raise BadInput(
+            f"no position named {position!r}; choose one of {', '.join(probe.positions)}"
+        )
+    rows = np.arange(len(probe))
+    if "split" in probe.labels:
+        rows = rows[~np.isin(probe.labels["split"], _APART)]
+    first = np.unique(probe.prefix_groups(position)[rows], return_index=True)[1]
+    rows = rows[np.sort(first)]
+    tasks = _numbers(np.array(probe.labels["task"])[rows])
+    if not len(rows) or tasks.max() == 0:
+        raise BadInput("the probe has rows of one task only; give it rows of two or more")
+    return rows, _numbers(np.array(probe.labels["instruction"])[rows]), tasks
+
+
+def _common_probe(with_: States | Run, without: States | Run, given: Probe | None) -> Probe:
+    probes = [it.probe for it in (with_, without) if isinstance(it, Run)]
+    probes += [] if given is None else [given]
+    if not probes:
+        raise BadInput("states do not know their rows; pass probe= as well")
+    if len({probe.content_hash() for probe in probes}) > 1:
+        raise BadInput("the two were read on different probes; compare models on one")
+    for states in (with_, without):
+        if isinstance(states, States) and states.values.shape[2] != len(probes[0]):
+            raise BadInput(
+                f"states of {states.values.shape[2]} rows are not of the probe, which has "
+                f"{len(probes[0])}; pass the probe that was captured"
+            )
+    return probes[0]
+
+
+def _last(states: States | Run) -> States:
+    if isinstance(states, States):
+        return states
+    if not states.steps:
+        raise BadInput(f"{states.path} has no recorded step yet; let it train first")
+    return states.states(states.steps[-1])
+
+
+def _numbers(values: np.ndarray) -> Int[np.ndarray, "row"]:
+    return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
+
+
+def _reciprocal(separation: float) -> float:
+    return 1 / separation if separation > 0 else float("nan")
+
+
+def _said(cdnv: float) -> str:
+    return "undefined" if cdnv != cdnv else f"{cdnv:.3g}"
