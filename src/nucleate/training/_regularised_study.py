@@ -46,9 +46,9 @@ class Regularised:
         shuffled = shuffle_over_strings(tasks.tolist(), range(len(tasks)), seed=seed)
         self._tasks = torch.from_numpy(tasks).to(self._device)
         self._shuffled = torch.tensor(shuffled, device=self._device)
-        self.penalty = Penalty(regulariser, tasks=batches.task_count, width=width_of(model)).to(
-            self._device
-        )
+        self.penalty = Penalty(
+            regulariser, model.parameters(), tasks=batches.task_count, width=width_of(model)
+        ).to(self._device)
         self._newest: Tensor | None = None
 
     def weight_at(self, step: int) -> float:

@@ -58,7 +58,9 @@ class RegularisedTrainerMixin(_Trainer):  # type: ignore[misc]
             raise BadInput("a regulariser works in one process on one GPU; start just one")
         self.regulariser = regulariser
         self._stream = regulariser.stream_in(self.model)
-        self.penalty = Penalty(regulariser, tasks=tasks, width=width_of(self.model))
+        self.penalty = Penalty(
+            regulariser, self.model.parameters(), tasks=tasks, width=width_of(self.model)
+        )
         self._newest: Tensor | None = None
 
     def compute_loss(
@@ -139,8 +141,9 @@ class RegularisedTrainerMixin(_Trainer):  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        here = self._signature_columns
-        self._signature_columns = [*here, *(n for n in (TOKEN, TASK, SHUFFLED) if n not in here)]
+        for name in (TOKEN, TASK, SHUFFLED):
+            if name not in self._signature_columns:
+                self._signature_columns.append(name)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)

@@ -14,7 +14,7 @@ def unit_variance(states: Float[Tensor, "row width"]) -> Float[Tensor, "row widt
     Gradients go through both, so that a loss of the result is blind to where all states lie and
     how large they are. States that do not vary beyond rounding become 0 and get no gradient.
     """
-    states = states.float()
+    states = states.to(torch.promote_types(states.dtype, torch.float32))
     centred = states - states.mean(0)
     length = centred.square().sum(1).mean().clamp(min=1e-30).sqrt()
     varies = length > _ROUNDING * states.detach().abs().max()
