@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nucleate import dynamics as dynamics
+    from nucleate import intervene as intervene
     from nucleate import metrics as metrics
+    from nucleate import training as training
     from nucleate._errors import BadInput as BadInput
     from nucleate._errors import RunFailed as RunFailed
     from nucleate.intervene import causal_map as causal_map
@@ -58,8 +60,10 @@ _HOMES = {
 _MODULES = {
     "dynamics": "dynamics",
     "hf": "recording.hf",
+    "intervene": "intervene",
     "lightning": "recording.lightning",
     "metrics": "metrics",
+    "training": "training",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted([*_HOME_OF, *_MODULES])]  # noqa: PLE0604 - names that __getattr__ answers

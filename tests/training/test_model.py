@@ -50,3 +50,30 @@ def test_settings_that_cannot_be_are_refused_by_name(settings, message):
 def test_the_architectures_own_settings_can_be_reached():
     net = model(extra={"tie_word_embeddings": True})
     assert net.lm_head.weight is net.model.embed_tokens.weight
+
+
+def test_the_initial_scale_multiplies_matrices_and_leaves_the_rest():
+    plain, scaled = model(seed=3), model(seed=3, init_scale=0.25)
+    for (name, before), after in zip(plain.named_parameters(), scaled.parameters(), strict=True):
+        factor = 0.25 if before.dim() > 1 else 1.0
+        assert torch.allclose(after, factor * before), name
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_an_activation_is_the_one_that_the_blocks_compute(arch):
+    ids = torch.tensor([[1, 2, 3]])
+    plain, other = model(arch, seed=3), model(arch, seed=3, activation="relu")
+    assert not torch.allclose(plain(ids).logits, other(ids).logits)
+    assert any(type(module).__name__.lower().startswith("relu") for module in other.modules())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "wavy"}, "model.activation 'wavy' is none that transformers knows"),
+        ({"arch": "bloom", "activation": "relu"}, "cannot be chosen"),
+    ],
+)
+def test_an_activation_that_cannot_be_had_is_refused_in_a_sentence(settings, message):
+    with pytest.raises(BadInput, match=message):
+        model(**settings)

@@ -25,7 +25,7 @@ class ManipulationCheck:
         stream, position: the place.
         with_, without: class separation, CDNV^-1, as `metrics.class_separation`; upwards without a
             bound, about 0 where there are no clusters.
-        low, high: 95 % interval of their difference, over instruction strings.
+        low, high: 95 % interval of `change`, over instruction strings.
     """
 
     stream: str
@@ -37,8 +37,12 @@ class ManipulationCheck:
 
     @property
     def change(self) -> float:
-        """By how much the separation is larger with the regulariser."""
-        return self.with_ - self.without
+        """By how much s / (1 + |s|) of the separations s is larger with the regulariser.
+
+        Of a positive separation that is 1 / (1 + CDNV). The separations themselves have no bound:
+        where clusters are nearly points, one string decides their difference.
+        """
+        return float(_bounded(self.with_) - _bounded(self.without))
 
     @property
     def cdnv(self) -> tuple[float, float]:
@@ -55,14 +59,15 @@ class ManipulationCheck:
     def __str__(self) -> str:
         now, before = self.cdnv
         verdict = {
-            "tighter": "task clusters are tighter",
-            "looser": "task clusters are looser",
-            "not shown": "no change of task clusters is shown",
+            "tighter": "task clusters are tighter with the regulariser than without",
+            "looser": "task clusters are looser with the regulariser than without",
+            "not shown": "no change of task clusters by the regulariser is shown",
         }[self.moved]
         return (
-            f"At {self.stream}, {self.position}, {verdict} than without the regulariser: CDNV "
+            f"At {self.stream}, {self.position}, {verdict}: CDNV "
             f"{_said(now)} against {_said(before)}, class separation {self.with_:.3g} against "
-            f"{self.without:.3g}, change {self.change:+.3g} [{self.low:+.3g}, {self.high:+.3g}]."
+            f"{self.without:.3g}, change of 1 / (1 + CDNV) {self.change:+.3g} "
+            f"[{self.low:+.3g}, {self.high:+.3g}]."
         )
 
 
@@ -110,25 +115,30 @@ def manipulation_check(
         x = condition(x, torch.from_numpy(_numbers(np.array(probe.labels["input"])[rows])))
     x = standardise(x)
     whole = np.asarray(class_separation(x, tasks))
-    low, high = _jackknife(x, tasks, _blocks(strings, tasks), float(whole[0] - whole[1]))
+    low, high = _jackknife(x, tasks, _blocks(strings, tasks))
     return ManipulationCheck(stream, position, float(whole[0]), float(whole[1]), low, high)
 
 
 def _jackknife(
-    x: Tensor, tasks: Int[np.ndarray, "row"], block: Int[np.ndarray, "row"], change: float
+    x: Tensor, tasks: Int[np.ndarray, "row"], block: Int[np.ndarray, "row"]
 ) -> tuple[float, float]:
     """A 95 % interval of the change, from leaving out one block of rows after another."""
     from scipy.stats import t
 
-    left = []
-    for index in range(int(block.max()) + 1):
-        kept = block != index
-        made, base = np.asarray(class_separation(x[:, kept], tasks[kept]))
-        left.append(made - base)
+    def change(kept: np.ndarray) -> float:
+        made, base = _bounded(np.asarray(class_separation(x[:, kept], tasks[kept])))
+        return float(made - base)
+
+    whole = change(block >= 0)
+    left = [change(block != index) for index in range(int(block.max()) + 1)]
     count = len(left)
     spread = np.sqrt((count - 1) * np.var(left))
     reach = float(t.ppf(0.975, count - 1) * spread)
-    return change - reach, change + reach
+    return whole - reach, whole + reach
+
+
+def _bounded(separation: np.ndarray | float) -> np.ndarray:
+    return np.asarray(separation / (1 + np.abs(separation)))
 
 
 def _blocks(
