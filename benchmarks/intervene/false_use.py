@@ -2,8 +2,8 @@
 
     python benchmarks/intervene/false_use.py [--runs 20]
 
-Each run draws a task set and trains a model on it with the instruction drawn anew for every row (
-`scrambled` in `nucleate reproduce`): it learns which answers there are, and nothing of tasks.
+Each run draws a task set and trains a model on it with the instruction drawn anew for every row, as
+`nucleate reproduce --null scrambled` does: it learns which answers there are, and nothing of tasks.
 Beside each, the same training with the instructions left as they are: there *used* is right.
 """
 
