@@ -127,6 +127,29 @@ def _causal(outputs: str, learned: bool) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _doses(learned: bool) -> pd.DataFrame:
+    rows = []
+    for edit in ("shift", "random_direction", "shuffled"):
+        for dose in (0.0, 0.5, 1.0, 2.0, 3.0):
+            share = min(dose, 0.9) if learned and edit == "shift" else 0.02
+            rows.append(
+                {"stream": "block.3", "position": "last", "edit": edit, "dose": dose,
+                 "redirected": share, "redirected_low": share - 0.02,
+                 "redirected_high": share + 0.02, "accuracy": 1 - share,
+                 "accuracy_low": 0.9 - share, "accuracy_high": 1.0, "beyond": float(dose > 1),
+                 "chance": 0.05}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _redirections(learned: bool) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"stream": "block.3", "position": "last", "task": a, "target": b,
+          "redirected": 0.8 if learned else 0.04, "low": 0.0, "high": 1.0, "rows": 12}
+         for a in TASKS for b in TASKS if a != b]
+    )  # fmt: skip
+
+
 def _picture(learned: bool, rng: np.random.Generator) -> pd.DataFrame:
     tasks = [task for task in TASKS for _ in range(30)]
     inputs = [f"i{k % 5}" for k in range(600)]
@@ -215,6 +238,8 @@ def make_view() -> MakeView:
             onsets=_onsets(learned),
             causal_map=causal,
             picture=_picture(learned, rng),
+            doses=_doses(learned),
+            redirections=_redirections(learned),
             config={"model": {"kind": "gpt2", "width": 96, "layers": 6}, "seed": 0, "steps": 400},
             provenance={
                 "nucleate": "0.1.0",

@@ -60,12 +60,13 @@ def intervene(
 ) -> None:
     """Change states at every place of a probe, beside controls, and see what the answers do.
 
-    Writes causal_map.csv (a place a row), causal_edits.csv (an edit a row) and causal_map.json.
+    Writes causal_map.csv (a place a row), causal_edits.csv (an edit a row) and causal_map.json; of
+    the place where a shift does most causal_doses.csv and causal_redirections.csv.
     """
     from nucleate._errors import BadInput
     from nucleate.cli import _record as recording
     from nucleate.cli._watch import watching
-    from nucleate.intervene import causal_map
+    from nucleate.intervene import causal_map, look_closely
     from nucleate.runs import Run
     from nucleate.studies import stoppable
 
@@ -87,9 +88,10 @@ def intervene(
         "device": recording._device(device),
         "attention": attention and attention.value,
     }
+    network = checkpoint.load(**options).eval()
     with watching(quiet=quiet) as watcher:
         found = causal_map(
-            checkpoint.load(**options).eval(),
+            network,
             read,
             panel=None if run is None else _panel(run, checkpoint.step),
             rows=rows,
@@ -98,6 +100,8 @@ def intervene(
         )
     folder = out or Path(source)
     found.save(folder)
+    if found.strongest is not None:
+        look_closely(network, read, *found.strongest, folder=folder, rows=rows, seed=seed)
     typer.echo(_as_json(found) if as_json else "\n".join(_lines(found, folder)))
 
 

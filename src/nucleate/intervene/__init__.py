@@ -3,6 +3,9 @@
 from nucleate.intervene._causal_map import CausalMap as CausalMap
 from nucleate.intervene._causal_map import causal_map as causal_map
 from nucleate.intervene._controls import EDITS as EDITS
+from nucleate.intervene._doses import dose_response as dose_response
+from nucleate.intervene._doses import look_closely as look_closely
+from nucleate.intervene._doses import redirections as redirections
 from nucleate.intervene._erasers import Eraser as Eraser
 from nucleate.intervene._interventions import Intervention as Intervention
 from nucleate.intervene._interventions import Norms as Norms

@@ -71,6 +71,15 @@ class CausalMap:
     rules: tuple[str, ...] = RULES
     about: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def strongest(self) -> tuple[str, str] | None:
+        """Stream and position of the largest shift; None where no shift could be tried."""
+        known = self.table[self.table["shift"].notna()]
+        if known.empty:
+            return None
+        row = known.iloc[int(known["shift"].to_numpy().argmax())]
+        return str(row["stream"]), str(row["position"])
+
     def save(self, folder: Path) -> None:
         """Write `causal_map.csv`, `causal_edits.csv` and `causal_map.json`, each renamed whole."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +136,7 @@ def causal_map(
     (`erase_onward` tells); with few strings the intervals are too narrow.
     """
     began = time.perf_counter()
-    _check(model, probe)
+    check_askable(model, probe)
     rng = np.random.default_rng(seed)
     roles = cast(probe, rows, rng)
     states = read(model, probe, scores=False).states
@@ -147,7 +156,8 @@ def causal_map(
     return CausalMap(table, edits, RULES, {"way": study.ways, "seed": seed, "seconds": seconds})
 
 
-def _check(model: nn.Module, probe: Probe) -> None:
+def check_askable(model: nn.Module, probe: Probe) -> None:
+    """Refuse a model that draws at random, and positions that are no tokens of the prompt."""
     if model.training:
         raise BadInput(
             "the model is in training mode, in which dropout changes its answers; call "

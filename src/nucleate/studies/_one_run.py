@@ -13,7 +13,7 @@ from typing import Literal
 from transformers import PreTrainedModel
 
 from nucleate._errors import BadInput
-from nucleate.intervene import causal_map
+from nucleate.intervene import causal_map, look_closely
 from nucleate.metrics import ControlLabels, Permuted, SurfaceText, Untrained, measure
 from nucleate.recording import Recorder, Schedule, capture, stream_names
 from nucleate.runs import Run, States
@@ -183,16 +183,22 @@ class _Job:
         )
 
     def map_causes(self) -> None:
-        """The causal map of the trained model, into `causal_map.csv`."""
+        """The causal map of the trained model, and a closer look where a shift does most."""
         load_weights(self.run, self.model)
-        model = self.model.to(device_of(self.config.training))
-        causal_map(
-            model.eval(),
+        model = self.model.to(device_of(self.config.training)).eval()
+        rows, seed = self.config.causal.rows, self.config.seed_of("causal")
+        found = causal_map(
+            model,
             self.run.probe,
-            rows=self.config.causal.rows,
-            seed=self.config.seed_of("causal"),
+            rows=rows,
+            seed=seed,
             progress=stoppable(self.watcher, f"{self.run.path.name}: causal map"),
-        ).save(self.run.path)
+        )
+        found.save(self.run.path)
+        if found.strongest is not None:
+            look_closely(
+                model, self.run.probe, *found.strongest, folder=self.run.path, rows=rows, seed=seed
+            )
 
     def _untrained(self) -> list[States]:
         """States of models with fresh weights: what the architecture alone does to the text."""

@@ -131,6 +131,8 @@ def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunView:
         onsets=result.onsets,
         causal_map=result.causal_map,
         picture=_picture(run, result.summary),
+        doses=_table_of(run, "causal_doses"),
+        redirections=_table_of(run, "causal_redirections"),
         config=run.manifest["config"],
         provenance=run.manifest["provenance"],
         patterns=_patterns(taskset),
@@ -138,6 +140,14 @@ def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunView:
             (row.task, row.instruction, row.input, row.output)
             for row in taskset.split("train")[:: max(1, len(taskset.split("train")) // _SHOWN)]
         ][:_SHOWN],
+    )
+
+
+def _table_of(run: Run, name: str) -> pd.DataFrame:
+    """A table of the run; empty where there is none, as in runs of earlier versions."""
+    path = run.path / f"{name}.csv"
+    return (
+        pd.read_csv(path, dtype={"task": str, "target": str}) if path.exists() else pd.DataFrame()
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.views._curves import curves_figure
+from nucleate.views._doses import doses_figure
 from nucleate.views._maps import causal_map_figure, heat_maps_figure
 from nucleate.views._pictures import labels_figure, pictures_figure
 from nucleate.views._style import figure_style
@@ -84,6 +85,14 @@ def write_figures(runs: Sequence[RunView], folder: Path) -> list[Plate]:
 def _plates_of_run(
     run: RunView, slug: str, name: str
 ) -> "list[tuple[str, str, str, Callable[[], Figure]]]":
+    closely = (
+        f"causal-doses-{slug}",
+        "closely",
+        f"One place of {name} looked at closely: the share of answers that become another task's "
+        "as the states are shifted further, beside two controls, and which task can be turned into "
+        "which.",
+        lambda: doses_figure(run, title=name),
+    )
     return [
         (
             f"causal-map-{slug}",
@@ -93,6 +102,7 @@ def _plates_of_run(
             "verdict. The same numbers stand in the table below.",
             lambda: causal_map_figure(run, title=name),
         ),
+        *([] if run.doses.empty else [closely]),
         (
             f"states-{slug}",
             "pictures",

@@ -24,7 +24,9 @@ from nucleate.views._html import (
 from nucleate.views._view import RunView, short_names
 from nucleate.views._words import contrast_words, finding, words
 
-_TABLES = ("panel", "accuracy", "onsets", "causal_map", "picture")
+_TABLES = (
+    "panel", "accuracy", "onsets", "causal_map", "doses", "redirections", "picture",
+)  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _NAV = {
     "words": "in words",
@@ -43,6 +45,10 @@ _CAPTIONS = {
     "marks a cell that does not exceed all three nulls; hatching, one that was not measured.",
     "used": "Left, whether tasks can be told apart at a place (ARI); right, whether answers depend "
     "on it. Under each effect stands what its control gives.",
+    "closely": "Left, the share of rows that give another task's answer when their states are "
+    "shifted by so many times the difference of the two tasks' means, with 95 % intervals over "
+    "instruction strings; dotted, chance; grey, where most shifted states are longer than 99 % of "
+    "those that occur. Right, from which task (rows) to which (columns), at a dose of 1.",
     "pictures": "First two principal axes of the standardised states of the last step, the same "
     "plane at all steps, each step centred and divided by its radius. “Keeps” is the share of the "
     "variance that the plane keeps; “task share”, the variance between tasks in the plane and "
@@ -99,7 +105,7 @@ def write_report(
 
 def _plates(plates: Sequence[Plate], folder: Path, caption: str) -> Markup:
     """The figures of one section; what holds for all of them is said below the last."""
-    captions = [*[""] * (len(plates) - 1), caption]
+    captions = [*[""] * (len(plates) - 1), caption][: len(plates)]
     return join(
         picture(folder / f"{plate.name}.svg", plate.alt, words, plate.width)
         for plate, words in zip(plates, captions, strict=True)
@@ -155,6 +161,7 @@ def _findings(runs: Sequence[RunView], shown: Mapping[str, Markup]) -> Markup:
                 "used",
                 "Used or not",
                 shown["used"],
+                shown["closely"],
                 rules,
                 *(
                     fold(f"numbers of {name}", tables.causal_table(run, name))
@@ -224,6 +231,8 @@ def _write_tables(runs: Sequence[RunView], folder: Path) -> list[str]:
     written = []
     for run, slug in zip(runs, slugs(runs), strict=True):
         for table in _TABLES:
+            if getattr(run, table).empty:
+                continue
             name = f"{slug}-{table.replace('_', '-')}.csv"
             getattr(run, table).to_csv(folder / name, index=False, float_format="%.6g")
             written.append(name)

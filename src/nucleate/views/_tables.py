@@ -89,15 +89,18 @@ def causal_table(run: RunView, name: str) -> Markup:
     """The causal map with every control and interval."""
     head = [
         "position", "stream", "ARI", "clusters", "shift", "95 %", "chance", "random", "wrong task",
-        "erase", "95 %", "random", "verdict",
+        "mean", "permuted", "other input", "whole state", "erase", "95 %", "random", "displaced",
+        "verdict",
     ]  # fmt: skip
     rows = [
         [
             position_name(str(row["position"])), row["stream"], number(row["ari"]), row["clusters"],
             number(row["shift"]), interval(row["shift_low"], row["shift_high"]),
-            number(row["chance"]), number(row["random_direction"]), number(row["wrong_task"]),
+            *(number(row.get(name)) for name in ("chance", "random_direction", "wrong_task",
+              "mean_shift", "shuffled", "other_input", "patch")),
             number(row["erase"]), interval(row["erase_low"], row["erase_high"]),
-            number(row["random_erase"]), tag("strong", row["verdict"]),
+            number(row["random_erase"]), number(row.get("displaced")),
+            tag("strong", row["verdict"]),
         ]
         for row in run.causal_map.to_dict("records")
     ]  # fmt: skip

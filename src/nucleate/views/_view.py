@@ -25,6 +25,8 @@ class RunView:
         accuracy: one row a (step, split).
         onsets: one row a series, NaN where none was found.
         causal_map: one row a (stream, position).
+        doses: of one place, one row a (edit, dose); empty where none was looked at closely.
+        redirections: of one place, one row a (task, target); empty where there is none.
         picture: plane coordinates, one row a (step, stream, position, probe row); the columns that
             `picture_table` adds on fidelity are shown where they are present.
         config: the resolved configuration.
@@ -39,6 +41,8 @@ class RunView:
     onsets: pd.DataFrame
     causal_map: pd.DataFrame
     picture: pd.DataFrame
+    doses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    redirections: pd.DataFrame = field(default_factory=pd.DataFrame)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,0 +1,78 @@
+"""One place looked at closely: how far states must be shifted, and which task becomes which."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.views._style import COLOURS, GREY, RAMP, Margins, axes_grid, figure_style, headline
+from nucleate.views._view import RunView, plain, position_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_EDITS = {
+    "shift": ("shift towards the other task", COLOURS[0]),
+    "shuffled": ("means under permuted tasks", COLOURS[1]),
+    "random_direction": ("random direction", COLOURS[2]),
+}
+_NAMED = 25
+"""More tasks than this have no room for their names."""
+
+
+@figure_style()
+def doses_figure(run: RunView, *, title: str = "") -> "Figure":
+    """Dose-response curves with their controls, beside the task x task redirection matrix.
+
+    Args:
+        run: the run; `doses` and `redirections` must not be empty.
+        title: what stands over the figure; nothing without it.
+    """
+    figure, grid = axes_grid(
+        [3.4, 3.0], [3.0], Margins(left=0.6, right=0.9, top=0.75 if title else 0.45, bottom=0.6,
+                                   across=1.0)
+    )  # fmt: skip
+    first = run.doses.iloc[0]
+    where = f"{first['stream']}, {position_name(str(first['position']))}"
+    _curves(grid[0][0], run.doses, where)
+    _matrix(figure, grid[0][1], run.redirections)
+    headline(figure, title)
+    return figure
+
+
+def _curves(ax: "Axes", doses: "pd.DataFrame", where: str) -> None:
+    for edit, (name, colour) in _EDITS.items():
+        rows = doses[doses["edit"] == edit].sort_values("dose")
+        ax.plot(rows["dose"], rows["redirected"], "o-", ms=3, color=colour, label=name)
+        ax.fill_between(
+            rows["dose"], rows["redirected_low"], rows["redirected_high"], color=colour, alpha=0.2,
+            lw=0,
+        )  # fmt: skip
+    far = doses[(doses["edit"] == "shift") & (doses["beyond"] > 0.5)]["dose"]
+    if len(far):
+        ax.axvspan(float(far.min()), float(doses["dose"].max()), color=GREY, alpha=0.15, lw=0)
+    ax.axhline(float(doses["chance"].iloc[0]), color=GREY, ls=":", lw=1)
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_xlabel("dose (1 = the difference of the tasks' means)")
+    ax.set_ylabel("answers of the other task")
+    ax.set_title(where)
+    ax.legend(loc="center right", fontsize=7)
+
+
+def _matrix(figure: "Figure", ax: "Axes", table: "pd.DataFrame") -> None:
+    tasks = sorted({*table["task"], *table["target"]})
+    wide = table.pivot(index="task", columns="target", values="redirected")
+    values = wide.reindex(index=tasks, columns=tasks).to_numpy(float)
+    image = ax.imshow(values, cmap=RAMP, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    names = [plain(task, 14) for task in tasks] if len(tasks) <= _NAMED else []
+    ticks = np.arange(len(names))
+    ax.set_xticks(ticks, names, rotation=90, fontsize=5.5)
+    ax.set_yticks(ticks, names, fontsize=5.5)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_title("from task (rows) to task")
+    box = ax.get_position()
+    width = figure.get_figwidth()
+    bar = figure.add_axes((box.x1 + 0.12 / width, box.y0, 0.12 / width, box.height))
+    figure.colorbar(image, cax=bar).set_label("answers redirected")
