@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nucleate.intervene._answers import askings
+from nucleate.intervene._answers import askings, by_likelihood
 from nucleate.intervene._engine import WAYS, tails
 from nucleate.recording import evaluating
 from nucleate.tasks import Encoder, Probe, TaskSet, train_tokenizer
@@ -120,3 +120,16 @@ def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
         assert found["kl"][row] == pytest.approx(float(kl), abs=1e-3)
         assert found["flip"][row] == (clean.argmax() != edited.argmax())
     assert found["flip"].any()
+
+
+def test_by_likelihood_the_likeliest_of_the_wanted_answers_is_the_answer():
+    scores = {
+        "likelihood.own": np.array([[-1.0, -4.0], [-2.0, -3.0]]),
+        "likelihood.target": np.array([[-2.0, -1.0], [-2.0, -5.0]]),
+        "likelihood.third": np.array([[-3.0, -2.0], [-9.0, -2.0]]),
+        "hit.own": np.zeros((2, 2)), "hit.target": np.zeros((2, 2)), "hit.third": np.ones((2, 2)),
+    }  # fmt: skip
+    by_likelihood(scores)
+    assert scores["hit.own"].tolist() == [[1, 0], [1, 0]]
+    assert scores["hit.target"].tolist() == [[0, 1], [1, 0]]  # the second row's first is a tie
+    assert scores["hit.third"].tolist() == [[0, 0], [0, 1]]

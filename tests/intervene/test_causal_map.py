@@ -327,3 +327,11 @@ def test_a_position_within_the_answer_is_refused(trained):
 def test_a_model_in_training_mode_is_refused():
     with pytest.raises(BadInput, match=r"in training mode.*call model\.eval\(\)"):
         causal_map(model().train(), material()[2])
+
+
+def test_scored_by_likelihood_the_map_of_a_model_that_is_sure_is_the_same(by_hand):
+    likely = causal_map(handmade(), rows(), scored="likelihood")
+    assert verdicts(likely) == verdicts(by_hand)
+    code = at(likely.table, "block.1", "last")
+    assert code["accuracy"] == code["shift"] == 1
+    assert likely.about["scored"] == "likelihood"

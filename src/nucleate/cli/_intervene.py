@@ -2,6 +2,7 @@
 
 import json
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 _SHOWN = ("shift", "chance", "random_direction", "patch", "erase", "random_erase", "displaced",
           "erase_onward")  # fmt: skip
+
+
+class Scored(StrEnum):
+    """How answers are scored."""
+
+    greedy = "greedy"
+    likelihood = "likelihood"
 
 
 def intervene(
@@ -44,6 +52,9 @@ def intervene(
     rows: Annotated[
         int | None, typer.Option(min=8, help="Rows tested at most; all by default.")
     ] = None,
+    scored: Annotated[
+        Scored, typer.Option(help="What the model would say, or the likeliest of three answers.")
+    ] = Scored.greedy,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, mps ...; auto takes an accelerator.")
@@ -95,6 +106,7 @@ def intervene(
             read,
             panel=None if run is None else _panel(run, checkpoint.step),
             rows=rows,
+            scored=scored.value,
             seed=seed,
             progress=stoppable(watcher, "causal map"),
         )

@@ -97,3 +97,17 @@ def _asking(probe: Probe, rows: Int[np.ndarray, "row"], name: str, answers: Answ
         ids[line, length : lengths[line]] = padded[line, : counts[line] - 1]
     reads = prompt[:, None] - 1 + np.where(real, offset, 0)
     return Asking(Text(ids, lengths, reads), {name: padded}, real)
+
+
+def by_likelihood(scores: dict[str, Float[np.ndarray, "row *edit"]]) -> None:
+    """Score answers against each other instead: the likeliest of the wanted ones is the answer.
+
+    For models that could say anything: what is right is seldom the greedy answer word by word.
+
+    Args:
+        scores: of `Asking.score`; each `hit.NAME` becomes whether NAME is the likeliest.
+    """
+    names = [name.removeprefix("likelihood.") for name in scores if name.startswith("likelihood.")]
+    best = np.max([scores[f"likelihood.{name}"] for name in names], axis=0)
+    for name in names:
+        scores[f"hit.{name}"] = (scores[f"likelihood.{name}"] >= best).astype(float)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nucleate._errors import BadInput
-from nucleate.intervene._answers import Asking, askings
+from nucleate.intervene._answers import Asking, askings, by_likelihood
 from nucleate.intervene._cast import Cast, cast
 from nucleate.intervene._causal_table import Place, Resampled, place_table
 from nucleate.intervene._controls import EDITS, Editor
@@ -63,7 +64,7 @@ class CausalMap:
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
         rules: how places are named, in words.
-        about: how the map was made: `way` of running on, `seed`, `seconds`.
+        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`.
     """
 
     table: pd.DataFrame
@@ -110,6 +111,7 @@ def causal_map(
     *,
     panel: Panel | pd.DataFrame | None = None,
     rows: int | None = None,
+    scored: Literal["greedy", "likelihood"] = "greedy",
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CausalMap:
@@ -124,6 +126,9 @@ def causal_map(
             clusters decides between *present but not used* and *absent*.
         rows: how many rows are tested at most, drawn at random; all if None. Means and subspaces
             are made of all.
+        scored: `greedy`: an answer is what the model would say, word by word. `likelihood`: the
+            likeliest of the own, task B's and a third task's answer, whatever else it would say;
+            for models that were not trained on these tasks.
         seed: of the rows, target tasks, random directions and subspaces, and resamples.
         progress: called with the places done and their number.
 
@@ -141,6 +146,7 @@ def causal_map(
     roles = cast(probe, rows, rng)
     states = read(model, probe, scores=False).states
     study = _Study(model, probe, roles, states.values, states.streams, seed, progress)
+    study.likeliest = scored == "likelihood"
     places = [place for position in range(len(states.positions)) for place in study.at(position)]
     table, edits = place_table(places, roles, Resampled(roles.string[roles.tested], rng))
     shares, bar = presence(states.values, roles, seed)
@@ -153,7 +159,8 @@ def causal_map(
         clusters = table["clusters"].to_numpy()
     table["verdict"] = [name_of(*pair) for pair in zip(table["use"], clusters, strict=True)]
     seconds = round(time.perf_counter() - began, 3)
-    return CausalMap(table, edits, RULES, {"way": study.ways, "seed": seed, "seconds": seconds})
+    about = {"way": study.ways, "scored": scored, "seed": seed, "seconds": seconds}
+    return CausalMap(table, edits, RULES, about)
 
 
 def check_askable(model: nn.Module, probe: Probe) -> None:
@@ -194,6 +201,7 @@ class _Study:
         self.states, self.streams, self.seed = states, streams, seed
         self.asked = askings(probe, roles.tested, roles.wanted)
         self.ways: dict[str, str] = {}
+        self.likeliest = False
         self._progress, self._run, self._told = progress, 0, 0
 
     def at(self, position: int) -> list[Place]:
@@ -212,6 +220,9 @@ class _Study:
                 )
                 for tail in batches:
                     self._ask(tail, asking, editor, edited, scores, clean)
+        if self.likeliest:
+            for found in (clean, *scores):
+                by_likelihood(found)
         alone = {key: values[:, 0] for key, values in clean.items()}
         return [
             Place(stream, name, scores[k], alone, editor.beyond(edited[k], k))
