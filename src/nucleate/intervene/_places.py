@@ -214,7 +214,9 @@ class Watch:
 
 def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a forward pass by name, without those that are None."""
-    given = dict(zip(signature(module.forward).parameters, args, strict=False)) | kwargs
+    # Of the class: other libraries put functions of any form in the place of a module's own.
+    names = list(signature(type(module).forward).parameters)[1:]
+    given = dict(zip(names, args, strict=False)) | kwargs
     return {name: value for name, value in given.items() if value is not None}
 
 
