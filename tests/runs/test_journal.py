@@ -1,8 +1,11 @@
+import errno
 import json
+import os
 import zlib
 
 import pytest
 
+from children import append_steps, start
 from nucleate import BadInput
 from nucleate.runs import Journal
 
@@ -25,8 +28,10 @@ def test_a_torn_last_line_is_dropped_and_writing_goes_on_after_it(tmp_path, cut)
     journal.append("step", step=1)
     journal.append("step", step=2)
     path.write_bytes(path.read_bytes()[:-cut])
+    torn = path.read_bytes()
     reopened = Journal(path)
     assert [r["step"] for r in reopened.live()] == [1]
+    assert path.read_bytes() == torn, "opening changed the file"
     reopened.append("step", step=3)
     assert [r["step"] for r in Journal(path).live()] == [1, 3]
 
@@ -58,3 +63,80 @@ def test_a_rewind_voids_only_what_is_later_and_was_written_before_it(tmp_path):
     journal.append("rewind", to=5)
     journal.append("snapshot", step=8)
     assert [r["step"] for r in journal.live("snapshot")] == [0, 5, 8]
+
+
+def test_a_reader_in_a_tight_loop_takes_nothing_from_the_writer(tmp_path):
+    path, steps = tmp_path / "journal.jsonl", 3000
+    writer = start(append_steps, path, steps)
+    opened = 0
+    while writer.is_alive():
+        Journal(path)
+        opened += 1
+    writer.join()
+    assert writer.exitcode == 0
+    assert opened > 20
+    assert [r["step"] for r in Journal(path).live("step")] == list(range(steps))
+
+
+def test_two_that_write_in_turn_lose_nothing_of_each_other(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    one, two = Journal(path), Journal(path)
+    for step in range(0, 6, 2):
+        one.append("step", step=step)
+        two.append("step", step=step + 1)
+    assert [r["step"] for r in Journal(path).live()] == list(range(6))
+    assert [r["step"] for r in two.live()] == list(range(6))
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_an_append_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch, durable):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("step", step=1)
+    before = path.read_bytes()
+    sync = os.fsync
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    if durable:
+        with pytest.raises(OSError, match="no space"):
+            journal.append("step", durable=True, step=2)
+        assert path.read_bytes() == before
+        assert [r["step"] for r in journal.live()] == [1]
+    monkeypatch.setattr(os, "fsync", sync)
+    journal.append("step", durable=durable, step=3)
+    assert [r["step"] for r in Journal(path).live()] == [1, 3]
+
+
+def test_a_full_disk_tears_no_line(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("step", step=1)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+    try:
+        with pytest.raises(OSError, match=r"(?i)file too large|no space"):
+            journal.append("step", step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    journal.append("step", step=3)
+    assert [r["step"] for r in Journal(path).live()] == [1, 3]
+
+
+def test_a_journal_that_somebody_cut_is_not_padded_with_zeros(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for step in range(3):
+        journal.append("step", step=step)
+    os.truncate(path, 10)
+    with pytest.raises(BadInput, match="shorter"):
+        journal.append("step", step=3)

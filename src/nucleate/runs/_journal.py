@@ -1,11 +1,15 @@
 """The journal: an append-only file of records, a checksum a line, the truth about a run."""
 
+import errno
+import fcntl
 import json
 import os
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nucleate._errors import BadInput
 
@@ -15,9 +19,11 @@ Record = dict[str, Any]
 class Journal:
     """Append-only records in `journal.jsonl`; each line is a CRC-32 in hex, a space, JSON.
 
-    A record is acknowledged once `append` returns; with `durable` it then also survives a power
-    cut. A line that a crash tore off at the end is dropped when the journal is opened again; a
-    line damaged anywhere else is refused, since what follows it cannot be trusted.
+    Opening a journal reads it and changes no byte, so a reader beside a writer is harmless. A
+    record is acknowledged once `append` returns; with `durable` it then also survives a power cut.
+    An incomplete last line (a crash, or a writer that is in the middle of it) is left out when
+    reading and cut off before the next append; a line damaged anywhere else is refused, since
+    what follows it cannot be trusted.
 
     Args:
         path: the file; it is created by the first `append`.
@@ -29,10 +35,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._records: list[Record] = []
+        self._size = 0  # bytes of the file that hold `_records`
+        self._lock = threading.Lock()
         if path.exists():
-            self._records, sound_bytes = _parse(path)
-            if sound_bytes < path.stat().st_size:
-                os.truncate(path, sound_bytes)
+            self._catch_up()
 
     def append(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
         """Write one record of the given kind.
@@ -41,17 +47,44 @@ class Journal:
             kind: what the record is: `step`, `snapshot`, `checkpoint`, `rewind`, `event`.
             durable: wait until the disk has it.
             fields: JSON values.
+
+        Raises:
+            OSError: the disk is full or gone; the file is then as it was before the call.
+            BadInput: somebody else has shortened the file meanwhile.
         """
         record: Record = {"kind": kind, **fields}
         text = json.dumps(record, separators=(",", ":"))
-        line = f"{zlib.crc32(text.encode()):08x} {text}\n"
-        # One write of one line through O_APPEND: a reader never sees half a record.
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        self._records.append(record)
+        line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+        with self._lock, self._path.open("ab", buffering=0) as file, _locked(file):
+            size = os.fstat(file.fileno()).st_size
+            if size < self._size:
+                raise BadInput(
+                    f"{self._path} has become shorter since it was opened ({size} bytes, "
+                    f"{self._size} were known); restore it, or open the run anew"
+                )
+            if size > self._size:
+                self._catch_up()
+                file.truncate(self._size)
+            try:
+                # One write of one line through O_APPEND: a reader sees all of it or a last line
+                # that it leaves out.
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+                if durable:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self._size)
+                raise
+            self._size += len(line)
+            self._records.append(record)
+
+    def _catch_up(self) -> None:
+        """Read the complete lines that follow what is known already."""
+        with self._path.open("rb") as file:
+            file.seek(self._size)
+            records, size = _parse(file.read(), self._path, after=len(self._records))
+        self._records += records
+        self._size += size
 
     def live(self, kind: str | None = None) -> Iterator[Record]:
         """The records that still hold: a `rewind` voids everything of a later step before it."""
@@ -71,19 +104,27 @@ class Journal:
         return found
 
 
-def _parse(path: Path) -> tuple[list[Record], int]:
-    """All sound records, and how many bytes of the file they take."""
+@contextmanager
+def _locked(file: IO[bytes]) -> Iterator[None]:
+    """Keep other writers out; where a file system knows no locks, one writer is trusted."""
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield  # closing the file unlocks it
+
+
+def _parse(data: bytes, path: Path, *, after: int) -> tuple[list[Record], int]:
+    """All sound records, and how many bytes they take; `after` lines stand before these."""
     records: list[Record] = []
     sound_bytes = 0
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = data.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         record = _parse_line(line)
         if record is None:
             if number == len(lines):
                 break
             raise BadInput(
-                f"{path}, line {number} is damaged (its checksum does not fit); restore the file "
-                "from a copy, or cut it before that line and run again"
+                f"{path}, line {after + number} is damaged (its checksum does not fit); restore "
+                "the file from a copy, or cut it before that line and run again"
             )
         records.append(record)
         sound_bytes += len(line)
