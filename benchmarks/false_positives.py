@@ -2,11 +2,11 @@
 
     python -m benchmarks.false_positives [--sets 200] [--power-sets 100] [--seed 0] [--workers 2]
 
-Every data set is a crossed probe (8 tasks x 3 families x 4 strings x 4 inputs) with states of six
-blocks and the final norm, each drawn independently: the most that choosing a stream could gain.
-The stream is chosen on one half of the strings and judged on the other, with N0, N1 (five
-untrained models), N2 and the bootstrap, at the end of the instruction and, conditioned on the
-input, at the last token: a data set counts as soon as one of these two is called clusters.
+Every data set is a crossed prompt set (8 tasks x 3 families x 4 strings x 4 inputs) with states of
+six blocks and the final norm, each drawn independently: the most that choosing a stream could gain.
+The stream is chosen on one half of the strings and judged on the other, with N0, N1 (five untrained
+models), N2 and the bootstrap, at the end of the instruction and, conditioned on the input, at the
+last token: a data set counts as soon as one of these two is called clusters.
 
 Null data, and the rung that must hold it back:
 
@@ -30,7 +30,14 @@ import torch
 from joblib import Parallel, delayed
 from scipy.stats import binom, binomtest
 
+from nucleate.findings import choose_stream, cluster_verdict
 from nucleate.metrics import (
+    agreement,
+    condition,
+    kmeans,
+    standardize,
+)
+from nucleate.panel import (
     Block,
     Metric,
     Panel,
@@ -38,17 +45,11 @@ from nucleate.metrics import (
     Score,
     SurfaceText,
     Untrained,
-    agreement,
-    choose_stream,
-    condition,
-    kmeans,
     measure,
     panel_metrics,
-    standardise,
-    verdict,
 )
+from nucleate.prompts import PromptSet
 from nucleate.runs import States
-from nucleate.tasks import Probe
 
 TASKS, FAMILIES, STRINGS, INPUTS, WIDTH, MODELS = 8, 3, 4, 4, 32, 5
 STREAMS = (*(f"block.{number}" for number in range(6)), "final_norm")
@@ -97,7 +98,7 @@ def _words(rng: np.random.Generator, task: int, kind: Kind) -> list[int]:
     return np.where(rng.random(length) < kind.lean, own, common).tolist()
 
 
-def probe_of(rng: np.random.Generator, kind: Kind) -> Probe:
+def prompts_of(rng: np.random.Generator, kind: Kind) -> PromptSet:
     """Task x family x string x input, with instructions of random words."""
     rows, texts = [], []
     for string in range(TASKS * FAMILIES * STRINGS):
@@ -114,7 +115,7 @@ def probe_of(rng: np.random.Generator, kind: Kind) -> Probe:
     names = ("task", "family", "input", "instruction")
     columns = zip(*texts, strict=True)
     labels = {name: tuple(map(str, column)) for name, column in zip(names, columns, strict=True)}
-    return Probe(
+    return PromptSet(
         ids=ids,
         prompt_lengths=lengths - 1,
         lengths=lengths,
@@ -126,25 +127,25 @@ def probe_of(rng: np.random.Generator, kind: Kind) -> Probe:
 
 
 class Data:
-    """States of one probe, made of parts that are drawn anew for each seed."""
+    """States of one prompt set, made of parts that are drawn anew for each seed."""
 
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
-        self.string = torch.tensor([int(text) for text in probe.labels["instruction"]])
-        self.input = torch.tensor([int(text) for text in probe.labels["input"]])
+    def __init__(self, prompts: PromptSet) -> None:
+        self.prompts = prompts
+        self.string = torch.tensor([int(text) for text in prompts.labels["instruction"]])
+        self.input = torch.tensor([int(text) for text in prompts.labels["input"]])
         strings = torch.arange(int(self.string.max()) + 1)
         self.family, self.task = strings // STRINGS, strings // (STRINGS * FAMILIES)
-        ends, first = probe.ends("instruction_end"), strings * INPUTS
-        self.words = [torch.from_numpy(probe.ids[row, : ends[row] - 1]).long() for row in first]
+        ends, first = prompts.ends("instruction_end"), strings * INPUTS
+        self.words = [torch.from_numpy(prompts.ids[row, : ends[row] - 1]).long() for row in first]
 
     def states(self, seed: int, of_strings: OfStrings) -> States:
         """A part of each string; at the last position of its input and noise besides."""
         generator = torch.Generator().manual_seed(seed)
-        values = torch.empty(len(STREAMS), 2, len(self.probe), WIDTH)
+        values = torch.empty(len(STREAMS), 2, len(self.prompts), WIDTH)
         for stream in range(len(STREAMS)):
             end = of_strings(self, generator)[self.string]
             of_input = torch.randn(INPUTS, WIDTH, generator=generator)[self.input]
-            noise = torch.randn(len(self.probe), WIDTH, generator=generator)
+            noise = torch.randn(len(self.prompts), WIDTH, generator=generator)
             values[stream, 0], values[stream, 1] = end, end + 2 * of_input + noise
         return States(values, STREAMS, ("instruction_end", "last"))
 
@@ -210,12 +211,12 @@ def _of_task() -> Metric:
 def judged(kind: Kind, seed: int) -> dict[str, float]:
     """What is said of one data set: by the panel, by the panel without a part, and naively."""
     torch.set_num_threads(1)
-    data = Data(probe_of(np.random.default_rng(seed), kind))
+    data = Data(prompts_of(np.random.default_rng(seed), kind))
     states = data.states(100 * seed, kind.trained)
     models = [data.states(100 * seed + n, kind.untrained) for n in range(1, MODELS + 1)]
     panel = measure(
         states,
-        data.probe,
+        data.prompts,
         nulls=(Permuted(199), Untrained(models), SurfaceText()),
         metrics=(_of_task(), "separation"),
         restarts=10,
@@ -223,9 +224,11 @@ def judged(kind: Kind, seed: int) -> dict[str, float]:
         workers=1,
     )
     rows = [_reported(panel, *place) for place in PLACES]
-    called = {"panel": any(verdict(row) == "clusters" for row in rows)}
+    called = {"panel": any(cluster_verdict(row) == "clusters" for row in rows)}
     for name, ignored in GUARDS.items():
-        called[f"without {name}"] = any(verdict({**row, **ignored}) == "clusters" for row in rows)
+        called[f"without {name}"] = any(
+            cluster_verdict({**row, **ignored}) == "clusters" for row in rows
+        )
     called["naive"] = _naive(data, states, seed)
     return called | _sizes(panel)
 
@@ -256,7 +259,7 @@ def _naive(data: Data, states: States, seed: int) -> bool:
     permuted = [torch.from_numpy(rng.permutation(task.numpy())) for _ in range(199)]
     for number, (_, view) in enumerate(PLACES):
         x = states.values[:, number].float()
-        z = standardise(x if view == "raw" else condition(x, data.input))
+        z = standardize(x if view == "raw" else condition(x, data.input))
         found = agreement(kmeans(z, TASKS, restarts=10).labels, torch.stack([task, *permuted])).ari
         best = found[np.argmax(found[:, 0])]
         if best[0] > np.quantile(best[1:], 0.99):

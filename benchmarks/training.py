@@ -3,9 +3,9 @@
     python benchmarks/training.py [--steps 120] [--rounds 3]
 
 - loop / bare: our training loop (batches drawn, answer positions, gradient clipping, schedule,
-  journal) against forward, backward and optimiser step alone on one fixed batch of the same model.
+  journal) against forward, backward and optimizer step alone on one fixed batch of the same model.
 - recording share: time in the recorder / time of training, at the density of the default preset.
-- shared / row by row: one reading of the probe with and without shared prefixes.
+- shared / row by row: one reading of the prompt set with and without shared prefixes.
 
 The variants take turns, so that a machine whose speed drifts is fair to all.
 """
@@ -18,11 +18,17 @@ from pathlib import Path
 
 import torch
 
-from nucleate.recording import Recorder, Schedule, read
+from nucleate.activations import read
+from nucleate.recording import Recorder, Schedule
 from nucleate.runs import Run
 from nucleate.studies import resolve
 from nucleate.studies._one_run import Material, prepare
-from nucleate.training import Batches, TrainingConfig, build_model, train
+from nucleate.training import (
+    Batches,
+    TrainingConfig,
+    build_model,
+    train,
+)
 
 
 def fresh_model(material: Material) -> torch.nn.Module:
@@ -55,7 +61,7 @@ def ours(
     """Seconds of training and of recording in our loop."""
     config = TrainingConfig(**(CONFIG.training.model_dump() | {"steps": steps}))
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", material.probe, {})
+        run = Run.create(Path(folder) / "run", material.prompts, {})
         with Recorder(run, None, schedule) as recorder:
             trained = train(fresh_model(material), batches, config, run, recorder, seed=0)
     return trained.seconds, trained.recording_seconds
@@ -65,7 +71,7 @@ def reading(material: Material, share: bool) -> float:
     model = fresh_model(material)
     began = time.perf_counter()
     for _ in range(5):
-        read(model, material.probe, share_prefixes=share)
+        read(model, material.prompts, share_prefixes=share)
     return (time.perf_counter() - began) / 5
 
 

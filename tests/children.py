@@ -11,7 +11,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nucleate import Recorder, Run, Schedule, capture
+from nucleate import (
+    Recorder,
+    Run,
+    Schedule,
+    capture,
+)
 from nucleate.runs import Journal
 from sequences import rows
 from small import material, model

@@ -13,3 +13,7 @@ install_import_hook("nucleate", "beartype.beartype")
 
 def pytest_addoption(parser):
     parser.addoption("--write-tables", action="store_true", help="write tables into docs/")
+
+
+# Fixtures that tests of several rooms share; imported after the hook above.
+pytest_plugins = ["crossed", "made_views", "series", "task_sets"]

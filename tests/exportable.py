@@ -4,8 +4,13 @@ from pathlib import Path
 
 import torch
 
-from nucleate.metrics import Permuted, SurfaceText, Untrained, measure
-from nucleate.recording import capture
+from nucleate.activations import capture
+from nucleate.panel import (
+    Permuted,
+    SurfaceText,
+    Untrained,
+    measure,
+)
 from nucleate.runs import Run
 from small import material, model
 
@@ -18,17 +23,17 @@ SCALARS = {0: {"loss": 4.0, "lr": 0.5}, 9: {"loss": 2.5, "lr": 0.25}}
 
 def make_run(folder: Path) -> Run:
     """Three snapshots of different models, losses, and the panel."""
-    _, _, probe = material()
-    run = Run.create(folder, probe, {"name": folder.name})
-    half = (torch.arange(len(probe)) % 2).bool()
+    _, _, prompts = material()
+    run = Run.create(folder, prompts, {"name": folder.name})
+    half = (torch.arange(len(prompts)) % 2).bool()
     for step in STEPS:
-        states = capture(model(seed=step), probe)
-        nll = torch.full((len(probe),), 5.0 - step / 4)
+        states = capture(model(seed=step), prompts)
+        nll = torch.full((len(prompts),), 5.0 - step / 4)
         run.save_snapshot(step, states, {"correct": half & (step > 0), "nll": nll})
     run.journal.append("step", step=3, first=1, losses=list(LOSSES.values()))
     for step, values in SCALARS.items():
         run.journal.append("step", step=step, **values)
-    run.save_untrained([capture(model(seed=77), probe)])
+    run.save_untrained([capture(model(seed=77), prompts)])
     nulls = (Permuted(19), Untrained(tuple(run.untrained())), SurfaceText())
     measure(run, nulls=nulls, bootstraps=20, restarts=2)
     return run

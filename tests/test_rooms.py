@@ -1,8 +1,10 @@
 """The house: rooms import only from rooms before them, and start-up stays light."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,23 +12,37 @@ import pytest
 import nucleate
 
 ROOMS = (
-    "tasks", "runs", "recording", "metrics", "dynamics", "intervene", "training", "views",
-    "studies", "cli",
+    "_core", "tasks", "prompts", "runs", "metrics", "dynamics", "activations", "recording",
+    "checkpoints", "panel", "intervene", "training", "findings", "views", "export", "studies",
+    "cli",
 )  # fmt: skip
 SOURCE = Path(nucleate.__file__).parent
 
 
-def imported_rooms(file: Path) -> set[str]:
+def modules_named(file: Path) -> set[str]:
+    """Every module of nucleate that a file imports, or names in a string."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        for module in modules:
-            parts = module.split(".")
-            if parts[0] == "nucleate" and len(parts) > 1 and not parts[1].startswith("_"):
-                names.add(parts[1])
-    return names
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= {node.value} if re.fullmatch(r"nucleate(\.\w+)+", node.value) else set()
+    return {name for name in names if name.startswith("nucleate.")}
+
+
+def rooms_named(file: Path) -> set[str]:
+    return {name.split(".")[1] for name in modules_named(file)} & set(ROOMS)
+
+
+def private_to_others(file: Path, room: str) -> set[str]:
+    """Names with an underscore that belong to another room than the file's."""
+    return {
+        name
+        for name in modules_named(file)
+        if name.split(".")[1] != room and any(part.startswith("_") for part in name.split(".")[2:])
+    }
 
 
 def test_every_room_is_known():
@@ -34,10 +50,44 @@ def test_every_room_is_known():
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_itself_and_rooms_before_it(room):
+def test_a_room_names_only_itself_and_rooms_before_it(room):
     allowed = set(ROOMS[: ROOMS.index(room) + 1])
     for file in (SOURCE / room).rglob("*.py"):
-        assert imported_rooms(file) <= allowed, file
+        assert rooms_named(file) <= allowed, file
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_leaves_the_private_modules_of_others_alone(room):
+    for file in (SOURCE / room).rglob("*.py"):
+        assert not private_to_others(file, room), file
+
+
+def test_modules_of_a_room_import_each_other_in_one_direction():
+    """A circle hides in imports within functions; these count too."""
+    for room in ROOMS:
+        files = {module_of(file): file for file in (SOURCE / room).rglob("_[a-z]*.py")}
+        needs = {
+            name: {n for n in map(owner(files), modules_named(file)) if n and n != name}
+            for name, file in files.items()
+        }
+        assert not circle(needs), (room, circle(needs))
+
+
+def module_of(file: Path) -> str:
+    return ".".join(("nucleate", *file.relative_to(SOURCE).with_suffix("").parts))
+
+
+def owner(files: dict[str, Path]) -> Callable[[str], str | None]:
+    return lambda name: next((n for n in (name, name.rpartition(".")[0]) if n in files), None)
+
+
+def circle(needs: dict[str, set[str]]) -> list[str]:
+    """What is left once everything that needs nothing of the rest is taken away."""
+    left = dict(needs)
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
-from nucleate.tasks import Probe, train_tokenizer
+from nucleate.prompts import PromptSet
+from nucleate.tasks import train_tokenizer
 from nucleate.tasks._tokenizer import tokenizer_hash
 from sequences import rows
 from small import material
@@ -36,8 +37,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def probe() -> Probe:
-    """The probe of the small set, made with that tokenizer."""
+def prompts() -> PromptSet:
+    """The prompt set of the small set, made with that tokenizer."""
     return replace(material()[2], tokenizer_hash=tokenizer_hash(tokenizer()))
 
 

@@ -1,6 +1,6 @@
 """Reading hidden states, nucleate beside its peers; and what recording costs a training.
 
-    python benchmarks/capture                           # every peer, both models, both probes
+    python benchmarks/capture                           # every peer, both models, both prompt sets
     python benchmarks/capture --recording               # 40 snapshots in 2,000 steps
     python benchmarks/capture --models tiny --rounds 2  # a trial; its ratios mean nothing
 
@@ -73,16 +73,16 @@ class Worker:
         self._process.wait()
 
 
-def read_all(options: argparse.Namespace, model: str, probe: str) -> dict[str, Any]:
-    """Every peer on one model and one probe.
+def read_all(options: argparse.Namespace, model: str, prompts: str) -> dict[str, Any]:
+    """Every peer on one model and one prompt set.
 
     All processes live at once and take turns: in each round every peer reads all rows once, the
     first in turn being another each time, so that a machine whose speed drifts is fair to all.
     """
     shape = SHAPES[model]
-    rows = draw(probe, options.rows or shape.rows, shape.vocabulary)
+    rows = draw(prompts, options.rows or shape.rows, shape.vocabulary)
     # Without anything to share it would be the same as `capture`.
-    names = [name for name in options.peers if (name, probe) != ("unshared", "mixed")]
+    names = [name for name in options.peers if (name, prompts) != ("unshared", "mixed")]
     facts: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -90,7 +90,7 @@ def read_all(options: argparse.Namespace, model: str, probe: str) -> dict[str, A
         for name in ("truth", *names):
             third = name != "truth" and PEERS[name].needs[0] in THIRD_PARTIES
             python = options.peer_python if third else sys.executable
-            arguments = [name, model, probe, str(len(rows)), str(options.threads), truth]
+            arguments = [name, model, prompts, str(len(rows)), str(options.threads), truth]
             worker = Worker(python, arguments, options.threads)
             stack.callback(worker.close)
             found = worker.answer()
@@ -101,17 +101,17 @@ def read_all(options: argparse.Namespace, model: str, probe: str) -> dict[str, A
             facts[name] = found | {"seconds": []}
             if "absent" not in found:
                 workers[name] = worker
-            say(f"{shape.label}, {probe}: {name} {found.get('absent', 'ready')}")
+            say(f"{shape.label}, {prompts}: {name} {found.get('absent', 'ready')}")
         for turn in range(options.rounds):
             order = list(workers)
             for name in order[turn % len(order) :] + order[: turn % len(order)]:
                 facts[name]["seconds"].append(workers[name].seconds())
-            say(f"{shape.label}, {probe}: round {turn + 1} of {options.rounds}")
+            say(f"{shape.label}, {prompts}: round {turn + 1} of {options.rounds}")
     return {
         "model": shape.label,
         "vocabulary": shape.vocabulary,
         "streams": shape.depth + 2,
-        "probe": probe,
+        "prompts": prompts,
         "rows": len(rows),
         "tokens": int(rows.lengths.sum()),
         "padded_tokens": rows.padded(BATCH),
@@ -135,9 +135,9 @@ def parse() -> argparse.Namespace:
     reading = parser.add_argument_group("readings")
     add = reading.add_argument
     add("--models", nargs="+", choices=SHAPES, default=["gpt2", "llama"])
-    add("--probes", nargs="+", choices=PROBES, default=list(PROBES))
+    add("--prompt sets", nargs="+", choices=PROBES, default=list(PROBES))
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS))
-    add("--rows", type=int, help="rows of a probe; the model's own number if not given")
+    add("--rows", type=int, help="rows of a prompt set; the model's own number if not given")
     add("--peer-python", default=sys.executable, help="interpreter of TransformerLens and nnsight")
     recording = parser.add_argument_group("recording")
     add = recording.add_argument
@@ -149,7 +149,7 @@ def parse() -> argparse.Namespace:
     add("--width", type=int, default=96)
     add("--vocabulary", type=int, default=1024)
     add("--train-rows", type=int, default=32, help="rows of 40 tokens in a training batch")
-    add("--probe-rows", type=int, default=512, help="rows of the crossed probe")
+    add("--prompts-rows", type=int, default=512, help="rows of the crossed prompt set")
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.recording else 5)
     return options
@@ -171,8 +171,8 @@ def main() -> None:
 
 def readings(options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], str]]:
     for model in options.models:
-        for probe in options.probes:
-            found = read_all(options, model, probe)
+        for prompts in options.prompt_sets:
+            found = read_all(options, model, prompts)
             yield found, reading_table(found)
 
 

@@ -151,12 +151,12 @@ def draw(kind: str, rows: int, vocabulary: int) -> Rows:
 
 @cache
 def as_probe(rows: Rows) -> Any:
-    """The same rows as a Probe; made once, for a Probe is read again and again."""
-    from nucleate.tasks import Probe
+    """The same rows as a PromptSet; made once, for a PromptSet is read again and again."""
+    from nucleate.prompts import PromptSet
 
     names = ("task", "family", "instruction", "input", "output", "split")
     numbers = tuple(map(str, range(len(rows))))
-    return Probe(
+    return PromptSet(
         ids=rows.ids.astype(np.int32),
         prompt_lengths=rows.lengths,
         lengths=rows.lengths + 1,

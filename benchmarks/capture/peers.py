@@ -189,7 +189,7 @@ def nnsight(*, head: bool) -> Callable[[Any, Shape], Read]:
 
 
 def nucleate_capture(model: Any, _: Shape) -> Read:
-    from nucleate.recording import capture
+    from nucleate.activations import capture
 
     def read(rows: Rows) -> States:
         states = capture(model, as_probe(rows))
@@ -202,7 +202,7 @@ def nucleate_read(**settings: bool) -> Callable[[Any, Shape], Read]:
     """`read`, which also scores each row's answer unless it is told not to."""
 
     def prepare(model: Any, _: Shape) -> Read:
-        from nucleate.recording import read as read_probe
+        from nucleate.activations import read as read_probe
 
         known = inspect.signature(read_probe).parameters
         if missing := set(settings) - set(known):

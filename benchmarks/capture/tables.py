@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from peers import FLOOR, OURS, PEERS, USUAL
 
-# What a reading by `capture` must reach: share of the usual way's time, by probe.
+# What a reading by `capture` must reach: share of the usual way's time, by prompt set.
 TIME_TARGETS = {"mixed": 0.42, "crossed": 0.15}
 MEMORY_TARGET = 1.10  # of the plain forward's, once the result's own size is taken off
 RECORDING_TARGET, DISK_TARGET = 0.03, 1.05
@@ -86,11 +86,11 @@ tensors' own size is that of the states in half precision."""
 
 
 def reading_table(found: dict[str, Any]) -> str:
-    """All peers on one model and probe, and what the targets say."""
+    """All peers on one model and prompt set, and what the targets say."""
     facts = found["peers"]
     stacks = {f"{f['stack']}, {f['kernels']}" for f in facts.values() if "stack" in f}
     lines = [
-        f"### {found['model']}, vocabulary {found['vocabulary']:,}, {found['probe']} probe",
+        f"### {found['model']}, vocabulary {found['vocabulary']:,}, {found['prompts']} prompt set",
         "",
         f"{found['rows']} rows, {found['tokens']:,} tokens; peers run {found['padded_tokens']:,} "
         f"in padded batches of {found['batch']} rows; {'; '.join(sorted(stacks))}",
@@ -133,9 +133,9 @@ def _row(cells: list[str]) -> str:
 
 
 def _reading_targets(found: dict[str, Any]) -> list[str]:
-    facts, probe = found["peers"], found["probe"]
+    facts, prompts = found["peers"], found["prompts"]
     wanted = [
-        (f"time / `{USUAL}`", ratio(facts, OURS, USUAL), TIME_TARGETS[probe]),
+        (f"time / `{USUAL}`", ratio(facts, OURS, USUAL), TIME_TARGETS[prompts]),
         ("time / plain body", ratio(facts, OURS, FLOOR), 1.0),
         ("memory less result / plain body", memory(facts, OURS), MEMORY_TARGET),
     ]
@@ -173,7 +173,7 @@ def recording_table(found: dict[str, Any]) -> str:
         "",
         f"GPT-2 {setting['depth']} x {setting['width']}, vocabulary {setting['vocabulary']:,}; "
         f"{setting['steps']:,} steps of {setting['train_rows']} x {setting['length']} tokens; "
-        f"{found['snapshots']} snapshots of a crossed probe of {setting['probe_rows']} rows.",
+        f"{found['snapshots']} snapshots of a crossed prompt set of {setting['prompt_rows']} rows.",
         "",
         "| seconds without | with | with / without | in the recorder, share of all "
         "| disk / tensors' own | whole folder / tensors' own | final weights |",

@@ -101,10 +101,10 @@ def _versions(peer: Peer) -> dict[str, str]:
 
 
 def serve(answer: Callable[[dict[str, Any]], None]) -> None:
-    name, model, probe, count, threads, truth = sys.argv[1:]
+    name, model, prompts, count, threads, truth = sys.argv[1:]
     torch.set_num_threads(int(threads))
     shape = SHAPES[model]
-    rows = draw(probe, int(count), shape.vocabulary)
+    rows = draw(prompts, int(count), shape.vocabulary)
     if name == "truth":
         np.save(truth, single_rows(shape, rows).numpy())
         answer({"saved": truth})

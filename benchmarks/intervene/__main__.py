@@ -107,9 +107,10 @@ def _who(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def whole_map(options: argparse.Namespace) -> None:
     """`causal_map` on the tasks and the model of the default run, with random weights."""
-    from nucleate import Probe, causal_map
+    from nucleate import PromptSet, causal_map
+    from nucleate.prompts import Encoder
     from nucleate.studies import resolve
-    from nucleate.tasks import Encoder, synthetic, train_tokenizer
+    from nucleate.tasks import synthetic, train_tokenizer
     from nucleate.training import build_model
 
     torch.set_num_threads(options.threads)
@@ -117,12 +118,12 @@ def whole_map(options: argparse.Namespace) -> None:
     taskset = synthetic(**config.synthetic.model_dump(), outputs="own", seed=0)
     encoder = Encoder.for_taskset(train_tokenizer(taskset), taskset)
     # Rows of new families and inputs come on top, and are not tested.
-    probe = Probe.from_taskset(taskset, encoder, rows=options.rows, seed=0)
+    prompts = PromptSet.from_taskset(taskset, encoder, rows=options.rows, seed=0)
     model = build_model(config.model, vocab_size=encoder.vocab_size, max_length=32, seed=0).eval()
     seconds = []
     for _ in range(options.rounds):
         began = time.perf_counter()
-        found = causal_map(model, probe)
+        found = causal_map(model, prompts)
         seconds.append(time.perf_counter() - began)
     print(
         f"causal_map: {len(found.table)} places, {int(found.table['rows'].iloc[0])} rows, "

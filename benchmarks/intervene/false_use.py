@@ -14,9 +14,17 @@ from pathlib import Path
 import torch
 from scipy.stats import binomtest
 
-from nucleate import Probe, Recorder, Run, Schedule, causal_map
+from nucleate import (
+    PromptSet,
+    Recorder,
+    Run,
+    Schedule,
+    causal_map,
+)
+from nucleate.findings import judge_places
+from nucleate.prompts import Encoder
 from nucleate.studies import resolve
-from nucleate.tasks import Encoder, synthetic, train_tokenizer
+from nucleate.tasks import synthetic, train_tokenizer
 from nucleate.training import Batches, build_model, train
 
 
@@ -25,16 +33,16 @@ def used(seed: int, outputs: str, scrambled: bool) -> int:
     config = resolve("smoke", settings=["training.device=cpu"])
     taskset = synthetic(**config.synthetic.model_dump(), outputs=outputs, seed=seed)
     encoder = Encoder.for_taskset(train_tokenizer(taskset), taskset)
-    probe = Probe.from_taskset(taskset, encoder, rows=120, seed=seed)
+    prompts = PromptSet.from_taskset(taskset, encoder, rows=120, seed=seed)
     model = build_model(config.model, vocab_size=encoder.vocab_size, max_length=64, seed=seed)
     batches = Batches(
         taskset, encoder, batch_size=config.training.batch_size, seed=seed, scrambled=scrambled
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", probe, {})
+        run = Run.create(Path(folder) / "run", prompts, {})
         with Recorder(run, None, Schedule.at([])) as recorder:
             train(model, batches, config.training, run, recorder, seed=seed)
-    table = causal_map(model.eval(), probe, seed=seed).table
+    table = judge_places(causal_map(model.eval(), prompts, seed=seed))
     return int((table["use"] == "used").sum())
 
 

@@ -90,8 +90,13 @@ def nucleate(model: Any, work: Work) -> torch.Tensor:
     """What `causal_map` runs."""
     import numpy as np
 
-    from nucleate.intervene._engine import WAYS, Text, tails, way_of
-    from nucleate.recording import evaluating
+    from nucleate.activations import evaluating
+    from nucleate.intervene._engine import (
+        WAYS,
+        Text,
+        tails,
+        way_of,
+    )
 
     logits = _empty(work)
     text = Text(work.ids, work.lengths, work.lengths[:, None] - 1)

@@ -55,7 +55,7 @@ def plot(found: dict[str, Curve], path: Path) -> None:
         values, seconds = np.array(curve).T
         panel.loglog(values, seconds, "o-")
         middle = len(values) // 2
-        panel.loglog(values, seconds[middle] * values / values[middle], ":", color="grey")
+        panel.loglog(values, seconds[middle] * values / values[middle], ":", color="gray")
         panel.set_xticks(values, [f"{value:g}" for value in values])
         panel.minorticks_off()
         panel.set_xlabel(axis)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nucleate.metrics import standardise
+from nucleate.metrics import standardize
 
 POSITIONS = 2
 _SURFACE = 0.5
@@ -44,9 +44,9 @@ class Training:
         return self._codes[0].numpy()
 
     def states(self, step: int, position: int) -> Tensor:
-        """Standardised states [stream row width]."""
+        """Standardized states [stream row width]."""
         return torch.stack(
-            [standardise(self._state(step, stream, position)) for stream in range(self.streams)]
+            [standardize(self._state(step, stream, position)) for stream in range(self.streams)]
         )
 
     def _state(self, step: int, stream: int, position: int) -> Tensor:

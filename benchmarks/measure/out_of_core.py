@@ -23,12 +23,12 @@ def write(path: Path, rows: int) -> None:
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(K, WIDTH, generator=generator) / 4
+    centers = torch.randn(K, WIDTH, generator=generator) / 4
     x = torch.empty(rows, WIDTH, dtype=torch.float16)
     for start in range(0, rows, _BLOCK):
         part = x[start : start + _BLOCK]
         noise = torch.randn(part.shape, generator=generator)
-        part.copy_(noise + centres[torch.arange(start, start + len(part)) % K])
+        part.copy_(noise + centers[torch.arange(start, start + len(part)) % K])
     save_file({"states": x}, path)
 
 
@@ -47,11 +47,11 @@ def run(rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    from nucleate.metrics._streaming import kmeans_streaming
+    from nucleate.metrics.clusters._streaming import kmeans_streaming
 
     imported = _peak()
     start = time.perf_counter()
-    found = kmeans_streaming(sys.argv[1], int(sys.argv[2]), tensor="states", standardised=True)
+    found = kmeans_streaming(sys.argv[1], int(sys.argv[2]), tensor="states", standardized=True)
     seconds = time.perf_counter() - start
     truth = torch.arange(len(found.labels)) % K
     table = torch.zeros(K, K).index_put_((truth, found.labels.long()), torch.ones(()), True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from nucleate.metrics import default_nulls, measure
+from nucleate.panel import default_nulls, measure
 from nucleate.runs import Run
 
 
@@ -19,5 +19,5 @@ def breakdown(folder: Path, threads: int) -> tuple[float, dict[str, float], int]
     torch.set_num_threads(threads)
     start = time.perf_counter()
     # Snapshots in memory have no folder, so that nothing is found there and nothing is kept.
-    panel = measure(list(run.snapshots()), run.probe, nulls=default_nulls(run))
+    panel = measure(list(run.snapshots()), run.prompts, nulls=default_nulls(run))
     return time.perf_counter() - start, dict(panel.seconds), len(panel.table)

@@ -9,7 +9,7 @@ import pytest
 
 from exportable import make_run
 from nucleate.cli._export import Tracker
-from nucleate.views._trackers import TRACKERS
+from nucleate.export._trackers import TRACKERS
 
 
 @pytest.fixture(scope="module")

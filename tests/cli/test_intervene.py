@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nucleate.activations import capture
 from nucleate.intervene import CausalMap, causal_map
-from nucleate.metrics import measure
-from nucleate.recording import capture
+from nucleate.panel import measure
 from nucleate.runs import Run
 from small import material, model
 
@@ -19,10 +19,10 @@ STEP = 5
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A run whose last snapshot and newest checkpoint are of one model."""
-    _, _, probe = material()
-    run = Run.create(tmp_path_factory.mktemp("runs") / "mine", probe, {"name": "mine"})
+    _, _, prompts = material()
+    run = Run.create(tmp_path_factory.mktemp("runs") / "mine", prompts, {"name": "mine"})
     for step in (0, STEP):
-        run.save_snapshot(step, capture(model(seed=step), probe), {})
+        run.save_snapshot(step, capture(model(seed=step), prompts), {})
         model(seed=step).save_pretrained(run.path / "checkpoints" / str(step))
     return run.path
 
@@ -41,7 +41,7 @@ def test_a_run_is_asked_with_its_newest_checkpoint_and_keeps_the_map(folder):
     done = nucleate("intervene", str(folder), "--rows", "24")
     assert done.returncode == 0, done.stderr
     found = CausalMap.load(folder)
-    expected = causal_map(model(seed=STEP).eval(), Run(folder).probe, rows=24)
+    expected = causal_map(model(seed=STEP).eval(), Run(folder).prompts, rows=24)
     assert found.table["patch"].tolist() == pytest.approx(expected.table["patch"].tolist())
     lines = done.stdout.splitlines()
     assert lines[0] == f"{len(found.table)} places, 24 rows -> {folder}/causal_map.csv"
@@ -71,7 +71,7 @@ def test_a_panel_stands_beside_only_if_it_ends_with_this_model(folder):
 def test_a_model_is_asked_with_a_saved_probe(folder, tmp_path):
     source = str(folder / "checkpoints" / str(STEP))
     done = nucleate(
-        "intervene", source, "--probe", str(folder), "--out", str(tmp_path), "--rows", "24"
+        "intervene", source, "--prompts", str(folder), "--out", str(tmp_path), "--rows", "24"
     )
     assert done.returncode == 0, done.stderr
     assert len(CausalMap.load(tmp_path).table) == 8
@@ -80,10 +80,13 @@ def test_a_model_is_asked_with_a_saved_probe(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("{run}", "--probe", "{run}"), "is a run, with a probe of its own; leave --probe out"),
-        (("nowhere",), "nowhere is no run folder; for a model give --probe and --out"),
+        (
+            ("{run}", "--prompts", "{run}"),
+            "is a run, with a prompt set of its own; leave --prompts out",
+        ),
+        (("nowhere",), "nowhere is no run folder; for a model give --prompts and --out"),
         (("{run}", "--model", "nowhere"), "nowhere"),
-        (("{run}/checkpoints/5", "--probe", "{run}"), "give --probe and --out"),
+        (("{run}/checkpoints/5", "--prompts", "{run}"), "give --prompts and --out"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(folder, arguments, said):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nucleate.recording import capture
+from nucleate.activations import capture
 from nucleate.runs import Run, States
 from small import material, model
 
@@ -17,10 +17,10 @@ OPTIONS = ("--metrics", "agreement,separation", "--permutations", "19", "--boots
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    _, _, probe = material()
-    run = Run.create(tmp_path_factory.mktemp("runs") / "mine", probe, {"name": "mine"})
+    _, _, prompts = material()
+    run = Run.create(tmp_path_factory.mktemp("runs") / "mine", prompts, {"name": "mine"})
     for step in (0, 5):
-        run.save_snapshot(step, capture(model(seed=step), probe), {})
+        run.save_snapshot(step, capture(model(seed=step), prompts), {})
     return run.path
 
 

@@ -15,7 +15,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from in_process import runner
-from nucleate import Probe, Recorder, Run, Schedule, capture
+from nucleate import (
+    PromptSet,
+    Recorder,
+    Run,
+    Schedule,
+    capture,
+)
 from trained import adam, trained, weights
 
 STEPS = list(range(0, 25, 2))
@@ -47,19 +53,19 @@ def tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A series with its tokenizer above it, rows, and the probe of the rows."""
+    """A series with its tokenizer above it, rows, and the prompt set of the rows."""
     folder = tmp_path_factory.mktemp("made")
     trained(folder / "series", set(STEPS), adam)
     tokenizer(WORDS).save_pretrained(folder / "series")
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-    Probe.from_records(folder / "rows.jsonl", tokenizer(WORDS)).save(folder / "probe")
+    PromptSet.from_records(folder / "rows.jsonl", tokenizer(WORDS)).save(folder / "prompts")
     return folder
 
 
 def test_one_model_gives_a_run_with_what_capture_reads(record, made, tmp_path):
     folder = shutil.copytree(made / "series" / "checkpoint-4", tmp_path / "net")
     tokenizer(WORDS).save_pretrained(folder)
-    done = record(folder, "--probe", made / "rows.jsonl", "--out", tmp_path / "run", "--json",
+    done = record(folder, "--prompts", made / "rows.jsonl", "--out", tmp_path / "run", "--json",
                     "--positions", "last, -2,mean:instruction", "--step", 40, "--quiet",
                     "--template", "{instruction} {input}")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -67,18 +73,18 @@ def test_one_model_gives_a_run_with_what_capture_reads(record, made, tmp_path):
     assert (said["steps"], said["present"], said["rows"]) == ([40], [], 15)
     run = Run(tmp_path / "run")
     assert run.steps == [40]
-    assert list(run.probe.positions) == said["positions"] == ["last", "-2", "mean:instruction"]
+    assert list(run.prompts.positions) == said["positions"] == ["last", "-2", "mean:instruction"]
     net = AutoModelForCausalLM.from_pretrained(folder)
-    assert torch.equal(run.states(40).values, capture(net, run.probe).values.half())
+    assert torch.equal(run.states(40).values, capture(net, run.prompts).values.half())
 
 
 def test_a_series_gives_the_run_that_a_live_recorder_would_have_left(record, made, tmp_path):
-    done = record("--series", made / "series", "--probe", made / "probe", "--out",
+    done = record("--series", made / "series", "--prompts", made / "prompts", "--out",
                     tmp_path / "run", "--threads", 1)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "13 checkpoints recorded" in done.stdout
     assert "checkpoints: 13/13, took" in done.stderr
-    with Recorder(tmp_path / "live", Probe.load(made / "probe"), Schedule.every(2)) as live:
+    with Recorder(tmp_path / "live", PromptSet.load(made / "prompts"), Schedule.every(2)) as live:
         for step in range(25):
             if step % 2 == 0:
                 net = AutoModelForCausalLM.from_pretrained(made / "series" / f"checkpoint-{step}")
@@ -87,11 +93,18 @@ def test_a_series_gives_the_run_that_a_live_recorder_would_have_left(record, mad
     assert there.steps == here.steps == STEPS
     for step in there.steps:
         assert torch.equal(there.states(step).values, here.states(step).values)
-    assert there.manifest["probe_hash"] == here.manifest["probe_hash"]
+    assert there.manifest["prompts_hash"] == here.manifest["prompts_hash"]
 
 
 def test_killed_with_9_it_goes_on_and_records_no_step_twice(record, made, tmp_path):
-    arguments = ["--series", made / "series", "--probe", made / "probe", "--out", tmp_path / "run"]
+    arguments = [
+        "--series",
+        made / "series",
+        "--prompts",
+        made / "prompts",
+        "--out",
+        tmp_path / "run",
+    ]
     process = subprocess.Popen(command("record", "--quiet", *arguments), stderr=subprocess.PIPE)
     journal = tmp_path / "run" / "journal.jsonl"
     deadline = time.monotonic() + 120
@@ -129,8 +142,8 @@ def test_a_flagged_series_is_refused_unless_it_is_wanted(record, made, tmp_path)
     arguments = [
         "--series",
         series,
-        "--probe",
-        made / "probe",
+        "--prompts",
+        made / "prompts",
         "--out",
         tmp_path / "run",
         "--quiet",
@@ -155,20 +168,23 @@ def test_bad_input_leaves_with_2_one_sentence_and_no_folder(record, made, tmp_pa
     alone = shutil.copytree(net, tmp_path / "deep" / "alone")
     pickled = shutil.copytree(net, tmp_path / "step7")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
-    rows, probe = made / "rows.jsonl", made / "probe"
+    rows, prompts = made / "rows.jsonl", made / "prompts"
     for arguments, sentence in [
-        ([net, "--probe", probe, "--tokenizer", other], "is not the one that the probe was made"),
-        ([encoder, "--probe", rows], "Bert"),
-        ([alone, "--probe", probe], "no tokenizer beside"),
-        ([pickled, "--probe", rows, "--tokenizer", made / "series"], "as a pickle only"),
-        ([net, "--probe", rows, "--positions", "last,77"], "77"),
-        ([net, "--probe", probe, "--positions", "mean"], "--positions mean"),
-        ([net, "--probe", tmp_path / "nothing.jsonl"], "nothing.jsonl"),
-        ([net, "--probe", rows, "--device", "nodevice"], "nodevice"),
-        ([tmp_path / "nowhere", "--probe", rows], "nowhere"),
-        (["--probe", rows], "name one model"),
-        ([net, "--series", made / "series", "--probe", rows], "name one model"),
-        (["--series", made / "series", "--step", 3, "--probe", rows], "--step 3"),
+        (
+            [net, "--prompts", prompts, "--tokenizer", other],
+            "is not the one that the prompts were made",
+        ),
+        ([encoder, "--prompts", rows], "Bert"),
+        ([alone, "--prompts", prompts], "no tokenizer beside"),
+        ([pickled, "--prompts", rows, "--tokenizer", made / "series"], "as a pickle only"),
+        ([net, "--prompts", rows, "--positions", "last,77"], "77"),
+        ([net, "--prompts", prompts, "--positions", "mean"], "--positions mean"),
+        ([net, "--prompts", tmp_path / "nothing.jsonl"], "nothing.jsonl"),
+        ([net, "--prompts", rows, "--device", "nodevice"], "nodevice"),
+        ([tmp_path / "nowhere", "--prompts", rows], "nowhere"),
+        (["--prompts", rows], "name one model"),
+        ([net, "--series", made / "series", "--prompts", rows], "name one model"),
+        (["--series", made / "series", "--step", 3, "--prompts", rows], "--step 3"),
     ]:
         done = record(*arguments, "--out", tmp_path / "run", "--quiet")
         assert done.returncode == 2, (arguments, done.stderr)
@@ -180,12 +196,12 @@ def test_bad_input_leaves_with_2_one_sentence_and_no_folder(record, made, tmp_pa
 
 def test_a_run_of_another_probe_is_refused_and_a_full_disk_leaves_with_4(record, made, tmp_path):
     arguments = ["--out", tmp_path / "run", "--quiet", made / "series" / "checkpoint-4"]
-    assert record("--probe", made / "probe", *arguments).returncode == 0
-    other = record("--probe", made / "rows.jsonl", "--positions", "last", *arguments)
+    assert record("--prompts", made / "prompts", *arguments).returncode == 0
+    other = record("--prompts", made / "rows.jsonl", "--positions", "last", *arguments)
     assert other.returncode == 2
-    assert "another probe" in other.stderr
+    assert "other prompts" in other.stderr
     shutil.rmtree(tmp_path / "run" / "states")
     (tmp_path / "run" / "states").write_text("no folder: nothing can be written there")
-    later = record("--probe", made / "probe", *arguments, "--step", 9)
+    later = record("--prompts", made / "prompts", *arguments, "--step", 9)
     assert later.returncode == 4
     assert "step 9" in later.stderr

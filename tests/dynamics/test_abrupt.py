@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics.made import autoregressive, logistic
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics import abruptness
 from nucleate.metrics import agreement, class_separation, kmeans
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, pearsonr
 
 from dynamics.made import autoregressive, learning_curve
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics import association
 
 STEPS = np.arange(0, 1000, 10)

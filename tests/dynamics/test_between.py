@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics import between_tasks
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from dynamics.made import autoregressive
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics import change_points
 from nucleate.dynamics._changes import _least_penalty, _points
 

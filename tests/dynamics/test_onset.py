@@ -3,8 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleate._errors import BadInput
-from nucleate.dynamics import Onset, Trajectory, binomial_band, null_band, onset
+from nucleate._core.errors import BadInput
+from nucleate.dynamics import (
+    Onset,
+    Trajectory,
+    binomial_band,
+    null_band,
+    onset,
+)
 
 STEPS = np.arange(0, 400, 10)
 

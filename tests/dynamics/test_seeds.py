@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics import Trajectory, onset_order, onset_over_seeds
 
 STEPS = np.arange(0, 200, 10)

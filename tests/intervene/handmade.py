@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nucleate.tasks import Probe
+from nucleate.prompts import PromptSet
 
 TASKS, WORDS, INPUTS = 4, 5, 4
 ROLES = ("begin", "word", "end", "input")
@@ -124,7 +124,7 @@ def _answer(weights: torch.Tensor, *, by_input: bool) -> None:
             weights[FIRST_ANSWER + pair(task, x), at("input", x)] = STRONG
 
 
-def rows() -> Probe:
+def rows() -> PromptSet:
     """Every word with every input; the positions are the end token and the input token."""
     cells = list(product(range(TASKS), range(WORDS), range(INPUTS)))
     ids = [
@@ -132,7 +132,7 @@ def rows() -> Probe:
         for t, w, x in cells
     ]
     count = len(cells)
-    return Probe(
+    return PromptSet(
         ids=np.array(ids, dtype=np.int32),
         prompt_lengths=np.full(count, 4),
         lengths=np.full(count, 5),

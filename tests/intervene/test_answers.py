@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from nucleate.activations import evaluating
 from nucleate.intervene._answers import askings, by_likelihood
 from nucleate.intervene._engine import WAYS, tails
-from nucleate.recording import evaluating
-from nucleate.tasks import Encoder, Probe, TaskSet, train_tokenizer
+from nucleate.prompts import Encoder, PromptSet
+from nucleate.tasks import TaskSet, train_tokenizer
 from small import material, model
 
 
-def several_tokens() -> tuple[Encoder, Probe]:
+def several_tokens() -> tuple[Encoder, PromptSet]:
     """Answers of one to three tokens and an end, from words of a made-up language."""
     from nucleate.tasks import Example
 
@@ -25,7 +26,7 @@ def several_tokens() -> tuple[Encoder, Probe]:
         weights={"up": 0.5, "down": 0.5}, overlaps=(),
     )  # fmt: skip
     encoder = Encoder.for_taskset(train_tokenizer(taskset, 300), taskset)
-    return encoder, Probe.from_examples(list(rows), taskset, encoder)
+    return encoder, PromptSet.from_examples(list(rows), taskset, encoder)
 
 
 def greedy(net, ids: list[int], count: int) -> list[int]:
@@ -44,17 +45,17 @@ def likelihood(net, ids: list[int], answer: list[int]) -> float:
     return float(sum(logits[len(ids) - 1 + k, token] for k, token in enumerate(answer)))
 
 
-def prompt(probe: Probe, row: int) -> list[int]:
-    return probe.ids[row, : probe.prompt_lengths[row]].tolist()
+def prompt(prompts: PromptSet, row: int) -> list[int]:
+    return prompts.ids[row, : prompts.prompt_lengths[row]].tolist()
 
 
-def asked(net, probe: Probe, wanted, change=lambda index, states: None):
+def asked(net, prompts: PromptSet, wanted, change=lambda index, states: None):
     """The scores of all rows, run on from the last token under one edit at the lowest stream."""
-    rows = np.arange(len(probe))
+    rows = np.arange(len(prompts))
     found: dict[str, np.ndarray] = {}
     with evaluating(net):
-        for asking in askings(probe, rows, wanted):
-            token = probe.prompt_lengths - 1
+        for asking in askings(prompts, rows, wanted):
+            token = prompts.prompt_lengths - 1
             for tail in tails(net, asking.text, token, way=WAYS["tail"], variants=1):
                 scores = asking.score(tail.rows, tail.run(0, change), tail.clean)
                 for key, values in scores.items():
@@ -64,54 +65,54 @@ def asked(net, probe: Probe, wanted, change=lambda index, states: None):
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2"])
 def test_hits_and_likelihoods_of_answers_of_several_tokens_are_those_of_rows_alone(arch):
-    encoder, probe = several_tokens()
+    encoder, prompts = several_tokens()
     net = model(arch, width=32)
     net.resize_token_embeddings(encoder.vocab_size, mean_resizing=False)
     net.eval()
-    rows = range(len(probe))
-    own = [probe.ids[r, probe.prompt_lengths[r] : probe.lengths[r]].tolist() for r in rows]
-    true = [greedy(net, prompt(probe, r), len(own[r])) for r in rows]
+    rows = range(len(prompts))
+    own = [prompts.ids[r, prompts.prompt_lengths[r] : prompts.lengths[r]].tolist() for r in rows]
+    true = [greedy(net, prompt(prompts, r), len(own[r])) for r in rows]
     # Half of the wanted answers are what the model says, so that both outcomes occur.
     wanted = [t if r % 2 else o for r, (t, o) in enumerate(zip(true, own, strict=True))]
-    found = asked(net, probe, {"a": wanted, "b": true})
+    found = asked(net, prompts, {"a": wanted, "b": true})
     assert found["hit.b"].all()
     assert found["hit.a"].tolist() == [w == t for w, t in zip(wanted, true, strict=True)]
-    alone = [likelihood(net, prompt(probe, r), wanted[r]) for r in rows]
+    alone = [likelihood(net, prompt(prompts, r), wanted[r]) for r in rows]
     assert found["likelihood.a"] == pytest.approx(alone, abs=1e-4)
 
 
 def test_single_token_answers_are_judged_in_one_pass_and_agree():
-    probe = material()[2]
+    prompts = material()[2]
     net = model().eval()
-    own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
+    own = [[int(prompts.ids[r, p])] for r, p in enumerate(prompts.prompt_lengths)]
     rotated = own[1:] + own[:1]
     wanted = {"own": own, "rotated": rotated}
-    assert len(askings(probe, np.arange(len(probe)), wanted)) == 1
-    found = asked(net, probe, wanted)
-    alone = [greedy(net, prompt(probe, r), 1) for r in range(len(probe))]
+    assert len(askings(prompts, np.arange(len(prompts)), wanted)) == 1
+    found = asked(net, prompts, wanted)
+    alone = [greedy(net, prompt(prompts, r), 1) for r in range(len(prompts))]
     assert found["hit.own"].tolist() == [a == b for a, b in zip(alone, own, strict=True)]
     assert found["hit.rotated"].tolist() == [a == b for a, b in zip(alone, rotated, strict=True)]
 
 
 def test_without_an_edit_nothing_flips_and_the_divergence_is_zero():
-    probe = material()[2]
-    own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
-    found = asked(model().eval(), probe, {"own": own})
+    prompts = material()[2]
+    own = [[int(prompts.ids[r, p])] for r, p in enumerate(prompts.prompt_lengths)]
+    found = asked(model().eval(), prompts, {"own": own})
     assert not found["flip"].any()
     assert found["kl"] == pytest.approx(0, abs=1e-6)
 
 
 def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
-    probe = material()[2]
+    prompts = material()[2]
     net = model().eval()
     with torch.no_grad():  # large enough that an edit changes answers
         for parameter in net.parameters():
             parameter.mul_(4)
-    own = [[int(probe.ids[r, p])] for r, p in enumerate(probe.prompt_lengths)]
-    found = asked(net, probe, {"own": own}, lambda index, s: -2 * s if index == 0 else None)
-    for row in range(len(probe)):
+    own = [[int(prompts.ids[r, p])] for r, p in enumerate(prompts.prompt_lengths)]
+    found = asked(net, prompts, {"own": own}, lambda index, s: -2 * s if index == 0 else None)
+    for row in range(len(prompts)):
         with torch.no_grad():
-            ids = torch.tensor([prompt(probe, row)])
+            ids = torch.tensor([prompt(prompts, row)])
             inputs = net.get_input_embeddings()(ids)
             clean = net(inputs_embeds=inputs).logits[0, -1].double().log_softmax(-1)
             inputs[0, -1] *= -2

@@ -6,13 +6,21 @@ import pytest
 import torch
 
 from intervene.handmade import handmade, rows
-from nucleate import BadInput, Recorder, Run, Schedule, causal_map, measure
-from nucleate.intervene import EDITS, RULES, CausalMap
+from nucleate import (
+    BadInput,
+    Recorder,
+    Run,
+    Schedule,
+    causal_map,
+    measure,
+)
+from nucleate.activations import capture
+from nucleate.findings import judge_places, place_verdict
+from nucleate.findings._rules import use_of
+from nucleate.intervene import EDITS, CausalMap
 from nucleate.intervene._cast import NOBODY, cast
 from nucleate.intervene._controls import Editor
-from nucleate.intervene._rules import name_of, use_of
-from nucleate.metrics import Permuted, SurfaceText
-from nucleate.recording import capture
+from nucleate.panel import Permuted, SurfaceText
 from nucleate.training import Batches, TrainingConfig, train
 from small import material, model
 
@@ -24,8 +32,8 @@ def by_hand():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    taskset, encoder, probe = material()
-    run = Run.create(tmp_path_factory.mktemp("run") / "run", probe, {})
+    taskset, encoder, prompts = material()
+    run = Run.create(tmp_path_factory.mktemp("run") / "run", prompts, {})
     config = TrainingConfig(steps=250, batch_size=64, learning_rate=1e-2, device="cpu")
     net = model("gpt2", width=32)
     with Recorder(run, None, Schedule.at([])) as recorder:
@@ -36,11 +44,11 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(trained):
-    return causal_map(trained, material()[2], seed=0).table
+    return judge_places(causal_map(trained, material()[2], seed=0))
 
 
 def verdicts(found: CausalMap) -> dict[tuple[str, str], str]:
-    table = found.table
+    table = judge_places(found)
     keys = zip(table["position"], table["stream"], strict=True)
     return dict(zip(keys, table["verdict"], strict=True))
 
@@ -133,13 +141,13 @@ def test_chance_is_one_over_the_other_tasks_where_outputs_are_their_own(table):
 
 def test_an_untrained_model_uses_nothing():
     found = causal_map(model(seed=4).eval(), material(outputs="shared")[2], seed=1)
-    assert not (found.table["use"] == "used").any()
+    assert not (judge_places(found)["use"] == "used").any()
 
 
 def test_the_map_is_the_same_again_and_leaves_the_model_alone(trained, table):
     weights = [p.clone() for p in trained.parameters()]
     again = causal_map(trained, material()[2], seed=0)
-    assert again.table.equals(table)
+    assert judge_places(again).equals(table)
     assert all(map(torch.equal, trained.parameters(), weights))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in trained.modules())
     assert not trained.training
@@ -150,7 +158,6 @@ def test_a_map_comes_back_from_its_files_as_it_was(by_hand, tmp_path):
     again = CausalMap.load(tmp_path)
     pd.testing.assert_frame_equal(again.table, by_hand.table)
     pd.testing.assert_frame_equal(again.edits, by_hand.edits)
-    assert again.rules == RULES
     assert again.about == by_hand.about
     (tmp_path / "causal_map.json").write_text("{")
     with pytest.raises(BadInput, match="cannot be read"):
@@ -158,31 +165,31 @@ def test_a_map_comes_back_from_its_files_as_it_was(by_hand, tmp_path):
 
 
 def test_a_panels_numbers_stand_beside_and_decide_what_is_present():
-    net, probe = handmade(), rows()
-    probe = replace(probe, labels=probe.labels | {"output": probe.labels["input"]})
+    net, prompts = handmade(), rows()
+    prompts = replace(prompts, labels=prompts.labels | {"output": prompts.labels["input"]})
     panel = measure(
-        capture(net, probe), probe, metrics=["agreement"], nulls=(Permuted(49), SurfaceText())
+        capture(net, prompts), prompts, metrics=["agreement"], nulls=(Permuted(49), SurfaceText())
     )
-    for given in (panel, panel.table):
-        table = causal_map(net, probe, panel=given).table
-        decoy = at(table, "block.0", "instruction_end")
-        assert decoy["ari"] == 1
-        # Without untrained models a panel cannot say that there are clusters.
-        assert decoy["clusters"] == "undecided"
-        assert decoy["verdict"] == "undecided"
-        assert at(table, "embed", "instruction_end")["verdict"] == "absent"
-    one = panel.table[panel.table["position"] == "last"]
+    found = causal_map(net, prompts)
+    table = judge_places(found, panel)
+    decoy = at(table, "block.0", "instruction_end")
+    assert decoy["ari"] == 1
+    # Without untrained models a panel cannot say that there are clusters.
+    assert decoy["clusters"] == "undecided"
+    assert decoy["verdict"] == "undecided"
+    assert at(table, "embed", "instruction_end")["verdict"] == "absent"
+    one = replace(panel, table=panel.table[panel.table["position"] == "last"])
     with pytest.raises(BadInput, match=r"the panel has no ARI\(task\) at embed, instruction_end"):
-        causal_map(net, probe, panel=one)
+        judge_places(found, one)
 
 
 # Roles and controls.
 
 
 def test_roles_are_what_they_are_called():
-    probe = rows()
-    roles = cast(probe, None, np.random.default_rng(0))
-    task, inputs = (np.array(probe.labels[name]) for name in ("task", "input"))
+    prompts = rows()
+    roles = cast(prompts, None, np.random.default_rng(0))
+    task, inputs = (np.array(prompts.labels[name]) for name in ("task", "input"))
     assert (roles.donor != NOBODY).all()
     assert (roles.task[roles.donor] == roles.target).all()
     assert (inputs[roles.donor] == inputs[roles.tested]).all()
@@ -190,19 +197,19 @@ def test_roles_are_what_they_are_called():
     assert (task[roles.other] == task[roles.tested]).all()
     assert (inputs[roles.other] != inputs[roles.tested]).all()
     answers = [np.array(roles.wanted[name])[:, 0] for name in ("own", "target", "third")]
-    assert (answers[1] == probe.ids[roles.donor, 4]).all()
+    assert (answers[1] == prompts.ids[roles.donor, 4]).all()
     assert all(len({*three}) == 3 for three in zip(*answers, strict=True))
 
 
 def test_nothing_that_is_fitted_comes_from_the_inputs_that_are_tested():
-    probe = rows()
-    roles = cast(probe, None, np.random.default_rng(0))
-    states = torch.randn(2, len(probe), 12, generator=torch.Generator().manual_seed(0))
+    prompts = rows()
+    roles = cast(prompts, None, np.random.default_rng(0))
+    states = torch.randn(2, len(prompts), 12, generator=torch.Generator().manual_seed(0))
     before = Editor(states, roles, 0).fitted[1]
     tested = roles.fold == 0
     states[:, torch.as_tensor(tested)] += 100 * torch.randn(2, int(tested.sum()), 12)
     after = Editor(states, roles, 0).fitted[1]
-    inputs = np.array(probe.labels["input"])
+    inputs = np.array(prompts.labels["input"])
     assert not set(inputs[tested]) & set(inputs[~tested])
     for name in ("centroids", "mean", "shuffled"):
         assert torch.equal(getattr(before, name)[0], getattr(after, name)[0])
@@ -213,9 +220,9 @@ def test_nothing_that_is_fitted_comes_from_the_inputs_that_are_tested():
 
 @pytest.fixture(scope="module")
 def editor():
-    probe = rows()
-    roles = cast(probe, None, np.random.default_rng(0))
-    states = torch.randn(3, len(probe), 12, generator=torch.Generator().manual_seed(1))
+    prompts = rows()
+    roles = cast(prompts, None, np.random.default_rng(0))
+    states = torch.randn(3, len(prompts), 12, generator=torch.Generator().manual_seed(1))
     states[1] += torch.nn.functional.one_hot(torch.as_tensor(roles.task), 12) * 5
     return Editor(states, roles, 0)
 
@@ -283,19 +290,23 @@ def test_a_place_is_used_or_not_by_the_ends_of_its_intervals(decisive, silent, u
 
 
 def test_only_a_place_without_use_is_called_present_or_absent():
-    assert name_of("not used", "clusters") == "present but not used"
-    assert name_of("not used", "none") == "absent"
-    assert name_of("not used", "undecided") == "undecided"
-    assert name_of("used", "none") == "used"
+    assert place_verdict("clusters", "not used") == "present but not used"
+    assert place_verdict("none", "not used") == "absent"
+    assert place_verdict("undecided", "not used") == "undecided"
+    assert place_verdict("clusters", "used") == "used"
+    assert place_verdict("undecided", "used") == "used"
+    assert place_verdict("none", "used") == "used without clusters"
 
 
 # Bad input, and what is not defined.
 
 
 def test_tasks_without_common_inputs_get_no_shift_but_a_removal(trained):
-    probe = material()[2]
-    inputs = [f"{t} {x}" for t, x in zip(probe.labels["task"], probe.labels["input"], strict=True)]
-    apart = replace(probe, labels=probe.labels | {"input": tuple(inputs)})
+    prompts = material()[2]
+    inputs = [
+        f"{t} {x}" for t, x in zip(prompts.labels["task"], prompts.labels["input"], strict=True)
+    ]
+    apart = replace(prompts, labels=prompts.labels | {"input": tuple(inputs)})
     table = causal_map(trained, apart).table
     assert table[["shift", "chance", "wrong_task", "patch", "agreement"]].isna().all().all()
     assert table[["erase", "random_erase", "displaced"]].notna().all().all()
@@ -303,23 +314,23 @@ def test_tasks_without_common_inputs_get_no_shift_but_a_removal(trained):
 
 @pytest.mark.parametrize("name", ["task", "input"])
 def test_one_task_or_one_input_is_refused(trained, name):
-    probe = material()[2]
-    same = replace(probe, labels=probe.labels | {name: ("one",) * len(probe)})
+    prompts = material()[2]
+    same = replace(prompts, labels=prompts.labels | {name: ("one",) * len(prompts)})
     with pytest.raises(BadInput, match=f"at least two tasks and two inputs.*fewer of {name}s"):
         causal_map(trained, same)
 
 
 def test_a_mean_over_tokens_is_refused(trained):
-    probe = material()[2]
-    span = np.stack([np.zeros_like(probe.lengths), probe.prompt_lengths], axis=1)
-    averaged = replace(probe, positions={**probe.positions, "mean": span})
+    prompts = material()[2]
+    span = np.stack([np.zeros_like(prompts.lengths), prompts.prompt_lengths], axis=1)
+    averaged = replace(prompts, positions={**prompts.positions, "mean": span})
     with pytest.raises(BadInput, match="'mean' is a mean over tokens"):
         causal_map(trained, averaged)
 
 
 def test_a_position_within_the_answer_is_refused(trained):
-    probe = material()[2]
-    late = replace(probe, positions={"late": probe.prompt_lengths})
+    prompts = material()[2]
+    late = replace(prompts, positions={"late": prompts.prompt_lengths})
     with pytest.raises(BadInput, match="'late' is within the answer"):
         causal_map(trained, late)
 

@@ -2,9 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from nucleate.intervene._engine import WAYS, Text, tails, way_of
-from nucleate.recording import evaluating, stream_names, tapped
-from recording.architectures import build
+from activations.architectures import build
+from nucleate.activations import evaluating, stream_names, tapped
+from nucleate.intervene._engine import (
+    WAYS,
+    Text,
+    tails,
+    way_of,
+)
 
 TAIL = ("gpt2", "llama", "gpt_neox", "nemotron", "mistral", "mixtral", "gemma2", "falcon", "bloom",
         "opt", "qwen3_moe")  # fmt: skip

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 import nucleate as nc
+from activations import architectures
+from activations.prompt_sets import random_probe
 from nucleate import BadInput
+from nucleate.activations import blocks_of, stream_names, unwrapped
 from nucleate.intervene import (
     Eraser,
     Onwards,
@@ -18,9 +21,6 @@ from nucleate.intervene import (
     steer,
 )
 from nucleate.intervene._places import _as_tokens
-from nucleate.recording import blocks_of, stream_names, unwrapped
-from recording import architectures
-from recording.probes import random_probe
 from small import ARCHITECTURES, model
 
 IDS = torch.tensor([[5, 6, 7, 8], [6, 5, 9, 10]])
@@ -101,8 +101,8 @@ def nothings(net) -> dict[str, nc.intervene.Intervention]:
     }
 
 
-def ids_probe(ids: torch.Tensor) -> nc.Probe:
-    return nc.Probe.from_records([{"ids": row} for row in ids.tolist()], None, positions="last")
+def ids_probe(ids: torch.Tensor) -> nc.PromptSet:
+    return nc.PromptSet.from_records([{"ids": row} for row in ids.tolist()], None, positions="last")
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -431,12 +431,12 @@ def test_a_cache_filled_by_hand_is_followed_and_one_filled_outside_too():
 
 def test_many_interventions_on_a_probe_are_each_what_they_are_on_each_row_alone():
     net = architectures.build("llama")
-    probe = random_probe("mixed")
+    prompts = random_probe("mixed")
     random = torch.Generator().manual_seed(0)
-    by = torch.randn(len(probe), 32, generator=random)
-    end = probe.positions["instruction_end"]
-    states = nc.capture(net, probe).at("block.1", "instruction_end")
-    other = torch.randperm(len(probe), generator=random)
+    by = torch.randn(len(prompts), 32, generator=random)
+    end = prompts.positions["instruction_end"]
+    states = nc.capture(net, prompts).at("block.1", "instruction_end")
+    other = torch.randperm(len(prompts), generator=random)
     eraser = Eraser.subspace(by[:3], states.mean(0))
 
     def made(rows) -> list:
@@ -451,13 +451,13 @@ def test_many_interventions_on_a_probe_are_each_what_they_are_on_each_row_alone(
             knock_out(net, stream=["block.1", "block.2"], query="last", key=end[rows]),
         ]
 
-    found = logits_under(net, probe, made(slice(None)), batch=5)
+    found = logits_under(net, prompts, made(slice(None)), batch=5)
     assert found.shape == (5, 16, 97)
-    torch.testing.assert_close(found, logits_under(net, probe, made(slice(None)), batch=64))
-    few = logits_under(net, probe, made(slice(None)), vocabulary=[5, 3])
+    torch.testing.assert_close(found, logits_under(net, prompts, made(slice(None)), batch=64))
+    few = logits_under(net, prompts, made(slice(None)), vocabulary=[5, 3])
     torch.testing.assert_close(few, found[:, :, [5, 3]])
-    for row in range(len(probe)):
-        ids = torch.from_numpy(probe.ids[row, : probe.prompt_lengths[row]])[None].long()
+    for row in range(len(prompts)):
+        ids = torch.from_numpy(prompts.ids[row, : prompts.prompt_lengths[row]])[None].long()
         for number, one in enumerate(made(slice(row, row + 1))):
             entered = one if isinstance(one, list) else [one]
             with torch.no_grad(), ExitStack() as stack:
@@ -470,14 +470,14 @@ def test_many_interventions_on_a_probe_are_each_what_they_are_on_each_row_alone(
 
 def test_rows_that_are_in_another_batch_are_refused_and_others_found():
     net = architectures.build("llama")
-    probe = random_probe("mixed")
-    turned = torch.arange(len(probe)).roll(1)
+    prompts = random_probe("mixed")
+    turned = torch.arange(len(prompts)).roll(1)
     one = [patch(net, stream="block.1", position="last", rows=turned)]
     with pytest.raises(BadInput, match=r"not in the batch of 4 rows; capture its states"):
-        logits_under(net, probe, one, batch=4)
-    states = nc.capture(net, probe).at("block.1", "last")
+        logits_under(net, prompts, one, batch=4)
+    states = nc.capture(net, prompts).at("block.1", "last")
     given = [patch(net, stream="block.1", position="last", to=states[turned])]
-    torch.testing.assert_close(logits_under(net, probe, one), logits_under(net, probe, given))
+    torch.testing.assert_close(logits_under(net, prompts, one), logits_under(net, prompts, given))
 
 
 def test_hooks_go_when_the_model_breaks_inside_and_when_the_intervention_does():
@@ -570,8 +570,8 @@ def test_masks_that_hide_what_is_padding_are_refused_unless_all_tokens_are_meant
 def test_streams_have_the_names_that_capture_gives_them():
     net = model().eval()
     assert stream_names(net) == STREAMS
-    probe = ids_probe(IDS)
+    prompts = ids_probe(IDS)
     for stream in STREAMS:
         with shift(net, stream=stream, position="all", by=BY):
-            moved = nc.capture(net, probe).at(stream, "last")
-        torch.testing.assert_close(moved, nc.capture(net, probe).at(stream, "last") + BY)
+            moved = nc.capture(net, prompts).at(stream, "last")
+        torch.testing.assert_close(moved, nc.capture(net, prompts).at(stream, "last") + BY)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from nucleate import Probe, causal_map
-from nucleate.recording import stream_names
+from nucleate import PromptSet, causal_map
+from nucleate.activations import stream_names
+from nucleate.findings import judge_places
 
 ANSWERS = {
     "country": {"Paris": "France", "Tokyo": "Japan", "Rome": "Italy"},
@@ -34,11 +35,13 @@ def test_a_map_of_tasks_in_words_names_every_place_by_the_likeliest_answers():
         for wording in WORDINGS
         for city, answer in answers.items()
     ]
-    probe = Probe.from_records(records, tokenizer, positions=["last"], template="chat")
-    found = causal_map(net, probe, scored="likelihood")
+    prompts = PromptSet.from_records(records, tokenizer, positions=["last"], template="chat")
+    found = causal_map(net, prompts, scored="likelihood")
     assert found.about["way"] == {"last": "tail"}
     assert found.table["stream"].tolist() == list(stream_names(net))
-    assert set(found.table["verdict"]) <= {"used", "present but not used", "absent", "undecided"}
+    assert set(judge_places(found)["verdict"]) <= {
+        "used", "used without clusters", "present but not used", "absent", "undecided",
+    }  # fmt: skip
     assert found.table["accuracy"].iloc[0] > 1 / 3  # of three answers
     # What goes into the first block at the prompt's last token is the same in all rows.
     assert found.table["erase"].iloc[0] == 0

@@ -5,7 +5,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
-from nucleate import Recorder, Run, Schedule, capture
+from nucleate import (
+    Recorder,
+    Run,
+    Schedule,
+    capture,
+)
 from sequences import rows
 from small import material, model
 
@@ -54,6 +59,6 @@ def test_a_prepared_model_is_read_in_its_own_precision_and_trains_the_same(tmp_p
     assert watched == bare
     run = Run(tmp_path / "run")
     assert run.steps == [0, 2, 4, 6, 8]
-    assert torch.equal(run.states(8).values, capture(net, run.probe).values.half())
+    assert torch.equal(run.states(8).values, capture(net, run.prompts).values.half())
     computed = torch.float32 if precision == "no" else torch.bfloat16
     assert run.states(8).compute_dtype == computed

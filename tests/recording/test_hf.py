@@ -2,11 +2,16 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from nucleate import BadInput, Recorder, Run, Schedule
+from nucleate import (
+    BadInput,
+    Recorder,
+    Run,
+    Schedule,
+)
 from nucleate.recording.hf import Callback
 from sequences import rows
 from small import material, model
-from trainers import LossKeeping, Watched, probe, settings, tokenizer
+from trainers import LossKeeping, Watched, prompts, settings, tokenizer
 
 
 def lora(net):
@@ -19,7 +24,7 @@ def lora(net):
 
 
 def watcher(folder, schedule=None) -> Callback:
-    return Callback(Recorder(folder, probe(), schedule or Schedule.every(2)))
+    return Callback(Recorder(folder, prompts(), schedule or Schedule.every(2)))
 
 
 @pytest.fixture
@@ -214,7 +219,7 @@ def test_a_tokenizer_that_is_not_the_probes_is_refused_before_the_first_step(tmp
     stranger.add_tokens(["zebra"])
     trainer = Watched(model(), tmp_path / "w", watcher(tmp_path / "run"))
     trainer.callback_handler.processing_class = stranger
-    with pytest.raises(BadInput, match="is not the one that the probe was made"):
+    with pytest.raises(BadInput, match="is not the one that the prompts were made"):
         trainer.train()
     trainer.callback_handler.processing_class = own
     trainer.train()

@@ -6,7 +6,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from nucleate import BadInput, Recorder, Run, Schedule, capture
+from nucleate import (
+    BadInput,
+    Recorder,
+    Run,
+    Schedule,
+    capture,
+)
 from nucleate.recording.lightning import Callback
 from sequences import rows
 from small import material, model
@@ -109,7 +115,7 @@ def test_saves_are_read_and_a_resumed_training_records_the_rest_anew(tmp_path, p
     assert [r["to"] for r in run.journal.live("rewind")] == [3]
     assert [r["step"] for r in run.journal.live("snapshot")] == [0, 3, 6, 8]
     assert torch.equal(run.states(3).values, kept)
-    assert torch.equal(run.states(8).values, capture(again.net, run.probe).values.half())
+    assert torch.equal(run.states(8).values, capture(again.net, run.prompts).values.half())
 
 
 def test_a_module_with_several_models_or_none_is_refused_unless_one_is_named(tmp_path, pl):

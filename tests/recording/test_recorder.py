@@ -9,9 +9,15 @@ import threading
 import pytest
 import torch
 
-from nucleate import BadInput, Recorder, Run, Schedule, capture
-from nucleate.recording import read
-from nucleate.tasks import Probe
+from nucleate import (
+    BadInput,
+    Recorder,
+    Run,
+    Schedule,
+    capture,
+)
+from nucleate.activations import read
+from nucleate.prompts import PromptSet
 from small import material, model
 
 READ = "nucleate.recording._recorder.read"
@@ -22,22 +28,22 @@ def run(tmp_path):
     return Run.create(tmp_path / "run", material()[2], {})
 
 
-def other_probe() -> Probe:
+def other_probe() -> PromptSet:
     taskset, encoder, _ = material()
-    return Probe.from_taskset(taskset, encoder, rows=24, seed=5)
+    return PromptSet.from_taskset(taskset, encoder, rows=24, seed=5)
 
 
-def record(where, steps, nets, *, probe=None, schedule=None):
+def record(where, steps, nets, *, prompts=None, schedule=None):
     """One sitting: at each of `steps` the net of the same place is shown."""
     schedule = schedule or Schedule.every(1)
-    with Recorder(where, probe, schedule) as recorder:
+    with Recorder(where, prompts, schedule) as recorder:
         for step, net in zip(steps, nets, strict=True):
             recorder.step(net, step)
     return recorder
 
 
-def stored(net, probe) -> torch.Tensor:
-    return capture(net, probe).values.half()
+def stored(net, prompts) -> torch.Tensor:
+    return capture(net, prompts).values.half()
 
 
 def events(run: Run, name: str) -> list[dict]:
@@ -53,28 +59,28 @@ def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
         for step in range(4):
             recorder.step(net, step)
     assert Run(run.path).steps == [0, 2]
-    assert torch.equal(run.states(2).values, stored(net, run.probe))
+    assert torch.equal(run.states(2).values, stored(net, run.prompts))
     assert run.rows(2).keys() == {"correct", "nll"}
 
 
 def test_a_path_becomes_a_run_and_is_gone_on_with(tmp_path):
-    probe, net = material()[2], model()
-    record(tmp_path / "a", [0], [net], probe=probe)
-    record(str(tmp_path / "a"), [1], [net], probe=probe)
+    prompts, net = material()[2], model()
+    record(tmp_path / "a", [0], [net], prompts=prompts)
+    record(str(tmp_path / "a"), [1], [net], prompts=prompts)
     run = Run(tmp_path / "a")
     assert run.steps == [0, 1]
     assert run.manifest["name"] == "a"
-    assert run.probe.content_hash() == probe.content_hash()
+    assert run.prompts.content_hash() == prompts.content_hash()
 
 
 def test_a_folder_with_another_probe_is_refused(run):
     for where in (run, run.path):
-        with pytest.raises(BadInput, match="holds a run of another probe"):
+        with pytest.raises(BadInput, match="holds a run of other prompts"):
             Recorder(where, other_probe(), Schedule.at([0]))
 
 
 def test_a_path_without_a_probe_and_a_path_that_is_a_file_are_refused(tmp_path):
-    with pytest.raises(BadInput, match="needs a probe"):
+    with pytest.raises(BadInput, match="needs a prompt set"):
         Recorder(tmp_path / "new", None, Schedule.at([0]))
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match=r"file cannot hold a run"):
@@ -137,7 +143,7 @@ def test_after_a_rewind_later_steps_are_recorded_anew(run):
         assert run.steps == [0, 1]
         other = model(seed=5)
         recorder.step(other, 2)
-    assert torch.equal(run.states(2).values, stored(other, run.probe))
+    assert torch.equal(run.states(2).values, stored(other, run.prompts))
 
 
 def test_a_training_that_goes_on_from_an_earlier_step_voids_what_came_after_by_itself(run):
@@ -145,7 +151,7 @@ def test_a_training_that_goes_on_from_an_earlier_step_voids_what_came_after_by_i
     other = model(seed=5)
     record(run, [1, 2], [model(), other])
     assert run.steps == [0, 1, 2]
-    assert torch.equal(run.states(2).values, stored(other, run.probe))
+    assert torch.equal(run.states(2).values, stored(other, run.prompts))
     assert [r["to"] for r in run.journal.live("rewind")] == [1]
 
 
@@ -154,14 +160,14 @@ def test_another_seed_in_an_old_folder_replaces_what_is_there(run):
     other = model(seed=5)
     record(run, [0], [other])
     assert run.steps == [0]
-    assert torch.equal(run.states(0).values, stored(other, run.probe))
+    assert torch.equal(run.states(0).values, stored(other, run.prompts))
 
 
 def test_a_damaged_snapshot_at_the_place_of_resumption_is_recorded_anew(run):
     record(run, [0], [model()])
     (run.path / "states" / "0.safetensors").write_bytes(b"torn")
     record(run, [0], [model()])
-    assert torch.equal(run.states(0).values, stored(model(), run.probe))
+    assert torch.equal(run.states(0).values, stored(model(), run.prompts))
 
 
 def test_a_closed_recorder_goes_on_in_another_sitting(run):
@@ -220,7 +226,7 @@ def clock(monkeypatch):
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
 def test_a_budget_is_kept_used_and_accounted_for(run, clock, monkeypatch, share):
     net, costs = model(), itertools.cycle([0.4, 0.2, 0.3])
-    reading = read(net, run.probe)
+    reading = read(net, run.prompts)
 
     def slow(*_: object):
         clock.now += next(costs)
@@ -245,9 +251,9 @@ def test_a_budget_is_kept_used_and_accounted_for(run, clock, monkeypatch, share)
 
 
 def test_without_a_budget_nothing_is_skipped_however_dear(run, clock, monkeypatch):
-    def slow(net, probe):
+    def slow(net, prompts):
         clock.now += 100
-        return read(net, probe)
+        return read(net, prompts)
 
     monkeypatch.setattr(READ, slow)
     recorder = record(run, range(4), [model()] * 4)

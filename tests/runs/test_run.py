@@ -83,7 +83,9 @@ def test_folders_that_are_no_run_or_newer_are_refused(run, tmp_path):
 
 
 def test_the_probe_of_a_run_is_the_one_it_was_made_with(run):
-    assert run.probe.content_hash() == material()[2].content_hash() == run.manifest["probe_hash"]
+    assert (
+        run.prompts.content_hash() == material()[2].content_hash() == run.manifest["prompts_hash"]
+    )
 
 
 def test_states_name_their_places():

@@ -53,7 +53,7 @@ def test_every_preset_is_a_valid_configuration_that_survives_json(preset, tasks)
 
 def test_components_have_seeds_of_their_own():
     config = resolve(seed=5)
-    seeds = {config.seed_of(name) for name in ("tasks", "weights", "batches", "probe")}
+    seeds = {config.seed_of(name) for name in ("tasks", "weights", "batches", "prompts")}
     assert len(seeds) == 4
     assert config.seed_of("tasks") == resolve(seed=5).seed_of("tasks")
     assert config.seed_of("tasks") != resolve(seed=6).seed_of("tasks")

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from nucleate import BadInput, Run
-from nucleate._errors import Interrupted
-from nucleate.runs import Summary
+from nucleate._core.errors import Interrupted
+from nucleate._core.progress import Silent
+from nucleate.findings import Summary
 from nucleate.studies import reproduce, resolve
-from nucleate.studies._progress import Silent
 
 TINY = [
     "synthetic.tasks=4", "synthetic.families=2", "synthetic.inputs=3", "synthetic.strings=4",
@@ -39,7 +39,7 @@ def test_two_run_folders_and_one_report_are_left(whole):
     for name in ("own", "shared"):
         there = {p.name for p in (folder / name).iterdir()}
         assert there >= {
-            "manifest.json", "probe.safetensors", "probe.jsonl", "journal.jsonl", "states",
+            "manifest.json", "prompts.safetensors", "prompts.jsonl", "journal.jsonl", "states",
             "checkpoints", "panel.csv", "causal_map.csv", "accuracy.csv", "onsets.csv",
             "summary.json",
         }  # fmt: skip
@@ -77,7 +77,7 @@ def test_every_split_stream_and_position_is_in_the_tables(whole):
 
 def test_both_kinds_of_outputs_have_the_same_instructions(whole):
     folder, _ = whole
-    own, shared = (Run(folder / name).probe.labels for name in ("own", "shared"))
+    own, shared = (Run(folder / name).prompts.labels for name in ("own", "shared"))
     assert own["instruction"] == shared["instruction"]
     assert own["output"] != shared["output"]
 

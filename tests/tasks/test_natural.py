@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nucleate._errors import BadInput
-from nucleate.tasks import Encoder, Probe, from_jsonl, geo, train_tokenizer
+from nucleate._core.errors import BadInput
+from nucleate.prompts import Encoder, PromptSet
+from nucleate.tasks import from_jsonl, geo, train_tokenizer
 from nucleate.tasks._geo import read_table
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -195,11 +196,11 @@ def test_real_files_become_sets_and_probes(folder):
         pytest.skip("this file is not here")
     taskset = from_jsonl(path, seed=0)
     encoder = Encoder.for_taskset(train_tokenizer(taskset, 1024), taskset)
-    probe = Probe.from_taskset(taskset, encoder, rows=300, seed=0)
-    clustered = [s for s in probe.labels["split"] if s not in ("unseen_family", "unseen_input")]
+    prompts = PromptSet.from_taskset(taskset, encoder, rows=300, seed=0)
+    clustered = [s for s in prompts.labels["split"] if s not in ("unseen_family", "unseen_input")]
     assert 0 < len(clustered) <= max(300, len(taskset.tasks))
     rows = defaultdict(set)
     for row in taskset.examples:
         rows[row.task, row.input].add(row.output)
-    columns = (probe.labels[name] for name in ("task", "input", "output"))
+    columns = (prompts.labels[name] for name in ("task", "input", "output"))
     assert all(output in rows[task, name] for task, name, output in zip(*columns, strict=True))

@@ -4,9 +4,19 @@ import itertools
 import pytest
 import torch
 
-from nucleate import Recorder, Run, RunFailed, Schedule
-from nucleate._errors import Interrupted
-from nucleate.training import Batches, TrainingConfig, load_weights, train
+from nucleate import (
+    Recorder,
+    Run,
+    RunFailed,
+    Schedule,
+)
+from nucleate._core.errors import Interrupted
+from nucleate.training import (
+    Batches,
+    TrainingConfig,
+    load_weights,
+    train,
+)
 from small import material, model
 
 CONFIG = TrainingConfig(steps=24, batch_size=16, warmup_steps=4, checkpoint_every=8, device="cpu")
@@ -14,8 +24,8 @@ CONFIG = TrainingConfig(steps=24, batch_size=16, warmup_steps=4, checkpoint_ever
 
 def sit(path, config=CONFIG, *, net=None, steps=(), **kwargs):
     """One sitting of a training in the run folder `path`, a new one if there is none."""
-    taskset, encoder, probe = material()
-    run = Run(path) if path.exists() else Run.create(path, probe, {})
+    taskset, encoder, prompts = material()
+    run = Run(path) if path.exists() else Run.create(path, prompts, {})
     net = net or model(dropout=0.1)
     batches = Batches(taskset, encoder, batch_size=config.batch_size, seed=1)
     with Recorder(run, None, Schedule.at(steps)) as recorder:

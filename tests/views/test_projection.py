@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.views import picture_basis, picture_table, project
 
 TASKS = [f"t{k}" for k in range(10) for _ in range(30)]
@@ -12,8 +12,8 @@ INPUTS = [f"i{k % 5}" for k in range(300)]
 
 def _states(separation: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    centres = np.repeat(np.random.default_rng(99).standard_normal((10, 24)), 30, axis=0)
-    return (separation * centres + rng.standard_normal((300, 24))).astype(np.float32)
+    centers = np.repeat(np.random.default_rng(99).standard_normal((10, 24)), 30, axis=0)
+    return (separation * centers + rng.standard_normal((300, 24))).astype(np.float32)
 
 
 def _table(states, conditioned=False):

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nucleate import views
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 SECONDS = {"training": 61.0, "panel": 9.0}
 CHROMIUM = Path("/usr/bin/chromium")
@@ -119,7 +118,7 @@ def test_the_page_forbids_itself_the_network(report):
 def test_the_words_of_the_runs_and_their_nulls_stand_on_the_page(report, runs):
     source = re.sub(r"<[^>]+>", "", report.read_text())
     for run in runs:
-        for line in views.words(run.summary):
+        for line in findings.words(run.summary):
             assert line.replace("'", "&#x27;") in source
     assert "N0 0.06 · N1 0.19 · N2 0.12" in source
 

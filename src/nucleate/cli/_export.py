@@ -36,7 +36,7 @@ def export(
 
     W&B runs are written offline. Exporting again replaces what was exported before.
     """
-    from nucleate.views import export as export_run
+    from nucleate.export import export_run
 
     done = export_run(run, to.value, out=out, uri=uri, project=project)
     if as_json:

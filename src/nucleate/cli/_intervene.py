@@ -11,9 +11,12 @@ import typer
 from nucleate.cli._record import _POSITIONS, Attention, Dtype
 
 if TYPE_CHECKING:
-    from nucleate.intervene import CausalMap
-    from nucleate.metrics import Panel
-    from nucleate.recording import Series
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from nucleate.checkpoints import Series
+    from nucleate.panel import Panel
 
 _SHOWN = ("shift", "chance", "random_direction", "patch", "erase", "random_erase", "displaced",
           "erase_onward")  # fmt: skip
@@ -34,8 +37,9 @@ def intervene(
         str | None,
         typer.Option(help="Of a run: the trained model; by default its newest checkpoint."),
     ] = None,
-    probe: Annotated[
-        str | None, typer.Option(help="Of a model: a .jsonl or .csv file, a saved probe, or a run.")
+    prompts: Annotated[
+        str | None,
+        typer.Option(help="Of a model: a .jsonl or .csv file, a saved prompt set, or a run."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Of a model: where the tables go. Of a run: its folder.")
@@ -69,30 +73,31 @@ def intervene(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Change states at every place of a probe, beside controls, and see what the answers do.
+    """Change states at every place of a prompt set, beside controls, and see what the answers do.
 
     Writes causal_map.csv (a place a row), causal_edits.csv (an edit a row) and causal_map.json; of
     the place where a shift does most causal_doses.csv and causal_redirections.csv.
     """
-    from nucleate._errors import BadInput
+    from nucleate._core.errors import BadInput
+    from nucleate._core.progress import stoppable
     from nucleate.cli import _record as recording
     from nucleate.cli._watch import watching
+    from nucleate.findings import judge_places
     from nucleate.intervene import causal_map, look_closely
     from nucleate.runs import Run
-    from nucleate.studies import stoppable
 
     recording._prepare(threads)
     run = Run(Path(source)) if (Path(source) / "manifest.json").exists() else None
-    if run is not None and probe is not None:
-        raise BadInput(f"{source} is a run, with a probe of its own; leave --probe out")
-    if run is None and (probe is None or out is None or model is not None):
+    if run is not None and prompts is not None:
+        raise BadInput(f"{source} is a run, with a prompt set of its own; leave --prompts out")
+    if run is None and (prompts is None or out is None or model is not None):
         raise BadInput(
-            f"{source} is no run folder; for a model give --probe and --out, and no --model"
+            f"{source} is no run folder; for a model give --prompts and --out, and no --model"
         )
     series = _newest(run, model) if run is not None else recording._series(
         source, None, None, allow_pickle=False
     )  # fmt: skip
-    read = recording._probe(probe or source, positions, template, tokenizer, series)
+    read = recording._probe(prompts or source, positions, template, tokenizer, series)
     checkpoint = series.checkpoints[-1]
     options: dict[str, Any] = {
         "dtype": dtype and dtype.value,
@@ -104,7 +109,6 @@ def intervene(
         found = causal_map(
             network,
             read,
-            panel=None if run is None else _panel(run, checkpoint.step),
             rows=rows,
             scored=scored.value,
             seed=seed,
@@ -114,14 +118,15 @@ def intervene(
     found.save(folder)
     if found.strongest is not None:
         look_closely(network, read, *found.strongest, folder=folder, rows=rows, seed=seed)
-    typer.echo(_as_json(found) if as_json else "\n".join(_lines(found, folder)))
+    places = judge_places(found, None if run is None else _panel(run, checkpoint.step))
+    typer.echo(_as_json(places, found.about) if as_json else "\n".join(_lines(places, folder)))
 
 
 def _newest(run: Any, model: str | None) -> "Series":
     """The model that a run trained: as named, or its newest checkpoint."""
-    from nucleate._errors import BadInput
+    from nucleate._core.errors import BadInput
+    from nucleate.checkpoints import Series
     from nucleate.cli import _record as recording
-    from nucleate.recording import Series
 
     if model is not None:
         return recording._series(model, None, None, allow_pickle=False)
@@ -135,7 +140,7 @@ def _newest(run: Any, model: str | None) -> "Series":
 
 def _panel(run: Any, step: int) -> "Panel | None":
     """The run's panel, where it has one that ends with the states of this model."""
-    from nucleate.metrics import Panel
+    from nucleate.panel import Panel
 
     if not (run.path / "panel.csv").exists():
         return None
@@ -143,9 +148,10 @@ def _panel(run: Any, step: int) -> "Panel | None":
     return panel if int(panel.table["step"].max()) == step else None
 
 
-def _lines(found: "CausalMap", folder: Path) -> list[str]:
+def _lines(table: "pd.DataFrame", folder: Path) -> list[str]:
     """For a terminal: places grouped by what they are called, and the numbers of each."""
-    table = found.table
+    from nucleate.findings import RULES
+
     lines = [f"{len(table)} places, {int(table['rows'].iloc[0])} rows -> {folder}/causal_map.csv"]
     head = ("place", *_SHOWN, "verdict")
     body = [
@@ -158,13 +164,15 @@ def _lines(found: "CausalMap", folder: Path) -> list[str]:
         cells = [cell.ljust(width) if k in (0, len(head) - 1) else cell.rjust(width)
                  for k, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
         lines.append("  ".join(cells).rstrip())
-    return [*lines, *found.rules]
+    return [*lines, *RULES]
 
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"
 
 
-def _as_json(found: "CausalMap") -> str:
-    places = json.loads(found.table.to_json(orient="records"))
-    return json.dumps({"places": places, "rules": list(found.rules), "about": dict(found.about)})
+def _as_json(table: "pd.DataFrame", about: "Mapping[str, object]") -> str:
+    from nucleate.findings import RULES
+
+    places = json.loads(table.to_json(orient="records"))
+    return json.dumps({"places": places, "rules": list(RULES), "about": dict(about)})

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nucleate import __version__
-from nucleate._errors import BadInput, Interrupted, RunFailed
+from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate.cli import _config, _export, _intervene, _measure, _record, _reproduce, _series
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nucleate.metrics import Null
+    from nucleate.panel import Null
     from nucleate.runs import Run
 
 
@@ -48,17 +48,18 @@ def measure(
     The tables go into the run's folder. Run again, it measures new snapshots only, and goes on
     where it was stopped.
     """
-    from nucleate._errors import BadInput
+    from nucleate._core.errors import BadInput
 
     if list_metrics:
         typer.echo("\n".join(_listing()))
         return
     if run is None:
         raise BadInput("name the folder of a run, or ask for --list")
+    from nucleate._core.progress import stoppable
     from nucleate.cli._watch import watching
-    from nucleate.metrics import measure as measure_run
+    from nucleate.findings import describe_panel
+    from nucleate.panel import measure as measure_run
     from nucleate.runs import Run
-    from nucleate.studies import describe_panel, stoppable
 
     opened = Run(run)
     with watching(quiet=quiet) as watcher:
@@ -84,7 +85,7 @@ def measure(
 
 
 def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None) -> list["Null"]:
-    from nucleate.metrics import (
+    from nucleate.panel import (
         ControlLabels,
         Gaussian,
         Panel,
@@ -105,18 +106,18 @@ def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None
 
 
 def _read_untrained(run: "Run", model: str, watcher: Any) -> None:
-    from nucleate.recording import capture_untrained
+    from nucleate.activations import capture_untrained
 
     count = 5
     tick = watcher.part("untrained models", count)
     states = capture_untrained(
-        model, run.probe, count=count, progress=lambda done, total: tick(done, "")
+        model, run.prompts, count=count, progress=lambda done, total: tick(done, "")
     )
     run.save_untrained(states)
 
 
 def _listing() -> list[str]:
-    from nucleate.metrics import LADDER, panel_metrics
+    from nucleate.panel import LADDER, panel_metrics
 
     known = panel_metrics()
     width = max(map(len, known))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nucleate.recording._series import Series
-    from nucleate.recording._series_check import SeriesReport
-    from nucleate.tasks import Probe
+    from nucleate.checkpoints import Series, SeriesReport
+    from nucleate.prompts import PromptSet
 
 
 _POSITIONS = "instruction_end,last"
@@ -32,11 +31,11 @@ class Attention(StrEnum):
 
 
 def record(
-    probe: Annotated[
-        str, typer.Option(help="Rows to read: a .jsonl or .csv file, a saved probe, or a run.")
+    prompts: Annotated[
+        str, typer.Option(help="Rows to read: a .jsonl or .csv file, a saved prompt set, or a run.")
     ],
     out: Annotated[
-        Path, typer.Option(help="The run's folder; one of the same probe is gone on with.")
+        Path, typer.Option(help="The run's folder; one of the same prompt set is gone on with.")
     ],
     model: Annotated[
         str | None, typer.Argument(help="One model: a folder, REPOSITORY, or REPOSITORY@REVISION.")
@@ -88,17 +87,17 @@ def record(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Read hidden states of a probe's rows, as a recorder would have done during the training.
+    """Read hidden states of a prompt set's rows, as a recorder would have done during the training.
 
     A series is checked first. Run again after Ctrl-C or a crash, it goes on where it stood.
     """
+    from nucleate.checkpoints import record_series
     from nucleate.cli._series import checked
     from nucleate.cli._watch import watching
-    from nucleate.recording._series_record import record_series
 
     _prepare(threads)
     found = _series(model, series, step, allow_pickle=allow_pickle)
-    rows = _probe(probe, positions, template, tokenizer, found)
+    rows = _probe(prompts, positions, template, tokenizer, found)
     options: dict[str, Any] = {
         "dtype": dtype and dtype.value,
         "device": _device(device),
@@ -164,7 +163,7 @@ def _device(name: str) -> str:
 
 
 def _stopped(out: Path) -> Exception:
-    from nucleate._errors import Interrupted
+    from nucleate._core.errors import Interrupted
 
     return Interrupted(f"{out} stopped between two checkpoints; run again to go on")
 
@@ -172,8 +171,13 @@ def _stopped(out: Path) -> Exception:
 def _series(
     model: str | None, series: list[str] | None, step: int | None, *, allow_pickle: bool
 ) -> "Series":
-    from nucleate._errors import BadInput
-    from nucleate.recording._series import Checkpoint, Series, local_folder, step_in
+    from nucleate._core.errors import BadInput
+    from nucleate.checkpoints import (
+        Checkpoint,
+        Series,
+        local_folder,
+        step_in,
+    )
 
     if (model is None) == (series is None):
         raise BadInput("name one model, or a series with --series, and not both")
@@ -190,7 +194,7 @@ def _series(
 
 
 def _refuse_flagged(report: "SeriesReport") -> None:
-    from nucleate._errors import BadInput
+    from nucleate._core.errors import BadInput
 
     if report.flags:
         more = f" (and {len(report.flags) - 1} more)" if len(report.flags) > 1 else ""
@@ -206,31 +210,33 @@ def _probe(
     template: str | None,
     tokenizer: str | None,
     series: "Series",
-) -> "Probe":
-    """The probe, its tokenizer checked against the model's."""
-    from nucleate._errors import BadInput
-    from nucleate.tasks import Probe
+) -> "PromptSet":
+    """The prompt set, its tokenizer checked against the model's."""
+    from nucleate._core.errors import BadInput
+    from nucleate.prompts import PromptSet
 
     folder = Path(source)
     if not folder.is_dir():
         found = _tokenizer(tokenizer, series)
-        return Probe.from_records(folder, found, positions=_names(positions), template=template)
+        return PromptSet.from_records(folder, found, positions=_names(positions), template=template)
     for option, value in (("positions", positions), ("template", template)):
         if value not in (None, _POSITIONS):
-            raise BadInput(f"--{option} {value} is for rows of a file; {folder} is a saved probe")
-    probe = Probe.load(folder)
+            raise BadInput(
+                f"--{option} {value} is for rows of a file; {folder} is a saved prompt set"
+            )
+    prompts = PromptSet.load(folder)
     home = (folder / "checkpoints").resolve()
     own = all(checkpoint.path.resolve().parent == home for checkpoint in series)
-    # A run's own checkpoints and its own probe belong together; they need no tokenizer beside.
-    if probe.tokenizer_hash and not (own and tokenizer is None):
+    # A run's own checkpoints and its own prompt set belong together; they need no tokenizer beside.
+    if prompts.tokenizer_hash and not (own and tokenizer is None):
         found = _tokenizer(tokenizer, series)
         if found is None:
             raise BadInput(
                 f"no tokenizer beside {series.checkpoints[0]}, so that nobody can tell whether the "
-                f"probe {folder} is for it; name its tokenizer with --tokenizer"
+                f"prompt set {folder} is for it; name its tokenizer with --tokenizer"
             )
-        probe.check_tokenizer(found)
-    return probe
+        prompts.check_tokenizer(found)
+    return prompts
 
 
 def _names(positions: str) -> list[str | int]:
@@ -242,8 +248,8 @@ def _tokenizer(named: str | None, series: "Series") -> Any:
     """The named tokenizer, else the one beside the weights or above them, else None."""
     from transformers import AutoTokenizer
 
-    from nucleate._errors import BadInput
-    from nucleate.recording._series import local_folder
+    from nucleate._core.errors import BadInput
+    from nucleate.checkpoints import local_folder
 
     path = series.checkpoints[-1].path
     files = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")

@@ -64,9 +64,10 @@ def reproduce(
 
     Run again after Ctrl-C, it goes on where it stood.
     """
-    from nucleate._workers import context
+    from nucleate._core.workers import context
 
-    context()  # the processes' server imports the heavy libraries while this process does
+    # The processes' server imports the heavy libraries while this process does.
+    context("nucleate.studies")
     from nucleate.cli._watch import watching
     from nucleate.studies import default_folder, resolve
 

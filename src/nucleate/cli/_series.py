@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from nucleate.recording._series import Series
-    from nucleate.recording._series_check import SeriesReport
-    from nucleate.studies._progress import Watcher
+    from nucleate._core.progress import Watcher
+    from nucleate.checkpoints import Series, SeriesReport
 
 app = typer.Typer(help="Look at checkpoints along a training.", no_args_is_help=True)
 _FLAGGED = 1
@@ -42,8 +41,8 @@ def check(
 
     Leaves with 0 where nothing is wrong, with 1 where something is.
     """
+    from nucleate.checkpoints import Series
     from nucleate.cli._watch import watching
-    from nucleate.recording._series import Series
     from nucleate.runs import write_json
 
     with watching(quiet=quiet) as watcher:
@@ -60,8 +59,8 @@ def check(
 
 def checked(series: "Series", watcher: "Watcher") -> "SeriesReport":
     """Check a series while a watcher shows how much is read; it stops when the user wants to."""
-    from nucleate._errors import Interrupted
-    from nucleate.recording._series_check import check_series
+    from nucleate._core.errors import Interrupted
+    from nucleate.checkpoints import check_series
 
     tick = None
     mebibyte = 2**20

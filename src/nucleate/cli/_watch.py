@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from nucleate.studies._progress import Silent, Tick, Watcher
+from nucleate._core.progress import Silent, Tick, Watcher
 
 # Plain lines are read in logs: often enough to see life, seldom enough to read.
 _SECONDS_BETWEEN_LINES = 5.0

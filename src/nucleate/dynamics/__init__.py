@@ -1,5 +1,7 @@
 """Dynamics: metrics over training steps: when, how abruptly, in which order, with what else."""
 
+from nucleate.dynamics._abrupt import PHASE_MARGIN as PHASE_MARGIN
+from nucleate.dynamics._abrupt import PHASE_WIDTH as PHASE_WIDTH
 from nucleate.dynamics._abrupt import Abruptness as Abruptness
 from nucleate.dynamics._abrupt import AxisFit as AxisFit
 from nucleate.dynamics._abrupt import abruptness as abruptness
@@ -15,13 +17,8 @@ from nucleate.dynamics._onset import Trajectory as Trajectory
 from nucleate.dynamics._onset import binomial_band as binomial_band
 from nucleate.dynamics._onset import null_band as null_band
 from nucleate.dynamics._onset import onset as onset
+from nucleate.dynamics._seeds import FEWEST_SEEDS as FEWEST_SEEDS
 from nucleate.dynamics._seeds import Order as Order
 from nucleate.dynamics._seeds import SeedOnset as SeedOnset
 from nucleate.dynamics._seeds import onset_order as onset_order
 from nucleate.dynamics._seeds import onset_over_seeds as onset_over_seeds
-from nucleate.dynamics._words import describe_abruptness as describe_abruptness
-from nucleate.dynamics._words import describe_association as describe_association
-from nucleate.dynamics._words import describe_between_tasks as describe_between_tasks
-from nucleate.dynamics._words import describe_change_points as describe_change_points
-from nucleate.dynamics._words import describe_onset as describe_onset
-from nucleate.dynamics._words import describe_order as describe_order

@@ -82,7 +82,7 @@ def abruptness(
     Args:
         steps: in rising order, at least 8.
         values: at each step. Use the class separation (CDNV^-1) or the loss (NLL) of a linear
-            probe. **Never ARI**: it is a threshold device, and an even rise of the separation
+            prompt set. **Never ARI**: it is a threshold device, and an even rise of the separation
             looks abrupt in it. Accuracy is one too.
         bounds: value before and after the change, if known: the logistic curve then runs between
             them, and 10 % and 90 % are counted from them. Otherwise from the ends of the fitted
@@ -112,7 +112,7 @@ def _fit_axis(u: np.ndarray, y: np.ndarray, bounds: tuple[float, float] | None) 
     spread = float(np.ptp(y))
     if spread <= _EXACT * max(abs(y).max(), 1e-300):
         return AxisFit(dict.fromkeys(_MODELS, 0.0), "constant", 0.0, None)
-    # The optimiser stops at gradients that are small beside 1: values of 1e-6 would not be fitted.
+    # The optimizer stops at gradients that are small beside 1: values of 1e-6 would not be fitted.
     if bounds is not None:
         bounds = ((bounds[0] - y.min()) / spread, (bounds[1] - y.min()) / spread)
     y = (y - y.min()) / spread
@@ -163,9 +163,9 @@ def _shaped(
         if ends is not None:
             return ends[0], ends[1] - ends[0]
         form = shape(u, *parameters)
-        centred = form - form.mean()
-        power = float(centred @ centred)
-        b = float(centred @ y) / power if power > 1e-12 else 0.0
+        centered = form - form.mean()
+        power = float(centered @ centered)
+        b = float(centered @ y) / power if power > 1e-12 else 0.0
         return float(y.mean() - b * form.mean()), b
 
     def residuals(parameters: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics._series import checked
 
 _FEWEST_STEPS = 20
@@ -57,7 +57,7 @@ def association(
     Returns:
         The correlation and its p. An association is no cause, not of either by the other: both
         may follow the batch, the learning rate, or the rows that are read (which are the same for
-        two metrics of one probe). Without an association the trends may still be related: this
+        two metrics of one prompt set). Without an association the trends may still be related: this
         says nothing of them. One run is one seed.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ _NO_VARIANCE = 1e-4
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A standardised coefficient: standard deviations of the outcome for one of the predictor.
+    """A standardized coefficient: standard deviations of the outcome for one of the predictor.
 
     Attributes:
         value: the coefficient.
@@ -70,7 +70,7 @@ def between_tasks(
 ) -> MixedFit:
     """Regress what tasks score on how well they are separated, seeds being a random effect.
 
-    All columns are standardised. Tasks that return in several seeds are a random effect as well:
+    All columns are standardized. Tasks that return in several seeds are a random effect as well:
     a task that is hard and ill separated in all seeds is one observation, not one a seed (with the
     seed alone, 18 % of unrelated predictors are significant, `benchmarks/dynamics.py`).
     Student's t has tasks - predictors - 1 degrees of freedom. A random effect without variance is

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics._series import checked
 
 _FEWEST_STEPS = 30

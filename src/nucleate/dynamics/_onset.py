@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.dynamics._onset import Onset, Trajectory, onset
 
 LEVEL = 0.95

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 def checked(

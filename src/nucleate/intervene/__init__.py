@@ -17,4 +17,3 @@ from nucleate.intervene._interventions import steer as steer
 from nucleate.intervene._knock_out import knock_out as knock_out
 from nucleate.intervene._logits import logits_under as logits_under
 from nucleate.intervene._places import Onwards as Onwards
-from nucleate.intervene._rules import RULES as RULES

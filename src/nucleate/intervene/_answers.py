@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nucleate.intervene._engine import Text
-from nucleate.tasks import Probe
+from nucleate.prompts import PromptSet
 
 Answers = Sequence[Sequence[int]]
 """One list of tokens a row."""
@@ -67,24 +67,26 @@ class Asking:
 
 
 def askings(
-    probe: Probe, rows: Int[np.ndarray, "row"], wanted: Mapping[str, Answers]
+    prompts: PromptSet, rows: Int[np.ndarray, "row"], wanted: Mapping[str, Answers]
 ) -> list[Asking]:
     """What has to be run to score wanted answers of some rows: once, or once for each name.
 
     Args:
-        probe: has the prompts.
-        rows: of the probe.
+        prompts: has the prompts.
+        rows: of the prompt set.
         wanted: answers by name. Where all have one token, the same pass scores all of them.
     """
     if all(len(tokens) == 1 for answers in wanted.values() for tokens in answers):
-        one = _asking(probe, rows, "", next(iter(wanted.values())))
+        one = _asking(prompts, rows, "", next(iter(wanted.values())))
         names = {name: np.array(answers, dtype=np.int64) for name, answers in wanted.items()}
         return [Asking(one.text, names, one.real)]
-    return [_asking(probe, rows, name, answers) for name, answers in wanted.items()]
+    return [_asking(prompts, rows, name, answers) for name, answers in wanted.items()]
 
 
-def _asking(probe: Probe, rows: Int[np.ndarray, "row"], name: str, answers: Answers) -> Asking:
-    prompt = probe.prompt_lengths[rows]
+def _asking(
+    prompts: PromptSet, rows: Int[np.ndarray, "row"], name: str, answers: Answers
+) -> Asking:
+    prompt = prompts.prompt_lengths[rows]
     counts = np.array([len(tokens) for tokens in answers])
     offset = np.arange(counts.max())
     real = offset < counts[:, None]
@@ -93,7 +95,7 @@ def _asking(probe: Probe, rows: Int[np.ndarray, "row"], name: str, answers: Answ
     lengths = prompt + counts - 1
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
     for line, (row, length) in enumerate(zip(rows, prompt, strict=True)):
-        ids[line, :length] = probe.ids[row, :length]
+        ids[line, :length] = prompts.ids[row, :length]
         ids[line, length : lengths[line]] = padded[line, : counts[line] - 1]
     reads = prompt[:, None] - 1 + np.where(real, offset, 0)
     return Asking(Text(ids, lengths, reads), {name: padded}, real)

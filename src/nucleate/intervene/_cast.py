@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.intervene._answers import Answers
-from nucleate.tasks import Probe
+from nucleate.prompts import PromptSet
 
 # Rows of other splits announce what was never trained.
 _TRAINED = ("seen", "unseen_string", "unseen_cell")
@@ -20,17 +20,17 @@ Answer = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Cast:
-    """Rows of a probe and their roles. All are numbered by their place in the probe.
+    """Rows of a prompt set and their roles. All are numbered by their place in the prompt set.
 
     Attributes:
         fitted: rows whose states means and subspaces are made of, each from other inputs than
             those it is applied to.
         tested: rows that are asked, all of them among the fitted ones.
-        task: of every row of the probe.
+        task: of every row of the prompt set.
         tasks: how many there are.
-        fold: of every row of the probe; all rows of one input share one.
-        string: instruction string of every row of the probe.
-        input: of every row of the probe.
+        fold: of every row of the prompt set; all rows of one input share one.
+        string: instruction string of every row of the prompt set.
+        input: of every row of the prompt set.
         target: for each tested row, the task B that an edit should make it do.
         donor: for each tested row, one of task B with the same input, or `NOBODY`.
         other: for each tested row, one of the same task with another input, or `NOBODY`.
@@ -67,11 +67,11 @@ class Cast:
         return len(pairs) == len({t for t, _ in pairs}) * len({x for _, x in pairs})
 
 
-def cast(probe: Probe, rows: int | None, rng: np.random.Generator) -> Cast:
+def cast(prompts: PromptSet, rows: int | None, rng: np.random.Generator) -> Cast:
     """Choose the rows that are tested, and draw for each a task B, a third task and lenders.
 
     Args:
-        probe: with the labels `task`, `instruction`, `input`; rows with answers, of trained
+        prompts: with the labels `task`, `instruction`, `input`; rows with answers, of trained
             splits where there is a label `split`, are used.
         rows: how many are tested at most, drawn at random; all if None.
         rng: of all draws.
@@ -79,16 +79,16 @@ def cast(probe: Probe, rows: int | None, rng: np.random.Generator) -> Cast:
     Raises:
         BadInput: a label is missing; fewer than two tasks or two inputs.
     """
-    probe.check_labels("task", "instruction", "input", user="the causal map")
+    prompts.check_labels("task", "instruction", "input", user="the causal map")
     codes = {
-        name: np.unique(np.array(probe.labels[name]), return_inverse=True)[1]
+        name: np.unique(np.array(prompts.labels[name]), return_inverse=True)[1]
         for name in ("task", "instruction", "input")
     }
-    fitted = np.flatnonzero(_usable(probe))
+    fitted = np.flatnonzero(_usable(prompts))
     for name in ("task", "input"):
         if len(set(codes[name][fitted])) < 2:
             raise BadInput(
-                "the causal map needs at least two tasks and two inputs among the probe's "
+                "the causal map needs at least two tasks and two inputs among the prompt set's "
                 f"answered rows of trained instructions, and finds fewer of {name}s; add some"
             )
     tested = np.sort(rng.permutation(fitted)[:rows])
@@ -96,7 +96,7 @@ def cast(probe: Probe, rows: int | None, rng: np.random.Generator) -> Cast:
     of_input = np.zeros(codes["input"].max() + 1, dtype=np.int64)
     of_input[inputs] = np.arange(len(inputs)) % _INPUT_FOLDS
     fold = of_input[codes["input"]]
-    roles = _Roles(probe, codes["task"], codes["input"], fold, fitted, rng)
+    roles = _Roles(prompts, codes["task"], codes["input"], fold, fitted, rng)
     return Cast(
         fitted=fitted,
         tested=tested,
@@ -110,11 +110,11 @@ def cast(probe: Probe, rows: int | None, rng: np.random.Generator) -> Cast:
     )
 
 
-def _usable(probe: Probe) -> Bool[np.ndarray, "all"]:
-    answered: np.ndarray = probe.lengths > probe.prompt_lengths
-    if "split" not in probe.labels:
+def _usable(prompts: PromptSet) -> Bool[np.ndarray, "all"]:
+    answered: np.ndarray = prompts.lengths > prompts.prompt_lengths
+    if "split" not in prompts.labels:
         return answered
-    return answered & np.isin(np.array(probe.labels["split"]), _TRAINED)
+    return answered & np.isin(np.array(prompts.labels["split"]), _TRAINED)
 
 
 class _Roles:
@@ -122,7 +122,7 @@ class _Roles:
 
     def __init__(
         self,
-        probe: Probe,
+        prompts: PromptSet,
         task: Int[np.ndarray, "all"],
         inputs: Int[np.ndarray, "all"],
         fold: Int[np.ndarray, "all"],
@@ -130,9 +130,9 @@ class _Roles:
         rng: np.random.Generator,
     ) -> None:
         self._task, self._input, self._rng = task, inputs, rng
-        spans = zip(probe.prompt_lengths, probe.lengths, strict=True)
+        spans = zip(prompts.prompt_lengths, prompts.lengths, strict=True)
         self._answer = [
-            tuple(ids[a:b].tolist()) for ids, (a, b) in zip(probe.ids, spans, strict=True)
+            tuple(ids[a:b].tolist()) for ids, (a, b) in zip(prompts.ids, spans, strict=True)
         ]
         self._of_pair: dict[tuple[int, int], list[int]] = {}
         for row in fitted:

@@ -26,21 +26,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings, by_likelihood
 from nucleate.intervene._cast import Cast, cast
 from nucleate.intervene._causal_table import Place, Resampled, place_table
 from nucleate.intervene._controls import EDITS, Editor
-from nucleate.intervene._engine import WAYS, Tail, tails, way_of
+from nucleate.intervene._engine import (
+    WAYS,
+    Tail,
+    tails,
+    way_of,
+)
 from nucleate.intervene._presence import presence
-from nucleate.intervene._rules import RULES, name_of
-from nucleate.metrics import Panel, verdict
-from nucleate.recording import evaluating, read
+from nucleate.prompts import PromptSet
 from nucleate.runs import write_json, write_whole
-from nucleate.tasks import Probe
 
 _TABLE, _EDITS, _ABOUT = "causal_map.csv", "causal_edits.csv", "causal_map.json"
-_TEXTS = ("stream", "position", "edit", "use", "verdict", "clusters", "view")
+_TEXTS = ("stream", "position", "edit")
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,21 @@ class CausalMap:
             `patch_subspace`, and `agreement`, how often both do the same; then accuracy lost by
             `erase`, `random_erase`, `displaced`, `ablate`, `erase_onward`, `random_onward`,
             `displaced_onward`. `shift_beyond`: share of shifted states longer than 99 % of those
-            that occur; `shift_kl`, `erase_kl`: nats from the clean prediction. `decodable` and
-            `decodable_bar` as `rules` say. `use`, and `verdict`: `used`, `present but not used`,
-            `absent` or `undecided`. `*_low` and `*_high` bound 95 % of the bootstrap over
-            instruction strings. With a panel also `view`, `ari`, `ari_low`, `ari_high`,
-            `probe_accuracy` and `clusters` of its last step. NaN: not defined for these rows.
+            that occur; `shift_kl`, `erase_kl`: nats from the clean prediction. `decodable`: how
+            often the nearest task mean of other strings is the own task's, `decodable_bar`: the
+            95 % point of its maximum over places under permuted tasks. `*_low` and `*_high` bound
+            95 % of the bootstrap over instruction strings; those of `shift_excess`,
+            `erase_excess`, `ablate_excess` and `patch_excess` (the effect less its largest
+            control) are corrected for the number of places and questions. NaN: not defined for
+            these rows. Whether a place is *used* is judged by `nucleate.findings`.
         edits: one row a (stream, position, edit): `redirected` (B's answer), `third`,
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
-        rules: how places are named, in words.
         about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`.
     """
 
     table: pd.DataFrame
     edits: pd.DataFrame
-    rules: tuple[str, ...] = RULES
     about: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -86,7 +89,7 @@ class CausalMap:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / _TABLE, self.table.to_csv(index=False).encode())
         write_whole(folder / _EDITS, self.edits.to_csv(index=False).encode())
-        write_json(folder / _ABOUT, {"rules": list(self.rules), "about": dict(self.about)})
+        write_json(folder / _ABOUT, {"about": dict(self.about)})
 
     @classmethod
     def load(cls, folder: Path) -> "CausalMap":
@@ -98,7 +101,7 @@ class CausalMap:
         try:
             table, edits = (_read(folder / name) for name in (_TABLE, _EDITS))
             said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            return cls(table, edits, tuple(said["rules"]), said["about"])
+            return cls(table, edits, said["about"])
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(
                 f"the causal map in {folder} cannot be read ({error}): make it again"
@@ -107,23 +110,20 @@ class CausalMap:
 
 def causal_map(
     model: nn.Module,
-    probe: Probe,
+    prompts: PromptSet,
     *,
-    panel: Panel | pd.DataFrame | None = None,
     rows: int | None = None,
     scored: Literal["greedy", "likelihood"] = "greedy",
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CausalMap:
-    """Every edit with its controls at every (stream, position) of the probe.
+    """Every edit with its controls at every (stream, position) of the prompt set.
 
     Args:
         model: a trained causal LM in evaluation mode; left as it was.
-        probe: rows with answers and the labels `task`, `instruction` and `input`; where there is a
-            label `split`, rows of trained instructions and inputs are used. Task B's answer to an
-            input is that of the probe's rows of task B with that input.
-        panel: of the same states, or its table; its numbers are put beside, and its verdict on
-            clusters decides between *present but not used* and *absent*.
+        prompts: rows with answers and the labels `task`, `instruction` and `input`; where there is
+            a label `split`, rows of trained instructions and inputs are used. Task B's answer to an
+            input is that of the prompt set's rows of task B with that input.
         rows: how many rows are tested at most, drawn at random; all if None. Means and subspaces
             are made of all.
         scored: `greedy`: an answer is what the model would say, word by word. `likelihood`: the
@@ -134,52 +134,45 @@ def causal_map(
 
     Raises:
         BadInput: a model in training mode; fewer than two tasks or two inputs; positions that are
-            no single tokens; a probe without the labels; a panel without one of the places.
+            no single tokens; a prompt set without the labels.
 
     What can fool it: a subspace of rank T - 1 is a large part of a narrow model, so that a random
     one of that rank costs something too; a place may matter only in company with others
     (`erase_onward` tells); with few strings the intervals are too narrow.
     """
     began = time.perf_counter()
-    check_askable(model, probe)
+    check_askable(model, prompts)
     rng = np.random.default_rng(seed)
-    roles = cast(probe, rows, rng)
-    states = read(model, probe, scores=False).states
-    study = _Study(model, probe, roles, states.values, states.streams, seed, progress)
+    roles = cast(prompts, rows, rng)
+    states = read(model, prompts, scores=False).states
+    study = _Study(model, prompts, roles, states.values, states.streams, seed, progress)
     study.likeliest = scored == "likelihood"
     places = [place for position in range(len(states.positions)) for place in study.at(position)]
     table, edits = place_table(places, roles, Resampled(roles.string[roles.tested], rng))
     shares, bar = presence(states.values, roles, seed)
     table["decodable"], table["decodable_bar"] = shares.T.flatten(), bar
-    if panel is None:
-        found = np.where(table["decodable"] > bar, "clusters", "none")
-        clusters = np.where(table["decodable"].isna(), "undecided", found)
-    else:
-        table = _beside(table, panel.table if isinstance(panel, Panel) else panel)
-        clusters = table["clusters"].to_numpy()
-    table["verdict"] = [name_of(*pair) for pair in zip(table["use"], clusters, strict=True)]
     seconds = round(time.perf_counter() - began, 3)
     about = {"way": study.ways, "scored": scored, "seed": seed, "seconds": seconds}
-    return CausalMap(table, edits, RULES, about)
+    return CausalMap(table, edits, about)
 
 
-def check_askable(model: nn.Module, probe: Probe) -> None:
+def check_askable(model: nn.Module, prompts: PromptSet) -> None:
     """Refuse a model that draws at random, and positions that are no tokens of the prompt."""
     if model.training:
         raise BadInput(
             "the model is in training mode, in which dropout changes its answers; call "
             "model.eval() before causal_map"
         )
-    spans = [name for name, where in probe.positions.items() if where.ndim != 1]
+    spans = [name for name, where in prompts.positions.items() if where.ndim != 1]
     if spans:
         raise BadInput(
             f"position {spans[0]!r} is a mean over tokens, and only a token can be changed; use a "
-            "probe of token positions for causal_map"
+            "prompt set of token positions for causal_map"
         )
-    late = [n for n, where in probe.positions.items() if (where >= probe.prompt_lengths).any()]
+    late = [n for n, where in prompts.positions.items() if (where >= prompts.prompt_lengths).any()]
     if late:
         raise BadInput(
-            f"position {late[0]!r} is within the answer of some rows; use a probe of positions in "
+            f"position {late[0]!r} is within the answer of some rows; use positions in "
             "the prompt for causal_map"
         )
 
@@ -190,24 +183,24 @@ class _Study:
     def __init__(
         self,
         model: nn.Module,
-        probe: Probe,
+        prompts: PromptSet,
         roles: Cast,
         states: Float[Tensor, "stream position all width"],
         streams: tuple[str, ...],
         seed: int,
         progress: Callable[[int, int], None],
     ) -> None:
-        self.model, self.probe, self.roles = model, probe, roles
+        self.model, self.prompts, self.roles = model, prompts, roles
         self.states, self.streams, self.seed = states, streams, seed
-        self.asked = askings(probe, roles.tested, roles.wanted)
+        self.asked = askings(prompts, roles.tested, roles.wanted)
         self.ways: dict[str, str] = {}
         self.likeliest = False
         self._progress, self._run, self._told = progress, 0, 0
 
     def at(self, position: int) -> list[Place]:
         """All places of one position, from the embedding upwards."""
-        name = list(self.probe.positions)[position]
-        token = self.probe.positions[name][self.roles.tested]
+        name = list(self.prompts.positions)[position]
+        token = self.prompts.positions[name][self.roles.tested]
         editor = Editor(self.states[:, position], self.roles, self.seed + position)
         edited = [editor.edited(stream) for stream in range(len(self.streams))]
         self.ways[name] = way_of(self.model, self.asked[0].text, token)
@@ -256,7 +249,7 @@ class _Study:
     def _tick(self, rows: int) -> None:
         """Tell each number of places once: they are done side by side, batch by batch."""
         self._run += rows
-        places = len(self.streams) * len(self.probe.positions)
+        places = len(self.streams) * len(self.prompts.positions)
         done = self._run // (len(self.roles.tested) * len(self.asked))
         while self._told < done:
             self._told += 1
@@ -269,43 +262,6 @@ class _Study:
             if key not in into:
                 into[key] = np.full((len(self.roles.tested), values.shape[1]), np.nan)
             into[key][rows] = values
-
-
-def _beside(table: pd.DataFrame, panel: pd.DataFrame) -> pd.DataFrame:
-    """Put what a panel says of the same places, at its last step, beside each row."""
-    last = panel[(panel["step"] == panel["step"].max()) & (panel["label"] == "task")]
-    ari = last[last["metric"] == "ari"]
-    lines = []
-    for place in table[["stream", "position"]].itertuples(index=False):
-        here = ari[ari["position"] == place.position]
-        defined = here[(here["view"] == "conditioned") & here["value"].notna()]
-        # The input's share of the variance hides the task where it is not subtracted.
-        view = "raw" if defined.empty else "conditioned"
-        row = here[(here["stream"] == place.stream) & (here["view"] == view)]
-        row = row[row["half"] == "report"]
-        if row.empty:
-            raise BadInput(
-                f"the panel has no ARI(task) at {place.stream}, {place.position}; measure the same "
-                "probe with the metric agreement, or leave the panel out"
-            )
-        probed = last[
-            (last["metric"] == "probe_accuracy")
-            & (last["stream"] == place.stream)
-            & (last["position"] == place.position)
-            & (last["view"] == view)
-        ]["value"]
-        found = row.iloc[0]
-        lines.append(
-            {
-                "view": view,
-                "ari": found["value"],
-                "ari_low": found["low"],
-                "ari_high": found["high"],
-                "probe_accuracy": probed.iloc[0] if len(probed) else np.nan,
-                "clusters": verdict(found),
-            }
-        )
-    return pd.concat([table, pd.DataFrame(lines, index=table.index)], axis=1)
 
 
 def _read(path: Path) -> pd.DataFrame:

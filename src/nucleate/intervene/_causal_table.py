@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 
 from nucleate.intervene._cast import NOBODY, Cast
 from nucleate.intervene._controls import EDITS, SHIFTS
-from nucleate.intervene._rules import Interval, use_of
 
+Interval = tuple[float, float]
 Scores = dict[str, Float[np.ndarray, "row edit"]]
 """Name of a score -> its value for every tested row under every edit."""
 
@@ -88,7 +88,7 @@ class Place:
     beyond: Bool[np.ndarray, "row edit"]
 
     def numbers(self, roles: Cast, resampled: Resampled, places: int) -> dict[str, object]:
-        """This place's line of `CausalMap.table`, without presence and verdict."""
+        """This place's line of `CausalMap.table`, without `decodable`."""
         shift, shift_effect = self._sufficiency(roles, resampled, places)
         erase, erase_effect = self._necessity(resampled, places)
         lent = roles.redirectable & (roles.donor != NOBODY)
@@ -96,7 +96,7 @@ class Place:
         patched = self._hit("patch", "target", lent, resampled) - resampled.mean(
             self.clean["hit.target"], lent
         )
-        silent = [each.interval(_QUESTIONS * places) for each in (ablated, patched)]
+        compared = _QUESTIONS * places
         return {
             "stream": self.stream,
             "position": self.position,
@@ -106,7 +106,10 @@ class Place:
             "task_blind": roles.task_blind,
             **shift,
             **erase,
-            "use": use_of([shift_effect, erase_effect], silent),
+            **_bounds("shift_excess", shift_effect),
+            **_bounds("erase_excess", erase_effect),
+            **_bounds("ablate_excess", ablated.interval(compared)),
+            **_bounds("patch_excess", patched.interval(compared)),
         }
 
     def edits(self, roles: Cast, resampled: Resampled) -> list[dict[str, object]]:
@@ -203,6 +206,10 @@ def place_table(
 def _with_interval(name: str, mean: Mean) -> dict[str, float]:
     low, high = mean.interval()
     return {name: mean.value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _bounds(name: str, interval: Interval) -> dict[str, float]:
+    return {f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
 def _share(values: np.ndarray, rows: np.ndarray) -> float:

@@ -64,7 +64,7 @@ class Editor:
     """Makes the edits of all tested rows at one position, stream by stream.
 
     Args:
-        states: of all of the probe's rows at this position.
+        states: of all of the prompt set's rows at this position.
         roles: who is tested and who lends.
         seed: of random directions, subspaces and permuted tasks.
     """
@@ -170,8 +170,8 @@ class Editor:
 
     def _remove_random(self, stream: int, states: Tensor, rows: Tensor | slice) -> Tensor:
         basis = self._bases[self._basis_of[rows]]
-        centred = states - self.fitted[stream].mean[self.fold[rows]]
-        found = torch.einsum("rkd,rd->rk", basis, centred)
+        centered = states - self.fitted[stream].mean[self.fold[rows]]
+        found = torch.einsum("rkd,rd->rk", basis, centered)
         return states - torch.einsum("rk,rkd->rd", found, basis)
 
 

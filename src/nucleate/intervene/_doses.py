@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings
 from nucleate.intervene._cast import Cast, cast
 from nucleate.intervene._causal_map import check_askable
 from nucleate.intervene._causal_table import Resampled
 from nucleate.intervene._controls import EDITS, Editor
 from nucleate.intervene._engine import WAYS, tails, way_of
-from nucleate.recording import evaluating, read
+from nucleate.prompts import PromptSet
 from nucleate.runs import index_of, write_whole
-from nucleate.tasks import Probe
 
 DOSES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _DIRECTIONS = ("shift", "random_direction", "shuffled")
@@ -28,7 +28,7 @@ _NAMES = tuple(EDITS)
 
 def dose_response(
     model: nn.Module,
-    probe: Probe,
+    prompts: PromptSet,
     *,
     stream: str,
     position: str,
@@ -40,7 +40,7 @@ def dose_response(
 
     Args:
         model: as for `causal_map`.
-        probe: as for `causal_map`.
+        prompts: as for `causal_map`.
         stream, position: the place, by name.
         doses: what the vectors are multiplied with.
         rows: how many rows are tested at most, drawn at random; all if None.
@@ -55,7 +55,7 @@ def dose_response(
     Raises:
         BadInput: as `causal_map`; no such place; no row that another task answers differently.
     """
-    place = _Place(model, probe, stream, position, rows, seed)
+    place = _Place(model, prompts, stream, position, rows, seed)
     roles, editor = place.roles, place.editor
     if not roles.redirectable.any():
         raise BadInput(
@@ -66,7 +66,7 @@ def dose_response(
     vectors = [edited[:, _NAMES.index(name)] - place.own for name in _DIRECTIONS]
     wanted = [place.own + dose * vector for vector in vectors for dose in doses]
     states = torch.stack(wanted, 1)
-    scores = place.scores(askings(probe, roles.tested, roles.wanted), states)
+    scores = place.scores(askings(prompts, roles.tested, roles.wanted), states)
     beyond = editor.beyond(states, place.stream)
     resampled = Resampled(roles.string[roles.tested], np.random.default_rng(seed)).fewer()
     lines = []
@@ -84,7 +84,7 @@ def dose_response(
 
 def redirections(
     model: nn.Module,
-    probe: Probe,
+    prompts: PromptSet,
     *,
     stream: str,
     position: str,
@@ -94,7 +94,7 @@ def redirections(
     """Shift every task towards every other one at one place.
 
     Args:
-        model, probe, stream, position, rows, seed: as for `dose_response`.
+        model, prompt set, stream, position, rows, seed: as for `dose_response`.
 
     Returns:
         one row a (task, target): `redirected`, the share of the task's rows that give the target's
@@ -104,10 +104,10 @@ def redirections(
     Raises:
         BadInput: as `causal_map`; no such place.
     """
-    place = _Place(model, probe, stream, position, rows, seed)
+    place = _Place(model, prompts, stream, position, rows, seed)
     roles = place.roles
-    names = sorted(set(probe.labels["task"]))
-    answers = _answers(probe, roles)
+    names = sorted(set(prompts.labels["task"]))
+    answers = _answers(prompts, roles)
     task, given = roles.task[roles.tested], roles.input[roles.tested]
     own = [answers[int(x), int(t)] for x, t in zip(given, task, strict=True)]
     means = place.editor.fitted[place.stream].centroids[place.editor.fold]
@@ -122,14 +122,14 @@ def redirections(
         wanted = {"target": [a for a, real in zip(theirs, asked, strict=True) if real and a]}
         shifted = (place.own + means[:, target] - from_)[torch.as_tensor(asked)][:, None]
         some = place.of(asked)
-        hits = some.scores(askings(probe, roles.tested[asked], wanted), shifted)["hit.target"]
+        hits = some.scores(askings(prompts, roles.tested[asked], wanted), shifted)["hit.target"]
         lines += _by_task(hits[:, 0], task[asked], roles.string[roles.tested][asked], names, target)
     return pd.DataFrame(lines).assign(stream=stream, position=position)
 
 
 def look_closely(
     model: nn.Module,
-    probe: Probe,
+    prompts: PromptSet,
     stream: str,
     position: str,
     *,
@@ -140,7 +140,7 @@ def look_closely(
     """Write `causal_doses.csv` and `causal_redirections.csv` of one place, each renamed whole."""
     place = {"stream": stream, "position": position}
     for name, look in (("doses", dose_response), ("redirections", redirections)):
-        table = look(model, probe, **place, rows=rows, seed=seed)
+        table = look(model, prompts, **place, rows=rows, seed=seed)
         write_whole(folder / f"causal_{name}.csv", table.to_csv(index=False).encode())
 
 
@@ -160,11 +160,11 @@ def _by_task(
                "low": low, "high": high, "rows": int(rows.sum())}  # fmt: skip
 
 
-def _answers(probe: Probe, roles: Cast) -> dict[tuple[int, int], tuple[int, ...]]:
+def _answers(prompts: PromptSet, roles: Cast) -> dict[tuple[int, int], tuple[int, ...]]:
     """What each task answers to each input, as tokens."""
     return {
         (int(roles.input[row]), int(roles.task[row])): tuple(
-            probe.ids[row, probe.prompt_lengths[row] : probe.lengths[row]].tolist()
+            prompts.ids[row, prompts.prompt_lengths[row] : prompts.lengths[row]].tolist()
         )
         for row in roles.fitted
     }
@@ -201,23 +201,23 @@ class _Rows:
 
 
 class _Place(_Rows):
-    """One place of a probe, with what is estimated there."""
+    """One place of a prompt set, with what is estimated there."""
 
     def __init__(
         self,
         model: nn.Module,
-        probe: Probe,
+        prompts: PromptSet,
         stream: str,
         position: str,
         rows: int | None,
         seed: int,
     ) -> None:
-        check_askable(model, probe)
-        states = read(model, probe, scores=False).states
+        check_askable(model, prompts)
+        states = read(model, prompts, scores=False).states
         at = index_of(position, states.positions, "position")
-        self.roles = cast(probe, rows, np.random.default_rng(seed))
+        self.roles = cast(prompts, rows, np.random.default_rng(seed))
         self.editor = Editor(states.values[:, at], self.roles, seed + at)
-        token = probe.positions[position][self.roles.tested]
+        token = prompts.positions[position][self.roles.tested]
         super().__init__(model, index_of(stream, states.streams, "stream"), token)
         self.own = self.editor.states[self.stream][torch.as_tensor(self.roles.tested)]
 

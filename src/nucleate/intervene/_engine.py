@@ -26,7 +26,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nucleate.recording import blocks_of, evaluating, head_reads, stream_names, tapped, unwrapped
+from nucleate.activations import (
+    blocks_of,
+    evaluating,
+    head_reads,
+    stream_names,
+    tapped,
+    unwrapped,
+)
 
 # Gets a stream's index and its states at the edited token; returns what replaces them, or None.
 Change = Callable[

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 # Directions below this part of the largest one are rounding.
 _REAL = 1e-5
@@ -50,7 +50,7 @@ class Eraser:
         Args:
             basis: vectors that span the subspace, of any length and angle; one subspace, or one a
                 row of a batch (then of one rank; vectors that add nothing are made zeros).
-            mean: what the states are centred by.
+            mean: what the states are centered by.
 
         Raises:
             BadInput: as many directions as the states are wide.
@@ -98,7 +98,7 @@ class Eraser:
             labels: a class each; continuous concepts are not meant.
             shrink: shrink the covariance towards a multiple of the identity by the amount that is
                 best for many dimensions (Bodnar, Gupta & Parolya 2014). Without it, and with fewer
-                rows than dimensions, rows are learnt by heart and everything is removed.
+                rows than dimensions, rows are learned by heart and everything is removed.
             tolerance: directions whose covariance with the classes, in standard deviations of the
                 states, is not above it are kept; at most one fewer than the classes are removed.
 
@@ -113,15 +113,15 @@ class Eraser:
         """
         x, onehot = _fitting(states, labels)
         mean = x.mean(0)
-        centred = x - mean
-        covariance = centred.T @ centred / (len(x) if shrink else len(x) - 1)
+        centered = x - mean
+        covariance = centered.T @ centered / (len(x) if shrink else len(x) - 1)
         if shrink:
             covariance = _shrunk(covariance, len(x))
-        cross = centred.T @ (onehot - onehot.mean(0)) / (len(x) - 1)
-        whiten, colour = _roots(covariance)
+        cross = centered.T @ (onehot - onehot.mean(0)) / (len(x) - 1)
+        whiten, color = _roots(covariance)
         directions, extents, _ = torch.linalg.svd(whiten @ cross, full_matrices=False)
         basis = directions[:, extents > tolerance].T
-        return cls(basis @ whiten, basis @ colour, mean).to(_stored(states))
+        return cls(basis @ whiten, basis @ color, mean).to(_stored(states))
 
     def __call__(self, states: Float[Tensor, "*any width"]) -> Float[Tensor, "*any width"]:
         """The states without what is removed, in their own dtype.

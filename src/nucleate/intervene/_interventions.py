@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate.activations import tapped, unwrapped
 from nucleate.intervene._erasers import Eraser
 from nucleate.intervene._places import (
     Pass,
@@ -20,7 +21,6 @@ from nucleate.intervene._places import (
     Watch,
     streams_at,
 )
-from nucleate.recording import tapped, unwrapped
 
 # Gets a stream's states [row token width], the columns to be edited, and the pass; returns what
 # replaces them [edit width].
@@ -144,7 +144,7 @@ def shift(
         stream: a name, several, or `Onwards(name)`: with all later ones.
         position: which tokens. 'first', 'last', 'all', or a number: counted in each row without
             padding, from 0, or from the end of the prompt if negative. A list: several tokens of
-            every row. An array [row] or [row, many], such as `probe.positions["last"]`: tokens of
+            every row. An array [row] or [row, many], such as `prompts.positions["last"]`: tokens of
             each row. `Onwards(...)`: with all later ones, generated ones too. All else is edited
             where the prompt is read, and kept by the cache.
         by: one vector [width], one a row [row width], or one a chosen token [row many width]. The

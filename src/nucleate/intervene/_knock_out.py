@@ -10,11 +10,23 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate.activations import (
+    blocks_of,
+    evaluating,
+    run,
+    tapped,
+    unwrapped,
+    vocabulary,
+)
 from nucleate.intervene._interventions import Intervention, intervening
-from nucleate.intervene._places import Pass, Stream, TokenPosition, Tokens, streams_at
-from nucleate.recording import blocks_of, evaluating, tapped, unwrapped
-from nucleate.recording._anatomy import run, vocabulary
+from nucleate.intervene._places import (
+    Pass,
+    Stream,
+    TokenPosition,
+    Tokens,
+    streams_at,
+)
 
 _Cut = Bool[Tensor, "row query key"]
 _TRIAL_TOKENS = 6

@@ -8,28 +8,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nucleate.activations import evaluating, head_reads, run, unwrapped
 from nucleate.intervene._interventions import Intervention
 from nucleate.intervene._places import reading_rows
-from nucleate.recording import evaluating, head_reads, unwrapped
-from nucleate.recording._anatomy import run
-from nucleate.tasks import Probe
+from nucleate.prompts import PromptSet
 
 
 def logits_under(
     model: nn.Module,
-    probe: Probe,
+    prompts: PromptSet,
     interventions: Sequence[Intervention | Sequence[Intervention]],
     *,
     vocabulary: Sequence[int] | None = None,
     batch: int = 64,
 ) -> Float[Tensor, "intervention row token"]:
-    """Logits at the last token of every prompt of a probe, under each of many interventions.
+    """Logits at the last token of every prompt of a prompt set, under each of many interventions.
 
     Args:
         model: any model that `capture` reads and that has a vocabulary head.
-        probe: the rows; answers are left out, and negative positions count from the prompt's end.
+        prompts: the rows; answers are left out, and negative positions count from the prompt's end.
         interventions: one a result, or several that work together (none: the model as it is). What
-            they are given one a row, such as `by` or a position, is one for each row of the probe.
+            they are given one a row, such as `by` or a position, is one for each row of the prompt
+            set.
         vocabulary: the tokens whose logits are kept, such as candidate answers; all if None.
         batch: rows of one forward pass.
 
@@ -41,15 +41,15 @@ def logits_under(
     """
     root = unwrapped(model)
     device = next(root.parameters()).device
-    order = np.argsort(probe.prompt_lengths, kind="stable")
+    order = np.argsort(prompts.prompt_lengths, kind="stable")
     together = [[one] if isinstance(one, Intervention) else list(one) for one in interventions]
     kept: list[list[Tensor]] = [[] for _ in together]
     with evaluating(root):
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            lengths = torch.from_numpy(probe.prompt_lengths[rows]).to(device, torch.long)
+            lengths = torch.from_numpy(prompts.prompt_lengths[rows]).to(device, torch.long)
             mask = torch.arange(int(lengths.max()), device=device) < lengths[:, None]
-            ids = torch.from_numpy(probe.ids[rows, : mask.shape[1]]).to(device, torch.long) * mask
+            ids = torch.from_numpy(prompts.ids[rows, : mask.shape[1]]).to(device, torch.long) * mask
             with reading_rows(torch.from_numpy(rows)), head_reads(root, lengths[:, None] - 1):
                 for number, applied in enumerate(together):
                     with ExitStack() as stack:

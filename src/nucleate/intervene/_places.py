@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from nucleate._errors import BadInput
-from nucleate.recording import stream_names, unwrapped
-from nucleate.recording._anatomy import anatomy_of
+from nucleate._core.errors import BadInput
+from nucleate.activations import anatomy_of, stream_names, unwrapped
 from nucleate.runs import index_of
 
 # What models call the keys, values or states of the tokens before, in various versions.
@@ -314,7 +313,7 @@ def _as_tokens(start: Any) -> Int[Tensor, "row many"]:
         if start not in _NAMED:
             raise BadInput(
                 f"{start!r} is no position of a forward pass; choose 'first', 'last', 'all', or "
-                f"numbers: those of a probe are probe.positions[{start!r}]"
+                f"numbers: those of a prompt set are prompts.positions[{start!r}]"
             )
         start = _NAMED[start]
     if isinstance(start, Tensor | np.ndarray) and start.ndim > 0:

@@ -20,8 +20,8 @@ def presence(
     """How often the nearest task mean of other instruction strings is the row's own task's.
 
     Args:
-        states: of all of the probe's rows. Where every task has every input, the mean of all rows
-            with the same input is subtracted first.
+        states: of all of the prompt set's rows. Where every task has every input, the mean of all
+            rows with the same input is subtracted first.
         roles: the fitted rows are used.
         seed: of folds and permutations.
 

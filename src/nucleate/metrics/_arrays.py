@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 Array = np.ndarray | Tensor
 """What metrics take: numpy arrays, or tensors on any device."""
@@ -28,8 +28,8 @@ def as_states(x: Array) -> Float[Tensor, "place row width"]:
     return tensor.reshape(-1, *tensor.shape[-2:])
 
 
-def as_codes(labels: Array, rows: int, *, name: str = "labels") -> Int[Tensor, "labelling row"]:
-    """Number the values of labels `[*labelling row]` from 0, in their sorted order.
+def as_codes(labels: Array, rows: int, *, name: str = "labels") -> Int[Tensor, "labeling row"]:
+    """Number the values of labels `[*labeling row]` from 0, in their sorted order.
 
     Args:
         labels: integers or texts.
@@ -50,15 +50,15 @@ def as_codes(labels: Array, rows: int, *, name: str = "labels") -> Int[Tensor, "
 
 
 def shaped(values: Array, x: Array, labels: Array | None = None) -> np.ndarray | float:
-    """Give values of flat places (and labellings) the leading dimensions of what came in.
+    """Give values of flat places (and labelings) the leading dimensions of what came in.
 
     Args:
-        values: `[place]`, or `[place labelling]` where labels are given.
+        values: `[place]`, or `[place labeling]` where labels are given.
         x: the states that were given, `[*place row width]`.
-        labels: the labels that were given, `[*labelling row]`, where the metric takes several.
+        labels: the labels that were given, `[*labeling row]`, where the metric takes several.
 
     Returns:
-        float64 `[*place *labelling]`; a plain float where that has no dimension.
+        float64 `[*place *labeling]`; a plain float where that has no dimension.
     """
     array = torch.as_tensor(values).detach().cpu().double().numpy()
     wanted = x.shape[:-2] + (() if labels is None else np.shape(labels)[:-1])

@@ -7,7 +7,7 @@ from torch import Tensor
 _ROUNDING = 1e-5
 
 
-def standardise(
+def standardize(
     x: Float[Tensor, "*place row width"],
     reference: Float[Tensor, "*place row width"] | None = None,
 ) -> Float[Tensor, "*place row width"]:
@@ -25,11 +25,11 @@ def standardise(
         does not vary beyond rounding: it becomes 0.
     """
     x = x.float()
-    centred = x - x.mean(-2, keepdim=True)
-    deviation = centred.square().mean(-2, keepdim=True).sqrt()
+    centered = x - x.mean(-2, keepdim=True)
+    deviation = centered.square().mean(-2, keepdim=True).sqrt()
     magnitude = (x if reference is None else reference.float()).abs().amax(-2, keepdim=True)
     varies = deviation > _ROUNDING * magnitude
-    return (centred / deviation.where(varies, 1)).where(varies, 0)
+    return (centered / deviation.where(varies, 1)).where(varies, 0)
 
 
 def condition(

@@ -1,4 +1,4 @@
-"""The recorder: reads a probe out of a model in training, at chosen steps, into a run."""
+"""The recorder: reads a prompt set out of a model in training, at chosen steps, into a run."""
 
 import logging
 import math
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from nucleate._errors import BadInput
-from nucleate.recording._capture import check_readable, read
+from nucleate._core.errors import BadInput
+from nucleate.activations import check_readable, read
+from nucleate.prompts import PromptSet
 from nucleate.recording._ranks import all_agree, is_main, is_sharded
 from nucleate.recording._schedule import Schedule
 from nucleate.recording._writer import Writer
 from nucleate.runs import PackedSnapshot, Run, pack_snapshot
-from nucleate.tasks import Probe
 
 _log = logging.getLogger("nucleate")
 
@@ -42,13 +42,13 @@ class Recorder:
     touches the folder, and it alone reads, unless the model is sharded, when all read together.
 
     Args:
-        where: a folder, which is created or, if it holds a run of the same probe, gone on with;
-            or a run.
-        probe: the rows that are read; None takes the given run's own.
+        where: a folder, which is created or, if it holds a run of the same prompt set, gone on
+            with; or a run.
+        prompts: the rows that are read; None takes the given run's own.
         schedule: when they are read.
 
     Attributes:
-        probe: the rows that are read.
+        prompts: the rows that are read.
         schedule: when; `bound` to the last step by who knows it.
         seconds: time that the caller's thread spent in here.
         error: what ended recording; None while all is well. Whoever owns the training decides what
@@ -56,13 +56,15 @@ class Recorder:
         skipped: the steps of this sitting that the schedule's budget did not allow.
 
     Raises:
-        BadInput: the folder holds a run of another probe, or cannot be used.
+        BadInput: the folder holds a run of another prompt set, or cannot be used.
     """
 
-    def __init__(self, where: str | Path | Run, probe: Probe | None, schedule: Schedule) -> None:
-        self._run = open_run(where, probe) if is_main() or isinstance(where, Run) else None
+    def __init__(
+        self, where: str | Path | Run, prompts: PromptSet | None, schedule: Schedule
+    ) -> None:
+        self._run = open_run(where, prompts) if is_main() or isinstance(where, Run) else None
         self._where = where.path if isinstance(where, Run) else Path(where)
-        self.probe = probe_of(self._run, probe)
+        self.prompts = prompts_of(self._run, prompts)
         self.schedule = schedule
         self.seconds = 0.0
         self.error: Exception | None = None
@@ -74,7 +76,7 @@ class Recorder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # All that matters is in the folder: a copy in another process opens it again.
-        return Recorder, (self._where, self.probe, self.schedule)
+        return Recorder, (self._where, self.prompts, self.schedule)
 
     def due(self, step: int) -> bool:
         """Whether `step` is to be read: on the schedule, in the budget, and not recorded yet.
@@ -85,7 +87,7 @@ class Recorder:
         return step in self.schedule and self._decide(step)
 
     def step(self, model: nn.Module, step: int, **scalars: Any) -> None:
-        """Read the probe if `step` is due.
+        """Read the prompt set if `step` is due.
 
         The first call of a sitting makes the run fit the training: what the run has of later steps
         is void, and a state that it has of this very step is read again and replaced, with all
@@ -93,18 +95,18 @@ class Recorder:
 
         Args:
             model: the model as it is now; bit for bit the same afterwards.
-            step: optimiser steps taken so far.
+            step: optimizer steps taken so far.
             scalars: numbers to keep with a reading, such as `loss`; those that are not finite are
                 left out, and without a reading none is looked at.
 
         Raises:
             BadInput: in the first call of a sitting only: the model cannot be read, or does not
-                fit the probe.
+                fit the prompt set.
         """
         self._visit(model, step, step in self.schedule, scalars)
 
     def saved(self, model: nn.Module, step: int) -> None:
-        """A checkpoint is saved: read the probe if the schedule reads at saves, and flush.
+        """A checkpoint is saved: read the prompt set if the schedule reads at saves, and flush.
 
         Best called just before: a training that is killed after it has saved goes on from there,
         and what it read before and had not written yet is never read again.
@@ -129,7 +131,7 @@ class Recorder:
         """The training goes on from `step`: what the run recorded of later steps is void.
 
         Args:
-            step: optimiser steps taken at the checkpoint that training goes on from; -1 where it
+            step: optimizer steps taken at the checkpoint that training goes on from; -1 where it
                 begins anew.
         """
         with self._guarded():
@@ -183,7 +185,7 @@ class Recorder:
     def _visit(self, model: nn.Module, step: int, wanted: bool, scalars: Mapping[str, Any]) -> None:
         first = not self._now.started
         if first:
-            check_readable(model, self.probe)
+            check_readable(model, self.prompts)
             self._now.started = True
         with self._guarded(*((BadInput,) if first else ())):
             if first:
@@ -234,11 +236,11 @@ class Recorder:
         )
 
     def _read(self, model: nn.Module, step: int) -> PackedSnapshot | None:
-        """Read the probe, where this rank has to; packed on rank 0, None on the others."""
+        """Read the prompt set, where this rank has to; packed on rank 0, None on the others."""
         began = time.perf_counter()
         snapshot = None
         if is_main() or is_sharded(model):
-            reading = read(model, self.probe)
+            reading = read(model, self.prompts)
             # Packed here: tensor work in the writer's thread would bring up a second team of
             # compute threads, which slows every later training step by a tenth.
             if is_main():
@@ -338,33 +340,35 @@ class _Sitting:
         return spent + max(self.costs) <= share * (now - self.began - spent)
 
 
-def open_run(where: str | Path | Run, probe: Probe | None) -> Run:
+def open_run(where: str | Path | Run, prompts: PromptSet | None) -> Run:
     """The run in a folder, which is created if there is none."""
     if isinstance(where, Run):
         return where
-    if probe is None:
-        raise BadInput(f"{where} needs a probe; give one, or an existing run instead of a path")
+    if prompts is None:
+        raise BadInput(
+            f"{where} needs a prompt set; give one, or an existing run instead of a path"
+        )
     folder = Path(where)
     try:
         if (folder / "manifest.json").exists():
             return Run(folder)
-        positions = list(probe.positions)
-        return Run.create(folder, probe, {"name": folder.resolve().name, "positions": positions})
+        positions = list(prompts.positions)
+        return Run.create(folder, prompts, {"name": folder.resolve().name, "positions": positions})
     except OSError as error:
         raise BadInput(f"{folder} cannot hold a run ({error}); name another folder") from error
 
 
-def probe_of(run: Run | None, probe: Probe | None) -> Probe:
-    """The probe of a run, checked against the given one."""
-    if probe is None:
+def prompts_of(run: Run | None, prompts: PromptSet | None) -> PromptSet:
+    """The prompt set of a run, checked against the given one."""
+    if prompts is None:
         assert run is not None
-        return run.probe
-    if run is not None and run.manifest["probe_hash"] != probe.content_hash():
+        return run.prompts
+    if run is not None and run.manifest["prompts_hash"] != prompts.content_hash():
         raise BadInput(
-            f"{run.path} holds a run of another probe ({run.manifest['probe_hash'][:12]}, given is "
-            f"{probe.content_hash()[:12]}); name another folder, or give that run's probe"
+            f"{run.path} holds a run of other prompts ({run.manifest['prompts_hash'][:12]}, given "
+            f"is {prompts.content_hash()[:12]}); name another folder, or give that run's prompt set"
         )
-    return probe
+    return prompts
 
 
 def _finite(scalars: Mapping[str, Any]) -> dict[str, Any]:

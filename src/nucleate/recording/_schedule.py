@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Schedule:
     """When states are read. Made by the class methods; `a | b` reads where either does.
 
     Attributes:
-        steps: optimiser steps taken before the reading, as far as they are known from the start;
+        steps: optimizer steps taken before the reading, as far as they are known from the start;
             0 is the untrained model.
         periods: multiples of these are read, and the last step.
         points: for each number, so many steps are read once the last one is known.
@@ -39,7 +39,7 @@ class Schedule:
         """
         chosen = tuple(sorted(set(steps)))
         if chosen and chosen[0] < 0:
-            raise BadInput(f"step {chosen[0]} is below 0; count optimiser steps from 0")
+            raise BadInput(f"step {chosen[0]} is below 0; count optimizer steps from 0")
         return cls(chosen)
 
     @classmethod

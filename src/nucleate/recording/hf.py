@@ -17,7 +17,7 @@ _SCALARS = ("loss", "learning_rate", "grad_norm")
 class Callback(TrainerCallback):  # type: ignore[misc]
     """Lets a recorder watch a `Trainer`: `Trainer(..., callbacks=[Callback(recorder)])`.
 
-    The schedule gets to know the last step; steps are read after the optimiser's, step 0 before
+    The schedule gets to know the last step; steps are read after the optimizer's, step 0 before
     the first. A training resumed from a checkpoint voids what the run has of later steps. Losses,
     learning rates and gradient norms that the trainer logs go to the run's journal.
 
@@ -41,11 +41,11 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         """Read the model as it is before the first step of this sitting.
 
         Raises:
-            BadInput: the model cannot be read, or the tokenizer is not the probe's.
+            BadInput: the model cannot be read, or the tokenizer is not the prompt set's.
         """
         tokenizer = getattr(processing_class, "tokenizer", processing_class)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
-            self.recorder.probe.check_tokenizer(tokenizer)
+            self.recorder.prompts.check_tokenizer(tokenizer)
         self.recorder.close()  # a training that broke off here has left its sitting open
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
         self.recorder.step(model, state.global_step)

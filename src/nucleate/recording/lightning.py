@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.recording._recorder import Recorder
 
 try:
@@ -19,7 +19,7 @@ except ImportError:
 class Callback(_Callback):  # type: ignore[misc]
     """Lets a recorder watch a Lightning training: `Trainer(callbacks=[Callback(recorder)])`.
 
-    Steps are those of the optimiser, so that batches whose gradients are accumulated count once.
+    Steps are those of the optimizer, so that batches whose gradients are accumulated count once.
 
     Args:
         recorder: what reads, and where to; closed when the training ends.

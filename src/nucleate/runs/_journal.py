@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 Record = dict[str, Any]
 

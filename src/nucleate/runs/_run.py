@@ -1,7 +1,7 @@
 """A run: one plain folder that holds what was trained, what was read, and what followed.
 
 manifest.json                    schema version, configuration and its hash, versions, hardware
-probe.safetensors, probe.jsonl   the rows that are read again at every recorded step
+prompts.safetensors, prompts.jsonl   the rows that are read again at every recorded step
 journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
 states/<step>.safetensors        one snapshot a file, valid once the journal says so
 untrained/<n>.safetensors        the same of untrained models, if any were read
@@ -22,11 +22,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._journal import Journal
 from nucleate.runs._states import States
-from nucleate.tasks import Probe
 
 SCHEMA_VERSION = 1
 
@@ -55,21 +55,21 @@ class Run:
         self.journal = Journal(self.path / "journal.jsonl")
 
     @classmethod
-    def create(cls, path: Path | str, probe: Probe, manifest: Mapping[str, Any]) -> "Run":
+    def create(cls, path: Path | str, prompts: PromptSet, manifest: Mapping[str, Any]) -> "Run":
         """Start a run folder; the manifest comes last, so a torn start is no run at all."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
-        probe.save(folder)
+        prompts.save(folder)
         write_json(
             folder / "manifest.json",
-            {"schema_version": SCHEMA_VERSION, "probe_hash": probe.content_hash(), **manifest},
+            {"schema_version": SCHEMA_VERSION, "prompts_hash": prompts.content_hash(), **manifest},
         )
         return cls(folder)
 
     @cached_property
-    def probe(self) -> Probe:
+    def prompts(self) -> PromptSet:
         """The rows that were read at every recorded step."""
-        return Probe.load(self.path)
+        return PromptSet.load(self.path)
 
     @property
     def steps(self) -> list[int]:
@@ -98,7 +98,7 @@ class Run:
         return _states(*self._load(step))
 
     def rows(self, step: int) -> dict[str, Tensor]:
-        """The values of one recorded step that every probe row has one of."""
+        """The values of one recorded step that every row of the prompt set has one of."""
         tensors, _ = self._load(step)
         return {name: value for name, value in tensors.items() if name != "states"}
 
@@ -195,9 +195,9 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
     """Make the bytes of one snapshot.
 
     Args:
-        step: optimiser steps taken before these states were read.
+        step: optimizer steps taken before these states were read.
         states: stored as float16, or bfloat16 where a value is beyond float16's range.
-        rows: one value a probe row, such as `correct` and `nll`.
+        rows: one value a row of the prompt set, such as `correct` and `nll`.
     """
     from safetensors.torch import save
 

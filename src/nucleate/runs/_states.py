@@ -1,4 +1,4 @@
-"""States: the hidden states of a probe's rows at one moment, with the names of their places."""
+"""States: the hidden states of prompts at one moment, with the names of their places."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 @dataclass(frozen=True)
 class States:
-    """Hidden states of every probe row at every (stream, position).
+    """Hidden states of every row of the prompt set at every (stream, position).
 
     Attributes:
         values: the states, any float dtype, on any device.

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks import canonical_hash
 from nucleate.training import ModelConfig, TrainingConfig
 
@@ -61,7 +61,7 @@ class RecordingConfig(_Strict):
     """What is recorded, and when."""
 
     points: int = Field(30, ge=2, description="recorded steps: log-spaced, then even")
-    rows: int = Field(600, ge=8, description="clustered probe rows at most")
+    rows: int = Field(600, ge=8, description="clustered rows of the prompt set at most")
 
 
 class PanelConfig(_Strict):
@@ -120,7 +120,7 @@ class ReproduceConfig(_Strict):
         return canonical_hash(content)
 
 
-_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regulariser"))
+_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regularizer"))
 
 _SMOKE: dict[str, Any] = {
     "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from typing import Any
 
-from nucleate._errors import Interrupted
-from nucleate._workers import context
-from nucleate.studies._progress import Tick, Watcher
+from nucleate._core.errors import Interrupted
+from nucleate._core.progress import Tick, Watcher
+from nucleate._core.workers import context
 
 # What a process says: (name of the part, its total, done, note), or a line of news.
 _Message = tuple[str, int, int, str] | str
@@ -40,7 +40,7 @@ def execute(
         for job in jobs:
             work(*job, watcher)
         return
-    server = context()
+    server = context(work.__module__)
     with server.Manager() as manager:
         messages, stop = manager.Queue(), manager.Event()
         with ProcessPoolExecutor(

@@ -12,17 +12,23 @@ from typing import Literal
 
 from transformers import PreTrainedModel
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
+from nucleate._core.progress import Watcher, stoppable
+from nucleate.activations import capture, stream_names
 from nucleate.intervene import causal_map, look_closely
-from nucleate.metrics import ControlLabels, Permuted, SurfaceText, Untrained, measure
-from nucleate.recording import Recorder, Schedule, capture, stream_names
+from nucleate.panel import (
+    ControlLabels,
+    Permuted,
+    SurfaceText,
+    Untrained,
+    measure,
+)
+from nucleate.prompts import Encoder, PromptSet
+from nucleate.recording import Recorder, Schedule
 from nucleate.runs import Run, States
 from nucleate.studies._config import ReproduceConfig
-from nucleate.studies._progress import Watcher, stoppable
 from nucleate.studies._provenance import peak_memory_bytes, provenance
 from nucleate.tasks import (
-    Encoder,
-    Probe,
     TaskSet,
     from_jsonl,
     geo,
@@ -32,7 +38,7 @@ from nucleate.tasks import (
 from nucleate.training import (
     Batches,
     build_model,
-    check_regulariser,
+    check_regularizer,
     device_of,
     load_weights,
     train,
@@ -47,7 +53,7 @@ class Material:
 
     taskset: TaskSet
     encoder: Encoder
-    probe: Probe
+    prompts: PromptSet
     seconds: float
 
     @property
@@ -63,7 +69,7 @@ class Material:
 
 
 def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
-    """Tasks, tokenizer and probe of one run.
+    """Tasks, tokenizer and prompt set of one run.
 
     Raises:
         BadInput: the tasks cannot be made as they are asked for.
@@ -72,10 +78,10 @@ def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
     taskset = _taskset(config, outputs)
     tokenizer = train_tokenizer(taskset, config.natural.vocabulary)
     encoder = Encoder.for_taskset(tokenizer, taskset)
-    probe = Probe.from_taskset(
-        taskset, encoder, rows=config.recording.rows, seed=config.seed_of("probe")
+    prompts = PromptSet.from_taskset(
+        taskset, encoder, rows=config.recording.rows, seed=config.seed_of("prompts")
     )
-    return Material(taskset, encoder, probe, time.perf_counter() - began)
+    return Material(taskset, encoder, prompts, time.perf_counter() - began)
 
 
 def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Watcher) -> None:
@@ -98,16 +104,6 @@ def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Wat
     job.once("training", job.train)
     job.once("panel", job.measure)
     job.once("causal map", job.map_causes)
-
-
-def parts_of(run: Run) -> dict[str, float]:
-    """Seconds that each part of a run took."""
-    return {record["name"]: record["seconds"] for record in run.journal.live("part")}
-
-
-def peak_memory_of(run: Run) -> int:
-    """The most resident bytes of any sitting."""
-    return max(int(record["peak_memory_bytes"]) for record in run.journal.live("part"))
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ class _Job:
         rows, seed = self.config.causal.rows, self.config.seed_of("causal")
         found = causal_map(
             model,
-            self.run.probe,
+            self.run.prompts,
             rows=rows,
             seed=seed,
             progress=stoppable(self.watcher, f"{self.run.path.name}: causal map"),
@@ -197,7 +193,12 @@ class _Job:
         found.save(self.run.path)
         if found.strongest is not None:
             look_closely(
-                model, self.run.probe, *found.strongest, folder=self.run.path, rows=rows, seed=seed
+                model,
+                self.run.prompts,
+                *found.strongest,
+                folder=self.run.path,
+                rows=rows,
+                seed=seed,
             )
 
     def _untrained(self) -> list[States]:
@@ -210,7 +211,7 @@ class _Job:
                 max_length=self.material.longest,
                 seed=self.config.seed_of(f"untrained {index}"),
             )
-            found.append(capture(fresh, self.run.probe))
+            found.append(capture(fresh, self.run.prompts))
         return found
 
 
@@ -241,8 +242,8 @@ def _open(
 ) -> Run:
     """The run's folder: the one that is there if it is of this configuration, else a new one."""
     _schedule(config)
-    if config.training.regulariser is not None:
-        check_regulariser(config.training.regulariser, model, material.taskset.order)
+    if config.training.regularizer is not None:
+        check_regularizer(config.training.regularizer, model, material.taskset.order)
     resolved = config.model_dump(mode="json") | {"outputs": [outputs]}
     if (path / "manifest.json").exists():
         run = Run(path)
@@ -250,7 +251,7 @@ def _open(
         return run
     return Run.create(
         path,
-        material.probe,
+        material.prompts,
         {
             "name": path.name,
             "outputs": outputs,
@@ -260,7 +261,7 @@ def _open(
             "taskset_hash": material.taskset.content_hash(),
             "overlaps": [list(pair) for pair in material.taskset.overlaps],
             "streams": list(stream_names(model)),
-            "positions": list(material.probe.positions),
+            "positions": list(material.prompts.positions),
             "parameters": sum(p.numel() for p in model.parameters()),
             "compute_dtype": "float32",
             "stored_dtype": "float16, bfloat16 where a value is beyond its range",

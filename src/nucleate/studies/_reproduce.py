@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleate._errors import RunFailed
-from nucleate.runs import Run, Summary, write_json
+from nucleate._core.errors import RunFailed
+from nucleate._core.progress import Silent, Watcher
+from nucleate.findings import Findings, Summary, findings
+from nucleate.runs import Run, write_json
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._execute import execute, usable_threads
-from nucleate.studies._findings import Findings, findings
 from nucleate.studies._one_run import Outputs, prepare, run_once
-from nucleate.studies._progress import Silent, Watcher
 from nucleate.tasks import TaskSet
 from nucleate.views import RunView, picture_table, write_report
 
@@ -162,12 +162,12 @@ def _patterns(taskset: TaskSet) -> dict[str, tuple[str, ...]]:
 
 def _picture(run: Run, summary: Summary) -> pd.DataFrame:
     """States at the summary's places at a few steps, before, during and after the onset."""
-    probe = run.probe
-    clustered = np.isin(probe.labels["split"], ["seen", "unseen_string", "unseen_cell"])
+    prompts = run.prompts
+    clustered = np.isin(prompts.labels["split"], ["seen", "unseen_string", "unseen_cell"])
     tables = []
     for position, clusters in summary.clusters.items():
-        groups = probe.prefix_groups(position)
-        first = np.zeros(len(probe), dtype=bool)
+        groups = prompts.prefix_groups(position)
+        first = np.zeros(len(prompts), dtype=bool)
         first[np.unique(groups, return_index=True)[1]] = True
         rows = np.flatnonzero(clustered & first)
         steps = _frames(run.steps, clusters.onset.step)
@@ -179,8 +179,8 @@ def _picture(run: Run, summary: Summary) -> pd.DataFrame:
                 },
                 stream=clusters.stream,
                 position=position,
-                tasks=[probe.labels["task"][row] for row in rows],
-                inputs=[probe.labels["input"][row] for row in rows],
+                tasks=[prompts.labels["task"][row] for row in rows],
+                inputs=[prompts.labels["input"][row] for row in rows],
                 correct={step: run.rows(step)["correct"].numpy()[rows] for step in steps},
                 conditioned=clusters.view == "conditioned",
             )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._regex import Language, parse
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._natural import (
     Wording,
     check_settings,

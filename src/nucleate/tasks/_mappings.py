@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 _SWAPS = 20_000
 

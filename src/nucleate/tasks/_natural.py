@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._taskset import Example, TaskSet
 
 _KEYS = ("task", "instruction", "input", "output", "split")
@@ -60,7 +60,7 @@ def from_jsonl(
     rows = list(_read(path))
     trained_tasks = {row.task for row in rows if row.split == "train"}
     if not trained_tasks:
-        raise BadInput(f"{path} has no row with split 'train': nothing could be learnt from it.")
+        raise BadInput(f"{path} has no row with split 'train': nothing could be learned from it.")
     if len(trained_tasks) < 2:
         raise BadInput(f"{path} trains only task {min(trained_tasks)!r}: two tasks are needed.")
     if not any(row.output for row in rows):

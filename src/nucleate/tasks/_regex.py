@@ -17,7 +17,7 @@ from typing import Any
 import interegular
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 LONGEST = 64
 """The most symbols that a string may have."""

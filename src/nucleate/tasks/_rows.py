@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._families import Languages
 from nucleate.tasks._taskset import Example
 

@@ -8,11 +8,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._families import Languages, draw_languages
 from nucleate.tasks._mappings import own_mappings, shared_mappings
 from nucleate.tasks._regex import parse
-from nucleate.tasks._rows import add_noise, family_rows, hold_out_cells, with_strings
+from nucleate.tasks._rows import (
+    add_noise,
+    family_rows,
+    hold_out_cells,
+    with_strings,
+)
 from nucleate.tasks._taskset import TaskSet
 
 # One source of chance for each part, so that (say) other outputs leave the strings as they are.

@@ -1,4 +1,4 @@
-"""What is learnt: input -> output pairs announced by instructions, split by what is new in them."""
+"""What is learned: input -> output pairs announced by instructions, split by what is new."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass, field, fields
 from functools import cached_property
 from typing import Literal
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "unseen_input")
 

@@ -1,4 +1,4 @@
-"""Tokenisers: one symbol, one token for synthetic sets; byte-level pieces for natural text."""
+"""Tokenizers: one symbol, one token for synthetic sets; byte-level pieces for natural text."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.tasks._taskset import TaskSet, canonical_hash
 
 SPECIALS = ("<pad>", "<sep>", "<cue>", "<end>", "<unk>")
@@ -16,15 +16,15 @@ _BYTES = 256
 
 
 def train_tokenizer(taskset: TaskSet, vocab_size: int = 2048) -> Tokenizer:
-    """Make the tokeniser of a set; text goes in and comes out unchanged, nothing is ever added.
+    """Make the tokenizer of a set; text goes in and comes out unchanged, nothing is ever added.
 
     Args:
-        taskset: the set; only training rows are learnt from where there is anything to learn.
+        taskset: the set; only training rows are learned from where there is anything to learn.
         vocab_size: the largest number of tokens for natural text; a synthetic set has as many as
             it has symbols.
 
     Returns:
-        A tokeniser with `<pad>` = 0, `<sep>`, `<cue>`, `<end>`, `<unk>` as the first five ids.
+        A tokenizer with `<pad>` = 0, `<sep>`, `<cue>`, `<end>`, `<unk>` as the first five ids.
 
     Raises:
         BadInput: `vocab_size` has no room for the 256 bytes and the five specials.

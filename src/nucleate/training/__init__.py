@@ -1,4 +1,4 @@
-"""Training: models from transformers configs, the study's training loop, regularisers."""
+"""Training: models from transformers configs, the study's training loop, regularizers."""
 
 from nucleate.training._batches import Batch as Batch
 from nucleate.training._batches import Batches as Batches
@@ -9,11 +9,9 @@ from nucleate.training._loop import device_of as device_of
 from nucleate.training._loop import train as train
 from nucleate.training._model import ModelConfig as ModelConfig
 from nucleate.training._model import build_model as build_model
-from nucleate.training._regularised_study import check_regulariser as check_regulariser
-from nucleate.training._regularised_trainer import (
-    RegularisedTrainerMixin as RegularisedTrainerMixin,
-)
-from nucleate.training._regulariser import Regulariser as Regulariser
-from nucleate.training._regulariser_check import ManipulationCheck as ManipulationCheck
-from nucleate.training._regulariser_check import manipulation_check as manipulation_check
-from nucleate.training._regularising import shuffle_over_strings as shuffle_over_strings
+from nucleate.training.regularizers import ManipulationCheck as ManipulationCheck
+from nucleate.training.regularizers import RegularizedTrainerMixin as RegularizedTrainerMixin
+from nucleate.training.regularizers import Regularizer as Regularizer
+from nucleate.training.regularizers import check_regularizer as check_regularizer
+from nucleate.training.regularizers import manipulation_check as manipulation_check
+from nucleate.training.regularizers import shuffle_over_strings as shuffle_over_strings

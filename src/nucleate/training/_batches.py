@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from nucleate.tasks import Encoder, TaskSet
+from nucleate.prompts import Encoder
+from nucleate.tasks import TaskSet
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 from nucleate.runs import Run, publish_folder
 
 _KEPT = 2
-_PENALTY = "regulariser.safetensors"
+_PENALTY = "regularizer.safetensors"
 
 
 def save_checkpoint(
@@ -30,11 +30,11 @@ def save_checkpoint(
 
     Args:
         run: where to.
-        step: optimiser steps taken.
+        step: optimizer steps taken.
         model: its weights go to `model.safetensors`, tied ones once; the settings of a model of
             transformers to `config.json`, so that transformers can load the folder.
         optimizer: its tensors go to `optimizer.safetensors`.
-        penalty: what a regulariser has learnt goes to `regulariser.safetensors`.
+        penalty: what a regularizer has learned goes to `regularizer.safetensors`.
         state: JSON values that come back from `load_checkpoint`.
 
     Raises:
@@ -60,13 +60,13 @@ def save_checkpoint(
 def load_checkpoint(
     run: Run, model: nn.Module, optimizer: Optimizer, penalty: nn.Module | None = None
 ) -> dict[str, Any] | None:
-    """Put the newest checkpoint's weights, optimiser state and regulariser in place.
+    """Put the newest checkpoint's weights, optimizer state and regularizer in place.
 
     Returns:
         the saved state with `step` added, or None where the run has no checkpoint.
 
     Raises:
-        BadInput: there is a regulariser, and the checkpoint is of a training without it.
+        BadInput: there is a regularizer, and the checkpoint is of a training without it.
     """
     steps = sorted(_committed(run))
     if not steps:
@@ -87,21 +87,21 @@ def load_checkpoint(
 
 
 def save_penalty(penalty: nn.Module, folder: Path) -> None:
-    """Write what a regulariser has learnt to `regulariser.safetensors`."""
+    """Write what a regularizer has learned to `regularizer.safetensors`."""
     save_file(penalty.state_dict(), folder / _PENALTY)
 
 
 def load_penalty(penalty: nn.Module, folder: Path) -> None:
-    """Put what a regulariser has learnt by a checkpoint in place.
+    """Put what a regularizer has learned by a checkpoint in place.
 
     Raises:
-        BadInput: the checkpoint is of a training without the regulariser, or with another one.
+        BadInput: the checkpoint is of a training without the regularizer, or with another one.
     """
     try:
         penalty.load_state_dict(load_file(folder / _PENALTY))
     except (OSError, RuntimeError) as error:
         raise BadInput(
-            f"the checkpoint {folder} is not of a training with this regulariser "
+            f"the checkpoint {folder} is not of a training with this regularizer "
             f"({str(error).splitlines()[0]}); go on without one, or start a new training"
         ) from error
 
@@ -125,7 +125,7 @@ def _save_config(folder: Path, model: PreTrainedModel) -> None:
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by `<parameter>.<name>`, and torch's generators for dropout."""
+    """The optimizer's tensors by `<parameter>.<name>`, and torch's generators for dropout."""
     tensors = {
         f"{parameter}.{name}": value.detach().contiguous()
         for parameter, values in optimizer.state_dict()["state"].items()

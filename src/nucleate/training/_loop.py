@@ -1,4 +1,4 @@
-"""The training loop of the study: answers learnt, states recorded, interrupts obeyed."""
+"""The training loop of the study: answers learned, states recorded, interrupts obeyed."""
 
 import math
 import time
@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nucleate._errors import BadInput, Interrupted, RunFailed
-from nucleate.recording import Recorder, head_reads
+from nucleate._core.errors import BadInput, Interrupted, RunFailed
+from nucleate.activations import head_reads
+from nucleate.recording import Recorder
 from nucleate.runs import Run
 from nucleate.training._batches import Batch, Batches
 from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
-from nucleate.training._regularised_study import Regularised
-from nucleate.training._regulariser import Regulariser
+from nucleate.training.regularizers._regularizer import Regularizer
+from nucleate.training.regularizers._study import Regularized
 
 # Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
 _LOOK_EVERY = 10
@@ -40,7 +41,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(0.01, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     loss: Literal["answer", "sequence"] = Field(
-        "answer", description="which tokens are learnt: the answer's, or all but the first"
+        "answer", description="which tokens are learned: the answer's, or all but the first"
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16: forward passes under autocast, weights in float32"
@@ -48,7 +49,7 @@ class TrainingConfig(BaseModel):
     compile: bool = Field(False, description="run the training steps through torch.compile")
     device: str = Field("auto", description="cpu, cuda, mps ...; auto takes an accelerator if any")
     checkpoint_every: int = Field(100, ge=1, description="steps")
-    regulariser: Regulariser | None = Field(
+    regularizer: Regularizer | None = Field(
         None, description="what promotes or suppresses task clusters; none if not set"
     )
 
@@ -91,12 +92,12 @@ def train(
         config: how.
         run: gets checkpoints and step records.
         recorder: reads the model when its schedule says so.
-        seed: of dropout, and of the permuted tasks of a regulariser's twin.
+        seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
-        BadInput: the regulariser does not fit the model, the batches or the other settings.
+        BadInput: the regularizer does not fit the model, the batches or the other settings.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -146,7 +147,7 @@ class _Loop:
             _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self._losses: list[Tensor] = []
-        self._regularised = _regularised(config, model, batches, seed)
+        self._regularized = _regularized(config, model, batches, seed)
         torch.manual_seed(seed)
         self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
         self._restore()
@@ -202,8 +203,8 @@ class _Loop:
             raise self._recorder.error
         if losses:
             self._run.journal.append("step", step=self.step, first=first, losses=losses)
-            if self._regularised is not None:
-                self._regularised.note(self._run, self.step)
+            if self._regularized is not None:
+                self._regularized.note(self._run, self.step)
         return float(losses[-1]) if losses else math.nan
 
     def checkpoint(self) -> None:
@@ -233,23 +234,23 @@ class _Loop:
 
     @property
     def _penalty(self) -> nn.Module | None:
-        return None if self._regularised is None else self._regularised.penalty
+        return None if self._regularized is None else self._regularized.penalty
 
     def _losses_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The answers' loss, and the same with the regulariser's, which is what is lowered."""
-        weight = self._regularised.weight_at(self.step) if self._regularised else 0.0
-        if self._regularised is None or not weight:
+        """The answers' loss, and the same with the regularizer's, which is what is lowered."""
+        weight = self._regularized.weight_at(self.step) if self._regularized else 0.0
+        if self._regularized is None or not weight:
             loss = self._loss(batch)
             return loss, loss
-        with self._regularised.watching() as seen:
+        with self._regularized.watching() as seen:
             loss = self._loss(batch)
         with self._autocast():
-            penalty = self._regularised.loss(batch, seen[0])
+            penalty = self._regularized.loss(batch, seen[0])
         return loss, loss + weight * penalty
 
     def _loss(self, batch: Batch) -> Tensor:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
-        index, real = self._learnt(batch)
+        index, real = self._learned(batch)
         targets = ids.gather(1, index + 1)
         # A hook that changes from step to step would be compiled anew each time.
         focus = nullcontext() if self._config.compile else head_reads(self._model, index)
@@ -260,8 +261,8 @@ class _Loop:
             logits = logits.gather(1, index[:, :, None].expand(-1, -1, logits.shape[-1]))
         return nn.functional.cross_entropy(logits[real].float(), targets[real])
 
-    def _learnt(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The tokens [row, kept] whose successor is learnt, and which of them are not padding."""
+    def _learned(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The tokens [row, kept] whose successor is learned, and which of them are not padding."""
         first = batch.prompt_lengths - 1 if self._config.loss == "answer" else 0 * batch.lengths
         count = batch.lengths - 1 - first
         offset = np.arange(count.max())
@@ -276,17 +277,17 @@ class _Loop:
         return torch.autocast(self._device.type, dtype=torch.bfloat16)
 
 
-def _regularised(
+def _regularized(
     config: TrainingConfig, model: PreTrainedModel, batches: Batches, seed: int
-) -> Regularised | None:
-    if config.regulariser is None:
+) -> Regularized | None:
+    if config.regularizer is None:
         return None
     if config.compile:
         raise BadInput(
-            "training.regulariser reads states with hooks, which never fire inside compiled code; "
+            "training.regularizer reads states with hooks, which never fire inside compiled code; "
             "set training.compile to false"
         )
-    return Regularised(config.regulariser, model, batches, seed=seed)
+    return Regularized(config.regularizer, model, batches, seed=seed)
 
 
 def _learning_rate(config: TrainingConfig, step: int) -> float:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.activations import ACT2FN
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 class ModelConfig(BaseModel):
@@ -43,7 +43,7 @@ class ModelConfig(BaseModel):
 def build_model(
     config: ModelConfig, *, vocab_size: int, max_length: int, seed: int
 ) -> PreTrainedModel:
-    """A freshly initialised causal LM.
+    """A freshly initialized causal LM.
 
     Args:
         config: architecture and size.

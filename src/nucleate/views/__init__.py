@@ -3,9 +3,6 @@
 from nucleate.views._curves import accuracy_curves as accuracy_curves
 from nucleate.views._curves import cluster_curves as cluster_curves
 from nucleate.views._curves import curves_figure as curves_figure
-from nucleate.views._export import Exported as Exported
-from nucleate.views._export import export as export
-from nucleate.views._export import scalars_of as scalars_of
 from nucleate.views._figures import write_figures as write_figures
 from nucleate.views._maps import causal_map_figure as causal_map_figure
 from nucleate.views._maps import heat_map as heat_map
@@ -22,6 +19,3 @@ from nucleate.views._projection import project as project
 from nucleate.views._report import write_report as write_report
 from nucleate.views._style import figure_style as figure_style
 from nucleate.views._view import RunView as RunView
-from nucleate.views._words import contrast_words as contrast_words
-from nucleate.views._words import finding as finding
-from nucleate.views._words import words as words

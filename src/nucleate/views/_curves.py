@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nucleate.runs import OnsetSummary
+from nucleate.findings import OnsetSummary, highest_null, position_name, short_names
 from nucleate.views._style import (
-    COLOURS,
-    GREY,
+    COLORS,
+    GRAY,
     INK,
     Margins,
     axes_grid,
@@ -16,9 +16,9 @@ from nucleate.views._style import (
     figure_style,
     own_axes,
     step_axis,
-    stream_colours,
+    stream_colors,
 )
-from nucleate.views._view import RunView, highest_null, position_name, short_names
+from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,9 +43,9 @@ def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = Tr
     splits = sorted(run.accuracy["split"].unique(), key=_split_place)
     for split in splits:
         rows = run.accuracy[run.accuracy["split"] == split].sort_values("step")
-        colour = COLOURS[_split_place(split) % len(COLOURS)]
-        ax.plot(rows["step"], rows["accuracy"], color=colour, label=split.replace("_", " "))
-        ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.13, lw=0)
+        color = COLORS[_split_place(split) % len(COLORS)]
+        ax.plot(rows["step"], rows["accuracy"], color=color, label=split.replace("_", " "))
+        ax.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=0.13, lw=0)
     chance = run.accuracy["chance"].mean()
     ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
     _mark_onset(ax, run.summary.accuracy_onset)
@@ -72,13 +72,13 @@ def cluster_curves(
     ax = own_axes(ax)
     view, chosen = run.headline_view(position), run.chosen_stream(position)
     rows = run.numbers(position, view)
-    colours = stream_colours(run.streams)
+    colors = stream_colors(run.streams)
     for stream in reversed(run.streams):  # the deepest first in the legend, as in the maps
         line = rows[rows["stream"] == stream]
         ax.plot(
             line["step"],
             line["value"],
-            color=colours[stream],
+            color=colors[stream],
             lw=2.4 if stream == chosen else 1.0,
             ls="--" if stream == "embed" else "-",
             label=stream,
@@ -137,7 +137,7 @@ def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
     if rows.empty:
         return
     top = highest_null(rows)
-    ax.fill_between(rows["step"], 0, top, color=GREY, alpha=0.22, lw=0, label="by chance", zorder=0)
+    ax.fill_between(rows["step"], 0, top, color=GRAY, alpha=0.22, lw=0, label="by chance", zorder=0)
     for column, (style, name) in _NULL_LINES.items():
         if rows[column].notna().any():
             ax.plot(rows["step"], rows[column], color=INK, lw=0.7, ls=style, label=name, zorder=1)

@@ -4,8 +4,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.views._style import COLOURS, GREY, RAMP, Margins, axes_grid, figure_style, headline
-from nucleate.views._view import RunView, plain, position_name
+from nucleate.findings import plain, position_name
+from nucleate.views._style import (
+    COLORS,
+    GRAY,
+    RAMP,
+    Margins,
+    axes_grid,
+    figure_style,
+    headline,
+)
+from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,9 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _EDITS = {
-    "shift": ("shift towards the other task", COLOURS[0]),
-    "shuffled": ("means under permuted tasks", COLOURS[1]),
-    "random_direction": ("random direction", COLOURS[2]),
+    "shift": ("shift towards the other task", COLORS[0]),
+    "shuffled": ("means under permuted tasks", COLORS[1]),
+    "random_direction": ("random direction", COLORS[2]),
 }
 _NAMED = 25
 """More tasks than this have no room for their names."""
@@ -42,17 +51,17 @@ def doses_figure(run: RunView, *, title: str = "") -> "Figure":
 
 
 def _curves(ax: "Axes", doses: "pd.DataFrame", where: str) -> None:
-    for edit, (name, colour) in _EDITS.items():
+    for edit, (name, color) in _EDITS.items():
         rows = doses[doses["edit"] == edit].sort_values("dose")
-        ax.plot(rows["dose"], rows["redirected"], "o-", ms=3, color=colour, label=name)
+        ax.plot(rows["dose"], rows["redirected"], "o-", ms=3, color=color, label=name)
         ax.fill_between(
-            rows["dose"], rows["redirected_low"], rows["redirected_high"], color=colour, alpha=0.2,
+            rows["dose"], rows["redirected_low"], rows["redirected_high"], color=color, alpha=0.2,
             lw=0,
         )  # fmt: skip
     far = doses[(doses["edit"] == "shift") & (doses["beyond"] > 0.5)]["dose"]
     if len(far):
-        ax.axvspan(float(far.min()), float(doses["dose"].max()), color=GREY, alpha=0.15, lw=0)
-    ax.axhline(float(doses["chance"].iloc[0]), color=GREY, ls=":", lw=1)
+        ax.axvspan(float(far.min()), float(doses["dose"].max()), color=GRAY, alpha=0.15, lw=0)
+    ax.axhline(float(doses["chance"].iloc[0]), color=GRAY, ls=":", lw=1)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("dose (1 = the difference of the tasks' means)")
     ax.set_ylabel("answers of the other task")

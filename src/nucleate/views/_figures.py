@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.findings import short_names
 from nucleate.views._curves import curves_figure
 from nucleate.views._doses import doses_figure
 from nucleate.views._maps import causal_map_figure, heat_maps_figure
 from nucleate.views._pictures import labels_figure, pictures_figure
 from nucleate.views._style import figure_style
-from nucleate.views._view import RunView, short_names
+from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +107,7 @@ def _plates_of_run(
         (
             f"states-{slug}",
             "pictures",
-            f"States of {name} as points in the plane, coloured by task, at a few steps.",
+            f"States of {name} as points in the plane, colored by task, at a few steps.",
             lambda: pictures_figure(run, title=name),
         ),
         (

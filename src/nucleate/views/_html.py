@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nucleate.views._view import plain
+from nucleate.findings import plain
 
 
 class Markup(str):

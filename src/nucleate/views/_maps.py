@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nucleate.findings import beyond_all_nulls, depth_order, number, position_name, short_names
 from nucleate.views._style import (
     FAINT,
-    GREY,
+    GRAY,
     INK,
     RAMP,
     Margins,
@@ -19,20 +20,13 @@ from nucleate.views._style import (
     headline,
     own_axes,
 )
-from nucleate.views._view import (
-    RunView,
-    beyond_all_nulls,
-    depth_order,
-    number,
-    position_name,
-    short_names,
-)
+from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_VERDICT_COLOURS = {
+_VERDICT_COLORS = {
     "used": "#009E73",
     "present but not used": "#E69F00",
     "used without clusters": "#56B4E9",
@@ -48,7 +42,7 @@ _MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
 def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figure":
     """ARI against task over streams (embedding at the bottom) and recorded steps.
 
-    Colours run from 0 to 1. A dot marks a cell that does not exceed all three nulls, hatching
+    Colors run from 0 to 1. A dot marks a cell that does not exceed all three nulls, hatching
     one that was not measured.
 
     Args:
@@ -77,7 +71,7 @@ def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figur
 
 @figure_style()
 def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
-    """One heat map a position (rows) and run (columns), with one colour bar."""
+    """One heat map a position (rows) and run (columns), with one color bar."""
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
     tall = 0.21 * max(len(run.streams) for run in runs) + 0.1
@@ -103,7 +97,7 @@ def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
             if column:
                 ax.set_yticklabels([])
         grid[-1][column].set_xlabel("training step (one column a recorded step)")
-    _colour_bar(figure, grid[0][-1], "ARI (task)")
+    _color_bar(figure, grid[0][-1], "ARI (task)")
     return figure
 
 
@@ -111,7 +105,7 @@ def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
 def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
-    Each cell gives its number and, below it, what the controls give; colours run from 0 to 1.
+    Each cell gives its number and, below it, what the controls give; colors run from 0 to 1.
 
     Args:
         run: the run.
@@ -136,12 +130,12 @@ def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
         grid[0][0].set_axis_off()
         grid[0][0].text(0.02, 0.5, "no place was tested")
     else:
-        _colour_bar(figure, grid[0][-1], "number in the cell")
+        _color_bar(figure, grid[0][-1], "number in the cell")
     return figure
 
 
 def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> None:
-    """One position: three coloured columns with numbers and controls, and a column of verdicts."""
+    """One position: three colored columns with numbers and controls, and a column of verdicts."""
     rows = rows.drop_duplicates("stream").set_index("stream").reindex(list(streams))
     values = rows[["ari", "shift", "erase"]].to_numpy(float)
     ax.pcolormesh(
@@ -181,19 +175,19 @@ def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> Non
 
 
 def _cell_text(ax: "Axes", x: float, y: float, value: float, small: str) -> None:
-    colour = INK if not np.isfinite(value) or value > 0.45 else "white"
-    ax.text(x, y + (0.14 if small else 0), number(value), ha="center", va="center", color=colour)
+    color = INK if not np.isfinite(value) or value > 0.45 else "white"
+    ax.text(x, y + (0.14 if small else 0), number(value), ha="center", va="center", color=color)
     if small:
-        ax.text(x, y - 0.26, small, ha="center", va="center", color=colour, fontsize=5.8)
+        ax.text(x, y - 0.26, small, ha="center", va="center", color=color, fontsize=5.8)
 
 
 def _verdict(ax: "Axes", level: int, verdict: str) -> None:
     from matplotlib.patches import Rectangle
 
-    colour = _VERDICT_COLOURS.get(verdict, "#ffffff")
-    box = Rectangle((3.35, level + 0.1), 1.36, 0.8, facecolor=colour, edgecolor=FAINT, lw=0.8)
+    color = _VERDICT_COLORS.get(verdict, "#ffffff")
+    box = Rectangle((3.35, level + 0.1), 1.36, 0.8, facecolor=color, edgecolor=FAINT, lw=0.8)
     ax.add_patch(box)
-    text = verdict if verdict in _VERDICT_COLOURS else "not tested"
+    text = verdict if verdict in _VERDICT_COLORS else "not tested"
     ax.text(4.03, level + 0.5, text, ha="center", va="center", fontsize=7.2, color="#111417")
 
 
@@ -217,12 +211,12 @@ def _hatch(ax: "Axes", missing: "np.ndarray", edges: Sequence[float] | None = No
     ]
     if cells:
         ax.add_collection(
-            PolyCollection(cells, facecolor="#f3f4f6", edgecolor=GREY, lw=0, hatch="////"),
+            PolyCollection(cells, facecolor="#f3f4f6", edgecolor=GRAY, lw=0, hatch="////"),
             autolim=False,
         )
 
 
-def _colour_bar(figure: "Figure", beside: "Axes", label: str) -> None:
+def _color_bar(figure: "Figure", beside: "Axes", label: str) -> None:
     """A narrow bar with the ramp to the right of some axes, numbers at 0, 0.5 and 1."""
     box = beside.get_position()
     width, height = figure.get_size_inches()

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nucleate.findings import highest_null, number, plain, position_name
 from nucleate.views._style import (
-    COLOURS,
-    GREY,
+    COLORS,
+    GRAY,
     INK,
     Margins,
     axes_grid,
@@ -17,7 +18,7 @@ from nucleate.views._style import (
     headline,
     own_axes,
 )
-from nucleate.views._view import RunView, highest_null, number, plain, position_name
+from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,23 +36,23 @@ def picture(
 
     Args:
         frame: rows of the picture table with columns `x`, `y`, `task`, `correct`.
-        tasks: the tasks that get a colour, at most as many as there are colours; the rest is grey.
+        tasks: the tasks that get a color, at most as many as there are colors; the rest is gray.
         reach: what the axes span on each side of 0; the same for frames that are to be compared.
         ax: where to draw; a new figure without it.
     """
     ax = own_axes(ax, 2.4, 2.4)
-    colour_of = dict(zip(tasks, COLOURS, strict=False))
-    # grey first, so that colours lie on top; correctness by shape, not by colour
-    ranked = frame.assign(colour=frame["task"].map(colour_of).fillna(_REST))
+    color_of = dict(zip(tasks, COLORS, strict=False))
+    # gray first, so that colors lie on top; correctness by shape, not by color
+    ranked = frame.assign(color=frame["task"].map(color_of).fillna(_REST))
     for rest in (True, False):
         for correct, marker, size in ((False, "x", 9), (True, "o", 11)):
             rows = ranked[
-                ((ranked["colour"] == _REST) == rest) & (ranked["correct"].astype(bool) == correct)
+                ((ranked["color"] == _REST) == rest) & (ranked["correct"].astype(bool) == correct)
             ]
             ax.scatter(
                 rows["x"],
                 rows["y"],
-                c=rows["colour"],
+                c=rows["color"],
                 marker=marker,
                 s=size,
                 lw=0 if correct else 0.7,
@@ -79,7 +80,7 @@ def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figu
     """
     table = run.picture
     places = _places(run)
-    tasks = list(dict.fromkeys(table["task"]))[: len(COLOURS)]
+    tasks = list(dict.fromkeys(table["task"]))[: len(COLORS)]
     frames = [_frames(run, stream, position, columns) for stream, position in places]
     figure, grid = axes_grid(
         [2.35] * max(map(len, frames), default=1),
@@ -110,7 +111,7 @@ def labels_figure(run: RunView, *, title: str = "") -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
     Dots are the view of the summary at the position, rings the other view where there is one;
-    the grey bar ends at the highest of the nulls of the dot.
+    the gray bar ends at the highest of the nulls of the dot.
     """
     measured = set(run.panel["label"].unique())
     labels = [name for name in _LABELS if name in measured]
@@ -143,7 +144,7 @@ def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = N
     streams = run.streams
     levels = np.arange(len(streams))
     main = run.headline_view(position)
-    colour = COLOURS[_LABELS.index(label) if label in _LABELS else 4]
+    color = COLORS[_LABELS.index(label) if label in _LABELS else 4]
     for view in ("raw", "conditioned"):
         rows = run.last_numbers(position, view, label=label)
         rows = rows[~rows.index.duplicated()].reindex(streams)
@@ -151,10 +152,10 @@ def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = N
             continue
         if view == main:
             ax.barh(levels, highest_null(rows), height=0.72, color="#d5d9de", zorder=1)
-            ax.scatter(rows["value"], levels, s=22, color=colour, zorder=3, lw=0)
+            ax.scatter(rows["value"], levels, s=22, color=color, zorder=3, lw=0)
         else:
             ax.scatter(
-                rows["value"], levels, s=20, facecolor="none", edgecolor=colour, lw=0.9, zorder=2
+                rows["value"], levels, s=20, facecolor="none", edgecolor=color, lw=0.9, zorder=2
             )
     ax.set_xlim(-0.08, 1.05)
     ax.set_ylim(-0.6, len(streams) - 0.4)
@@ -217,10 +218,10 @@ def _fidelity(frame: pd.DataFrame) -> str:
 def _key(beside: "Axes", tasks: Sequence[str], rest: bool) -> None:
     from matplotlib.lines import Line2D
 
-    def dot(colour: str, marker: str = "o") -> Line2D:
-        return Line2D([], [], color=colour, marker=marker, ls="", ms=4)
+    def dot(color: str, marker: str = "o") -> Line2D:
+        return Line2D([], [], color=color, marker=marker, ls="", ms=4)
 
-    keys = [dot(colour) for colour, _ in zip(COLOURS, tasks, strict=False)]
+    keys = [dot(color) for color, _ in zip(COLORS, tasks, strict=False)]
     names = [plain(task, 18) for task in tasks]
     if rest:
         keys.append(dot(_REST))
@@ -243,8 +244,8 @@ def _dots_key(beside: "Axes") -> None:
     from matplotlib.patches import Patch
 
     keys = [
-        Line2D([], [], color=GREY, marker="o", ls="", ms=5),
-        Line2D([], [], color=GREY, marker="o", ls="", ms=5, mfc="none"),
+        Line2D([], [], color=GRAY, marker="o", ls="", ms=5),
+        Line2D([], [], color=GRAY, marker="o", ls="", ms=5, mfc="none"),
         Patch(color="#d5d9de"),
     ]
     names = ["as in the text", "other view", "highest null"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from nucleate._errors import BadInput
+from nucleate._core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Frame:
 def picture_basis(
     states: Float[np.ndarray, "row width"], *, inputs: Sequence[str] | None = None
 ) -> Basis:
-    """The first two principal axes of standardised states: linear, and blind to tasks.
+    """The first two principal axes of standardized states: linear, and blind to tasks.
 
     Take the states of the last step and use the basis for all steps of that place. A plane that is
     fitted at the end keeps the variance of the end: earlier steps may have structure outside it,
@@ -69,12 +69,12 @@ def picture_basis(
     if states.shape[0] < 3 or states.shape[1] < 2 or not np.isfinite(states).all():
         raise BadInput(
             f"a picture needs finite states of at least 3 rows and 2 dimensions, not shape "
-            f"{states.shape} or a gap; give it more rows of the probe or an earlier step"
+            f"{states.shape} or a gap; give it more rows of the prompt set or an earlier step"
         )
-    centred = _centre(states, inputs)
-    scale = centred.std(axis=0)
+    centered = _centre(states, inputs)
+    scale = centered.std(axis=0)
     scale[scale <= 1e-6 * max(float(scale.max()), 1e-12)] = np.inf  # a dead dimension shows nothing
-    _, _, directions = np.linalg.svd(centred / scale, full_matrices=False)
+    _, _, directions = np.linalg.svd(centered / scale, full_matrices=False)
     axes = directions[:2].T
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return Basis(scale, axes, inputs is not None)
@@ -87,9 +87,9 @@ def project(
     tasks: Sequence[str],
     inputs: Sequence[str] | None = None,
 ) -> Frame:
-    """See the states of one step in a fixed basis, centred, at radius one.
+    """See the states of one step in a fixed basis, centered, at radius one.
 
-    Centring and the common radius are the only things that differ between steps: states grow and
+    Centering and the common radius are the only things that differ between steps: states grow and
     drift while a model trains, and without them early frames would be a dot.
 
     Args:
@@ -179,8 +179,8 @@ def _centre(
     """Take off the mean of all rows, or of each group of rows."""
     values = states.astype(np.float64)
     means = values.mean(axis=0) if groups is None else _group_means(values, groups)
-    centred: Float[np.ndarray, "row width"] = values - means
-    return centred
+    centered: Float[np.ndarray, "row width"] = values - means
+    return centered
 
 
 def _group_means(
@@ -195,7 +195,7 @@ def _group_means(
 
 
 def _between_share(values: Float[np.ndarray, "row width"], groups: Sequence[str]) -> float:
-    """Sum of squares between groups / total, of values that are centred."""
+    """Sum of squares between groups / total, of values that are centered."""
     total = float((values**2).sum())
     between = float((_group_means(values, groups) ** 2).sum())
     return between / total if total > 0 else 0.0

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from nucleate._errors import BadInput
-from nucleate.intervene import RULES
+from nucleate._core.errors import BadInput
+from nucleate.findings import RULES, contrast_words, finding, short_names, words
 from nucleate.views import _tables as tables
-from nucleate.views._explain import FOOLS, METRICS, NULLS, WORDS
+from nucleate.views._explain import (
+    FOOLS,
+    METRICS,
+    NULLS,
+    WORDS,
+)
 from nucleate.views._figures import Plate, slugs, write_figures
 from nucleate.views._html import (
     Markup,
@@ -21,8 +26,7 @@ from nucleate.views._html import (
     tag,
     text,
 )
-from nucleate.views._view import RunView, short_names
-from nucleate.views._words import contrast_words, finding, words
+from nucleate.views._view import RunView
 
 _TABLES = (
     "panel", "accuracy", "onsets", "causal_map", "doses", "redirections", "picture",
@@ -39,22 +43,22 @@ _NAV = {
 }
 _CAPTIONS = {
     "curves": "The thick line is the stream that the text speaks of, measured here on all strings; "
-    "grey is what its nulls reach. The red line is the onset, its band the 95 % interval. "
+    "gray is what its nulls reach. The red line is the onset, its band the 95 % interval. "
     "Bands around accuracy are 95 % Wilson intervals.",
-    "where": "Embedding at the bottom, training from left to right, colour from 0 to 1. A dot "
+    "where": "Embedding at the bottom, training from left to right, color from 0 to 1. A dot "
     "marks a cell that does not exceed all three nulls; hatching, one that was not measured.",
     "used": "Left, whether tasks can be told apart at a place (ARI); right, whether answers depend "
     "on it. Under each effect stands what its control gives.",
     "closely": "Left, the share of rows that give another task's answer when their states are "
     "shifted by so many times the difference of the two tasks' means, with 95 % intervals over "
-    "instruction strings; dotted, chance; grey, where most shifted states are longer than 99 % of "
+    "instruction strings; dotted, chance; gray, where most shifted states are longer than 99 % of "
     "those that occur. Right, from which task (rows) to which (columns), at a dose of 1.",
-    "pictures": "First two principal axes of the standardised states of the last step, the same "
-    "plane at all steps, each step centred and divided by its radius. “Keeps” is the share of the "
+    "pictures": "First two principal axes of the standardized states of the last step, the same "
+    "plane at all steps, each step centered and divided by its radius. “Keeps” is the share of the "
     "variance that the plane keeps; “task share”, the variance between tasks in the plane and "
     "in all dimensions. Positions in pictures are no evidence.",
     "labels": "Do clusters follow the task, or family, input or output? Dots are the view that the "
-    "text speaks of, rings the other view; grey reaches to the highest null of the dots.",
+    "text speaks of, rings the other view; gray reaches to the highest null of the dots.",
 }
 
 

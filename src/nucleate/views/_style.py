@@ -1,4 +1,4 @@
-"""The look of all figures: colours, fonts, and axes laid out in inches."""
+"""The look of all figures: colors, fonts, and axes laid out in inches."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, safe for colour-blind readers; the yellow is darkened to show on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#5B4B8A")
+# Okabe and Ito's colors, safe for color-blind readers; the yellow is darkened to show on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#5B4B8A")
 INK = "#20252b"
-GREY = "#8b949e"
+GRAY = "#8b949e"
 FAINT = "#d9dde2"
 RAMP = "viridis"
 
@@ -26,7 +26,7 @@ RC: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.labelsize": 8.5,
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
     "axes.spines.top": False,
@@ -42,7 +42,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.2,
     "hatch.linewidth": 0.6,
-    "hatch.color": GREY,
+    "hatch.color": GRAY,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.fonttype": "none",  # text stays text
@@ -125,14 +125,14 @@ def own_axes(ax: "Axes | None", width: float = 4.6, height: float = 2.4) -> "Axe
     return ax if ax is not None else axes_grid([width], [height], Margins(right=1.3))[1][0][0]
 
 
-def stream_colours(streams: Sequence[str]) -> dict[str, str]:
-    """A colour a stream along the ramp by depth; the embedding is grey."""
+def stream_colors(streams: Sequence[str]) -> dict[str, str]:
+    """A color a stream along the ramp by depth; the embedding is gray."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
 
     places = np.linspace(0.0, 0.88, max(len(streams), 2))
-    colours = {s: to_hex(mpl.colormaps[RAMP](p)) for s, p in zip(streams, places, strict=False)}
-    return {s: GREY if s == "embed" else colour for s, colour in colours.items()}
+    colors = {s: to_hex(mpl.colormaps[RAMP](p)) for s, p in zip(streams, places, strict=False)}
+    return {s: GRAY if s == "embed" else color for s, color in colors.items()}
 
 
 def step_axis(ax: "Axes", steps: Sequence[int]) -> None:

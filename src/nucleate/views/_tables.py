@@ -6,10 +6,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleate.runs import OnsetSummary, Summary
-from nucleate.views._html import Markup, fold, join, table, tag
-from nucleate.views._view import RunView, interval, number, plain, position_name, short_names
-from nucleate.views._words import best_erase, best_shift, place
+from nucleate.findings import (
+    OnsetSummary,
+    Summary,
+    best_erase,
+    best_shift,
+    interval,
+    number,
+    place,
+    plain,
+    position_name,
+    short_names,
+)
+from nucleate.views._html import (
+    Markup,
+    fold,
+    join,
+    table,
+    tag,
+)
+from nucleate.views._view import RunView
 
 _LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p_adjusted", "n")
 

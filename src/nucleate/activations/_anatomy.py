@@ -1,0 +1,233 @@
+"""Where a model's blocks are: found by watching it run, checked against what it reports itself."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from nucleate._core.errors import BadInput
+from nucleate.activations._hooks import evaluating, tap, unwrapped
+
+# Two sequences that differ in their last token: what comes before must not know.
+_TRIAL_TOKENS = 7
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Names of a model's parts inside the unwrapped model; "" is the model itself.
+
+    Attributes:
+        blocks: the blocks, in the order in which they run.
+        body: the part whose output is the states after the final norm.
+        checked: whether the states found were compared with those that the model reports.
+    """
+
+    blocks: tuple[str, ...]
+    body: str
+    checked: bool
+
+
+# By name, since modules held here would keep their model alive for ever.
+_known: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
+
+
+def anatomy_of(model: nn.Module) -> Anatomy:
+    """Find a decoder's blocks, once a model.
+
+    The blocks are the longest list of modules that one forward pass runs in order, each once, and
+    that is inside no other list (the experts of a mixture are). Their classes may differ.
+
+    Raises:
+        BadInput: the model is no decoder-only language model, or its blocks cannot be found.
+    """
+    root = unwrapped(model)
+    if root not in _known:
+        _known[root] = _find(root)
+    return _known[root]
+
+
+def accepts(model: nn.Module, *names: str) -> bool:
+    """Whether the model's forward pass has parameters of these names."""
+    return set(names) <= inspect.signature(type(unwrapped(model)).forward).parameters.keys()
+
+
+def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
+    """One forward pass without a cache, by the front door: wrappers set up what they need there."""
+    root = unwrapped(model)
+    if accepts(root, "use_cache"):
+        settings["use_cache"] = False
+    return root(input_ids=ids, **settings)
+
+
+def _find(root: nn.Module) -> Anatomy:
+    config = getattr(root, "config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        raise BadInput(
+            f"{type(root).__name__} is an encoder-decoder model; nucleate reads decoder-only "
+            "language models"
+        )
+    with evaluating(root):
+        blocks, body = _run_in_order(root)
+        seen = _trial(root, blocks, body)
+    _check_causal(root, seen)
+    return Anatomy(blocks, body, _check_reported(root, seen))
+
+
+def has_head(model: nn.Module) -> bool:
+    """Whether the model has a vocabulary head."""
+    root = unwrapped(model)
+    return hasattr(root, "get_output_embeddings") and root.get_output_embeddings() is not None  # type: ignore[operator]
+
+
+def vocabulary(model: nn.Module) -> int:
+    """How many token ids the model knows; 0 for one that embeds no tokens."""
+    root = unwrapped(model)
+    if not hasattr(root, "get_input_embeddings"):
+        return 0
+    embedding = root.get_input_embeddings()  # type: ignore[operator]
+    return int(getattr(embedding, "num_embeddings", 0))
+
+
+def _run_in_order(root: nn.Module) -> tuple[tuple[str, ...], str]:
+    """Run the model once and see which list of modules is its blocks, and which part is its body.
+
+    The body is the outermost part around the blocks that runs and is not the head's owner: some
+    models have an outer one that they never call.
+    """
+    lists = {name: m for name, m in root.named_modules() if isinstance(m, nn.ModuleList)}
+    outer = {
+        name: [f"{name}.{k}" for k in range(len(blocks))]
+        for name, blocks in lists.items()
+        if not any(name.startswith(f"{other}.") for other in lists)
+    }
+    order: list[str] = []
+    around = {part for name in outer for part in _ancestors(name)}
+    names = [*around, *(name for blocks in outer.values() for name in blocks)]
+    handles = [
+        root.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.append(name))
+        for name in names
+    ]
+    try:
+        _forward(root)
+    finally:
+        for handle in handles:
+            handle.remove()
+    ran = [
+        tuple(blocks)
+        for blocks in outer.values()
+        if blocks and [name for name in order if name in set(blocks)] == blocks
+    ]
+    if not ran:
+        raise BadInput(
+            f"no blocks found in {type(root).__name__}: it has no list of modules that a forward "
+            "pass runs in order; nucleate reads decoder-only language models from transformers"
+        )
+    blocks = max(ran, key=len)
+    around_blocks = _ancestors(blocks[0].rpartition(".")[0])
+    body = next(part for part in around_blocks if part in order and (part or not has_head(root)))
+    return blocks, body
+
+
+def _ancestors(name: str) -> list[str]:
+    """The names of the modules around a module, outermost first; "" is the whole."""
+    parts = name.split(".")
+    return [".".join(parts[:k]) for k in range(len(parts))]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    streams: list[Tensor]
+    reported: tuple[Tensor, ...] | None
+
+
+def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
+    """The trial sequences' states by hooks, and as the model itself reports them."""
+    streams: dict[int, Tensor] = {}
+
+    def see(stream: int, hidden: Tensor) -> None:
+        streams[stream] = hidden
+
+    modules = [root.get_submodule(name) for name in blocks]
+    with _as_before(root), tap(modules, root.get_submodule(body), see):
+        output = _forward(root, output_hidden_states=True)
+    widths = {hidden.shape[-1] for hidden in streams.values()}
+    if len(widths) > 1:
+        raise BadInput(
+            f"the states of {type(root).__name__} are {sorted(widths)} wide at different depths; "
+            "nucleate reads models of one width"
+        )
+    reported = output.get("hidden_states") if hasattr(output, "get") else None
+    return _Seen([streams[k] for k in range(len(blocks) + 2)], reported)
+
+
+@contextmanager
+def _as_before(root: nn.Module) -> Iterator[None]:
+    """Take off what transformers leaves on a model that was asked for hidden states once."""
+    mark = "_output_capturing_hooks_installed"
+    before = [(m, set(m._forward_hooks), mark in m.__dict__) for m in root.modules()]
+    try:
+        yield
+    finally:
+        for module, hooks, marked in before:
+            for key in set(module._forward_hooks) - hooks:
+                del module._forward_hooks[key]
+            if mark in module.__dict__ and not marked:
+                delattr(module, mark)
+
+
+def _forward(root: nn.Module, **settings: Any) -> Any:
+    known = vocabulary(root)
+    if not known:
+        raise BadInput(
+            f"{type(root).__name__} embeds no tokens; nucleate reads decoder-only language models "
+            "from transformers"
+        )
+    device = next(root.parameters()).device
+    ids = torch.arange(1, _TRIAL_TOKENS + 1, device=device).repeat(2, 1)
+    ids[1, -1] += 1
+    ids %= known
+    try:
+        return run(root, ids, **settings)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{type(root).__name__} does not run on token ids alone "
+            f"({str(error).splitlines()[0]}); nucleate reads decoder-only language models from "
+            "transformers"
+        ) from error
+
+
+def _check_causal(root: nn.Module, seen: _Seen) -> None:
+    """A token's states must not know what follows: padding would reach into them."""
+    last = seen.streams[-2][:, :-1].float()
+    change = float((last[0] - last[1]).norm() / last[0].norm())
+    exact = seen.streams[-2].dtype in (torch.float32, torch.float64)
+    if not change <= (1e-4 if exact else 2e-2):
+        raise BadInput(
+            f"{type(root).__name__} is no decoder: its states change by {change:.1%} with a later "
+            "token; nucleate reads decoder-only language models (is_decoder=True for a model that "
+            "can be both)"
+        )
+
+
+def _check_reported(root: nn.Module, seen: _Seen) -> bool:
+    """Each stream must be among the model's own `hidden_states`, in order, bit for bit.
+
+    The last block's output is not among them (the final norm's stands in its place), and some
+    models leave out the embedding. Remote code may report nothing: then there is nothing to check.
+    """
+    if seen.reported is None:
+        return False
+    waiting = iter(seen.reported)
+    for place, stream in enumerate([*seen.streams[1:-2], seen.streams[-1]]):
+        if not any(torch.equal(stream, own) for own in waiting):
+            name = "final_norm" if place == len(seen.streams) - 3 else f"block.{place}"
+            raise BadInput(
+                f"the states found at {name} of {type(root).__name__} are not among the "
+                "hidden_states that the model reports; please report the model's class"
+            )
+    return True

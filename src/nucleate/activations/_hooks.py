@@ -1,0 +1,151 @@
+"""Hooks on a model that somebody else owns: put on, used, and taken off again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nucleate._core.errors import BadInput
+
+Hidden = Float[Tensor, "row token width"]
+See = Callable[[int, Hidden], Hidden | None]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model that computes, inside what compiles, distributes or adapts it.
+
+    `torch.compile` and DistributedDataParallel hide the model behind a module of their own, PEFT
+    puts its layers into it. The adapted layers stay active: use PEFT's `disable_adapter()` to read
+    the base model's states.
+
+    Raises:
+        BadInput: a PEFT method that changes the prompt itself, not the model.
+    """
+    while True:
+        inner: nn.Module | None
+        if hasattr(model, "_orig_mod"):
+            inner = model._orig_mod  # type: ignore[assignment]
+        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+            _refuse_prompt_learning(model)
+            inner = model.get_base_model()  # type: ignore[operator]
+        else:
+            return model
+        assert inner is not None
+        model = inner
+
+
+def _refuse_prompt_learning(model: nn.Module) -> None:
+    config = getattr(model, "active_peft_config", None)
+    if getattr(config, "is_prompt_learning", False):
+        raise BadInput(
+            f"the PEFT method {config.peft_type.value} adds tokens of its own to every prompt, so "  # type: ignore[union-attr]
+            "that positions of prompts mean nothing; read a LoRA-like adapter, or the base model"
+        )
+
+
+def hidden_of(output: Any) -> Hidden:
+    """The hidden states in what a block returns: most return a Tensor, some a tuple or list."""
+    hidden: Hidden = output[0] if isinstance(output, tuple | list) else output
+    return hidden
+
+
+@contextmanager
+def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None]:
+    """Call `see` with the states before the first block, after every block, and after the body.
+
+    Args:
+        blocks: in the order in which they run.
+        body: the module whose output's first part is the states after the final norm.
+        see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states; what
+            it returns, if not None, goes on in their place.
+    """
+
+    def before_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            changed = see(0, args[0])
+            return None if changed is None else ((changed, *args[1:]), kwargs)
+        changed = see(0, kwargs["hidden_states"])
+        return None if changed is None else (args, kwargs | {"hidden_states": changed})
+
+    def after_block(index: int) -> Callable[..., Any]:
+        def hook(_: nn.Module, __: Any, output: Any) -> Any:
+            changed = see(index, hidden_of(output))
+            if changed is None:
+                return None
+            if isinstance(output, tuple | list):
+                return type(output)([changed, *output[1:]])
+            return changed
+
+        return hook
+
+    def after_body(_: nn.Module, __: Any, output: Any) -> Any:
+        changed = see(len(blocks) + 1, output[0])
+        if changed is None:
+            return None
+        if isinstance(output, tuple):
+            return (changed, *output[1:])
+        output["last_hidden_state"] = changed
+        return output
+
+    handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
+    handles += [block.register_forward_hook(after_block(k + 1)) for k, block in enumerate(blocks)]
+    handles.append(body.register_forward_hook(after_body))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients, nothing compiled; every training flag comes back after.
+
+    Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+@contextmanager
+def head_reads(
+    model: nn.Module, index: Int[Tensor, "row kept"], rows: Int[Tensor, "row"] | None = None
+) -> Iterator[None]:
+    """Let the vocabulary head compute logits at chosen tokens only.
+
+    Everything behind the head (soft-capping, scaling) stays the model's own, which reading the
+    head's weights by hand would miss.
+
+    Args:
+        model: a causal LM from transformers.
+        index: the tokens whose logits are wanted; none at all is allowed.
+        rows: which sequence of the batch each row of `index` belongs to; the same number if None.
+    """
+    head = unwrapped(model).get_output_embeddings()  # type: ignore[operator]
+
+    def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if rows is None:
+            return (tokens_at(args[0], index), *args[1:])
+        return (args[0][rows[:, None], index], *args[1:])
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def tokens_at(hidden: Tensor, index: Tensor) -> Tensor:
+    """A gathered copy of `hidden` [row, token, width] at `index` [row, kept]."""
+    return hidden.gather(1, index[:, :, None].expand(-1, -1, hidden.shape[-1]))

@@ -1,0 +1,258 @@
+"""Can a series of checkpoints be trusted? Weights hashed and compared before any curve is drawn."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from nucleate.checkpoints import _rules as rules
+from nucleate.checkpoints._find import trainer_step
+from nucleate.checkpoints._scan import Scan, scan
+from nucleate.checkpoints._series import Checkpoint, Series
+
+Kind = Literal["duplicate", "partly_duplicate", "missing", "out_of_order", "jump", "not_finite"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing that is wrong with a series.
+
+    Attributes:
+        kind: what sort of thing.
+        steps: the checkpoints that it is about; for a missing one, its step.
+        sentence: what was found, with the numbers.
+    """
+
+    kind: Kind
+    steps: tuple[int, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class CheckedCheckpoint:
+    """One checkpoint of a checked series.
+
+    Attributes:
+        step: optimizer steps taken.
+        name: its folder, or its name on the hub.
+        sha256: of all tensors, names, dtypes and shapes included; how they are split into files
+            makes no difference. None where tensors are missing.
+        size: bytes of its tensors.
+        norm: Euclidean norm of its floating-point weights; None where it is not finite.
+        moved: distance of its weights from the checkpoint before; None where it cannot be told.
+        tensors: SHA-256 of each tensor.
+    """
+
+    step: int
+    name: str
+    sha256: str | None
+    size: int
+    norm: float | None
+    moved: float | None
+    tensors: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SeriesReport:
+    """What `check_series` found.
+
+    Attributes:
+        checkpoints: one entry a checkpoint, in the order of the steps.
+        flags: what is wrong; empty where nothing is.
+    """
+
+    checkpoints: tuple[CheckedCheckpoint, ...]
+    flags: tuple[Flag, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.flags
+
+    def flags_of(self, step: int) -> tuple[Flag, ...]:
+        """The flags that are about one step."""
+        return tuple(flag for flag in self.flags if step in flag.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def check_series(
+    series: Series, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> SeriesReport:
+    """Read all weights of a series once and say what is wrong with it.
+
+    Each tensor is hashed, measured and compared; one tensor is in memory at a time. Flags:
+
+    - `duplicate`: all tensors are bit for bit those of another checkpoint.
+    - `partly_duplicate`: some are. Tensors do not count that never change, that stand still from
+      the first checkpoint on or up to the last, or that are vectors with no matrix beside them.
+    - `missing`: a file that an index names is not there; tensors that most checkpoints have are
+      not there; a step is missing in spacing that is otherwise even or geometric.
+    - `out_of_order`: a folder's name and its `trainer_state.json` disagree; a step occurs twice;
+      two neighbors exchanged would make the way through the weights shorter than 0.8 of what it
+      is (0.5 in a steady drift, 0.71 in a random walk, 1 in noise around one place).
+    - `jump`: a checkpoint, or a stretch of them, is more than twice as far from the ones on
+      either side as those are from each other; the first or last moved more than 10 times the
+      usual by distance, by distance a step and by distance a unit of log(step); or a norm is more
+      than 3 times those of both neighbors, or less than a third.
+    - `not_finite`: NaN or infinite values.
+
+    Distances are over all floating-point weights, in float64: exact for tensors of up to 8,192
+    values, else estimated from as many random places, the same in every checkpoint (about 1 % off
+    where a model has some tens of such tensors).
+
+    What can fool it: a training that comes back to where it was at every restart of a cyclic
+    learning rate, or that bounces between two sides of a valley and is saved at every step, can
+    look misplaced or swapped; neighbors in noise around one place can be swapped unseen, and so
+    can the first two and the last two. Which of two equal checkpoints is the wrong one, hashes do
+    not tell.
+
+    Args:
+        series: of one model.
+        progress: told the bytes read so far and the bytes in all.
+
+    Raises:
+        BadInput: a file is damaged, weights are pickled only, or the checkpoints are of different
+            models.
+    """
+    found = scan(series, progress)
+    checkpoints = tuple(
+        _checked(index, checkpoint, found) for index, checkpoint in enumerate(series)
+    )
+    flags = [*_order(series), *_files(series, found), *_equal(series, found), *_ways(series, found)]
+    return SeriesReport(checkpoints, tuple(flags))
+
+
+def _checked(index: int, checkpoint: Checkpoint, found: Scan) -> CheckedCheckpoint:
+    norm = float(found.norms[index])
+    moved = float(found.distances[index - 1, index]) if index else np.nan
+    return CheckedCheckpoint(
+        step=checkpoint.step,
+        name=str(checkpoint),
+        sha256=None if found.absent[index] else _whole_hash(found.hashes[index]),
+        size=found.sizes[index],
+        norm=norm if np.isfinite(norm) else None,
+        moved=moved if np.isfinite(moved) else None,
+        tensors=dict(sorted(found.hashes[index].items())),
+    )
+
+
+def _whole_hash(tensors: dict[str, str]) -> str:
+    lines = (f"{name} {digest}\n" for name, digest in sorted(tensors.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _order(series: Series) -> Iterator[Flag]:
+    """What names and `trainer_state.json` tell."""
+    for step in rules.repeated(series.steps):
+        names = _list([str(checkpoint) for checkpoint in series if checkpoint.step == step])
+        yield Flag("out_of_order", (step,), f"step {step} occurs more than once: {names}")
+    for checkpoint in series:
+        state = trainer_step(checkpoint.path)
+        if state is not None and state != checkpoint.step:
+            yield Flag(
+                "out_of_order",
+                (checkpoint.step,),
+                f"{checkpoint} stands for step {checkpoint.step}, and its trainer_state.json says "
+                f"step {state}",
+            )
+    for gap in rules.gaps(series.steps):
+        before = max(step for step in series.steps if step < gap[0])
+        after = min(step for step in series.steps if step > gap[-1])
+        yield Flag(
+            "missing",
+            gap,
+            f"{_steps(gap)} {'is' if len(gap) == 1 else 'are'} missing between {before} and "
+            f"{after}, in spacing that is otherwise regular",
+        )
+
+
+def _files(series: Series, found: Scan) -> Iterator[Flag]:
+    """What is not there, and what is no number."""
+    for checkpoint, absent, bad in zip(series, found.absent, found.not_finite, strict=True):
+        if absent:
+            yield Flag("missing", (checkpoint.step,), f"{checkpoint} lacks {_list(absent)}")
+        if bad:
+            yield Flag(
+                "not_finite",
+                (checkpoint.step,),
+                f"{checkpoint} holds NaN or infinite values in {_list(bad)}",
+            )
+
+
+def _equal(series: Series, found: Scan) -> Iterator[Flag]:
+    """What is bit for bit the same and should not be."""
+    for group in rules.same_weights(found.hashes):
+        steps = _steps_of(series, group)
+        yield Flag("duplicate", steps, f"{_steps(steps)} hold the same weights, bit for bit")
+    for group, names in rules.shared_tensors(found.hashes, found.shapes).items():
+        steps = _steps_of(series, group)
+        yield Flag(
+            "partly_duplicate",
+            steps,
+            f"{_steps(steps)} share {len(names)} of {len(found.shapes)} tensors bit for bit: "
+            f"{_list(names)}",
+        )
+
+
+def _ways(series: Series, found: Scan) -> Iterator[Flag]:
+    """What does not lie where its step says."""
+    step, far = series.steps, found.distances
+    kept = [index for index in range(len(step)) if np.isfinite(far[index, index])]
+    for stretch in rules.misplaced(far, kept):
+        steps = _steps_of(series, stretch.members)
+        kind: Kind = "out_of_order" if stretch.sign == "swapped" else "jump"
+        yield Flag(kind, steps, _misplaced(series.steps, far, stretch))
+        kept = [index for index in kept if index not in stretch.members]
+    for here, neighbor, times in rules.fast_ends(far, step, kept):
+        yield Flag(
+            "jump",
+            (step[here],),
+            f"step {step[here]} is {far[here, neighbor]:.4g} from its neighbor, step "
+            f"{step[neighbor]}: at least {times:.0f} times what is usual in this series",
+        )
+    for here in rules.odd_norms(found.norms, kept):
+        yield Flag(
+            "jump",
+            (step[here],),
+            f"step {step[here]} has norm {found.norms[here]:.4g}, unlike its neighbors",
+        )
+
+
+def _misplaced(step: Sequence[int], far: rules.Distances, stretch: rules.Stretch) -> str:
+    members = stretch.members
+    named = _steps([step[member] for member in members])
+    if stretch.sign == "swapped":
+        return f"the weights of {named} look swapped: exchanged, the way past them is shorter"
+    named += " is out of place" if len(members) == 1 else " are out of place"
+    if stretch.sign == "far":
+        a, b = stretch.others
+        return (
+            f"{named} between steps {step[a]} and {step[b]}, which are {far[a, b]:.4g} apart: the "
+            f"distances are {far[a, members[0]]:.4g} and {far[members[-1], b]:.4g}"
+        )
+    near, *beside = [
+        f"{far[list(members), one].min():.4g} from step {step[one]}" for one in stretch.others
+    ]
+    return f"{named}: only {near}, but {_list(beside)} beside"
+
+
+def _steps_of(series: Series, group: Sequence[int]) -> tuple[int, ...]:
+    return tuple(series.steps[index] for index in group)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    texts = [str(step) for step in steps]
+    return f"step {texts[0]}" if len(texts) == 1 else f"steps {_list(texts)}"
+
+
+def _list(names: Sequence[str], limit: int = 4) -> str:
+    """Names in a sentence; a few of them where there are many."""
+    shown = list(names[:limit])
+    if len(names) > limit:
+        return f"{', '.join(shown)} and {len(names) - limit} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

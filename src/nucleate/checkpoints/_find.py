@@ -1,0 +1,70 @@
+"""Where a checkpoint is, and which step its name tells."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from nucleate._core.errors import BadInput
+
+_NUMBER = r"[-_=]?(\d+)(?=$|[-_.])"
+_STEP_NAMES = (
+    re.compile(rf"(?:^|[-_=.])(?:global[-_]?)?step{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"(?:^|[-_=.])(?:checkpoint|ckpt|iter|iteration){_NUMBER}", re.IGNORECASE),
+)
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# Weights of other frameworks and optimizer states stay on the hub.
+_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+
+
+def step_in(name: str) -> int | None:
+    """The step that a folder's or a revision's name tells, or None."""
+    for pattern in _STEP_NAMES:
+        if found := pattern.search(name):
+            return int(found[1])
+    return int(name) if name.isascii() and name.isdecimal() else None
+
+
+def trainer_step(folder: Path) -> int | None:
+    """`global_step` of the `trainer_state.json` in a folder, or None where there is none.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    file = folder / "trainer_state.json"
+    if not file.exists():
+        return None
+    try:
+        state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return int(state["global_step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{file} is damaged ({error}); save it again or remove it") from error
+
+
+def local_folder(source: str | Path, *, allow_pickle: bool) -> Path:
+    """The folder that is named, or the one in the hub's cache for `repository[@revision]`.
+
+    Raises:
+        BadInput: there is neither, and it cannot be downloaded.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    repository, _, revision = str(source).partition("@")
+    if isinstance(source, Path) or not _HUB_NAME.fullmatch(repository):
+        raise BadInput(f"{source} is no folder, and no name on the hub; name a checkpoint's folder")
+    return _from_hub(repository, revision or None, allow_pickle=allow_pickle)
+
+
+def _from_hub(repository: str, revision: str | None, *, allow_pickle: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    wanted = [*_WANTED, "pytorch_model*.bin", "adapter_model.bin"] if allow_pickle else [*_WANTED]
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        name = f"{repository}@{revision}" if revision else repository
+        raise BadInput(
+            f"{name} is no folder here, not in the local cache, and cannot be had from the hub "
+            f"({type(error).__name__}); download it first, or check the name"
+        ) from error

@@ -1,0 +1,168 @@
+"""Recording a series of checkpoints: the run that a live recorder would have left."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from nucleate._core.errors import BadInput, RunFailed
+from nucleate.activations import check_readable
+from nucleate.checkpoints._check import SeriesReport
+from nucleate.checkpoints._rules import repeated
+from nucleate.checkpoints._series import Checkpoint, Series
+from nucleate.prompts import PromptSet
+from nucleate.recording import Recorder, Schedule, open_run, prompts_of
+from nucleate.runs import Run
+
+_SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What `record_series` did.
+
+    Attributes:
+        run: the folder.
+        steps: read now.
+        present: on record before.
+    """
+
+    run: Path
+    steps: tuple[int, ...]
+    present: tuple[int, ...]
+
+
+def record_series(
+    where: str | Path,
+    prompts: PromptSet,
+    series: Series,
+    *,
+    load: Callable[[Checkpoint], nn.Module] = Checkpoint.load,
+    report: SeriesReport | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Recorded:
+    """Read a prompt set out of every checkpoint of a series into a run, one checkpoint at a time.
+
+    A step that the run has is not read again and its checkpoint not loaded, so that a call that
+    was cut off goes on where it stood. The journal says which checkpoint a step came from.
+
+    Args:
+        where: the run's folder; one that holds a run of the same prompt set is gone on with.
+        prompts: the rows.
+        series: the checkpoints; no step twice.
+        load: makes a model of a checkpoint.
+        report: of `check_series`; its hashes tell whether a recorded step came from these weights.
+        progress: told the checkpoints done and all of them.
+
+    Returns:
+        which steps were read, and which were there.
+
+    Raises:
+        BadInput: a step occurs twice; a checkpoint cannot be loaded or read; the folder holds a run
+            of another prompt set, of other checkpoints, or of later steps that would be lost.
+        RunFailed: reading or writing failed after the start; what is on record is kept.
+    """
+    if twice := repeated(series.steps):
+        raise BadInput(f"step {twice[0]} occurs twice in the series; leave one of the two out")
+    hashes = {} if report is None else {one.step: one.sha256 for one in report.checkpoints}
+    run = Run(where) if (Path(where) / "manifest.json").exists() else None
+    prompts_of(run, prompts)
+    pending = [one for one in series if not _has(run, one, hashes.get(one.step))]
+    if run is not None:
+        _check_order(run, series, pending)
+    done: list[int] = []
+    if pending:
+        with _quick_collection():
+            done = _read(where, prompts, series, pending[0], load, hashes, progress)
+    progress(len(series), len(series))
+    return Recorded(Path(where), tuple(done), tuple(s for s in series.steps if s not in done))
+
+
+def _read(
+    where: str | Path,
+    prompts: PromptSet,
+    series: Series,
+    first: Checkpoint,
+    load: Callable[[Checkpoint], nn.Module],
+    hashes: dict[int, str | None],
+    progress: Callable[[int, int], None],
+) -> list[int]:
+    # Before the folder is there: a model that cannot be read leaves nothing behind.
+    loaded = load(first)
+    check_readable(loaded, prompts)
+    model: nn.Module | None = loaded
+    del loaded  # one checkpoint in memory at a time
+    done: list[int] = []
+    run = open_run(where, prompts)
+    with Recorder(run, prompts, Schedule.at(series.steps)) as recorder:
+        for place, checkpoint in enumerate(series):
+            progress(place, len(series))
+            if _has(run, checkpoint, hashes.get(checkpoint.step)):
+                continue
+            model = load(checkpoint) if model is None else model
+            run.journal.append(
+                _SOURCE,
+                step=checkpoint.step,
+                checkpoint=str(checkpoint),
+                sha256=hashes.get(checkpoint.step),
+            )
+            recorder.step(model, checkpoint.step)
+            recorder.flush()
+            if recorder.error is not None:
+                raise RunFailed(
+                    f"{where}: step {checkpoint.step} ({checkpoint}) could not be recorded "
+                    f"({recorder.error!r}); what is on record is kept"
+                ) from recorder.error
+            done.append(checkpoint.step)
+            model = None
+            gc.collect()  # models hold reference cycles: the next one must not meet this one
+    return done
+
+
+@contextmanager
+def _quick_collection() -> Iterator[None]:
+    """Let the garbage collector look at new objects only: all of transformers takes it 0.2 s."""
+    ours = gc.get_freeze_count() == 0
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
+
+
+def _has(run: Run | None, checkpoint: Checkpoint, sha256: str | None) -> bool:
+    """Whether a run has a checkpoint's states.
+
+    Raises:
+        BadInput: it has that step of another checkpoint.
+    """
+    if run is None or checkpoint.step not in run.steps:
+        return False
+    source = run.journal.last(_SOURCE, step=checkpoint.step)
+    if source is None:
+        return True
+    if sha256 is not None and source["sha256"] is not None:
+        same = sha256 == source["sha256"]
+    else:
+        same = str(checkpoint) == source["checkpoint"]
+    if not same:
+        raise BadInput(
+            f"{run.path} has step {checkpoint.step} of {source['checkpoint']}, not of "
+            f"{checkpoint}; name another folder"
+        )
+    return True
+
+
+def _check_order(run: Run, series: Series, pending: list[Checkpoint]) -> None:
+    """Recording an earlier step voids later ones: refuse that where they would not come again."""
+    lost = [s for s in run.steps if pending and s > pending[0].step and s not in series.steps]
+    if lost:
+        raise BadInput(
+            f"{run.path} has step {lost[0]}, which recording step {pending[0].step} would void; "
+            "record steps in order, or name another folder"
+        )

@@ -1,0 +1,149 @@
+"""The weights in a checkpoint folder: which files hold which tensors, read one tensor at a time."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from nucleate._core.errors import BadInput
+
+# In the order in which transformers and peft look for them.
+SAFE = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+_DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of tensors.
+
+    Attributes:
+        names: the tensors in it.
+        read: gives one of them; only its own bytes are read.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str], Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a checkpoint's tensors are.
+
+    Attributes:
+        home: tensor name -> its file.
+        absent: files that should be there and are not, and tensors that the index names and that
+            their file lacks.
+    """
+
+    home: dict[str, Path]
+    absent: tuple[str, ...]
+
+
+def main_file(folder: Path, *, allow_pickle: bool) -> Path | None:
+    """The file that a checkpoint's weights are found from; None where there is none at all.
+
+    Raises:
+        BadInput: the weights are pickled only, and that was not allowed.
+    """
+    for name in SAFE:
+        if (folder / name).exists():
+            return folder / name
+    pickled = [folder / name for name in PICKLED if (folder / name).exists()]
+    if pickled and not allow_pickle:
+        raise BadInput(
+            f"{folder} holds its weights as a pickle only ({pickled[0].name}), which can run code "
+            "when it is read; convert it to safetensors, or allow it by name with allow_pickle "
+            "(--allow-pickle)"
+        )
+    return pickled[0] if pickled else None
+
+
+def weights_in(
+    folder: Path, *, allow_pickle: bool, opened: Callable[[Path], WeightFile] | None = None
+) -> Weights:
+    """Find the tensors of a checkpoint folder without reading them.
+
+    Args:
+        folder: as transformers or peft saved it.
+        allow_pickle: take `pytorch_model.bin` where there are no safetensors.
+        opened: `open_weights`, or a cached form of it.
+
+    Raises:
+        BadInput: a file is damaged, or the weights are pickled and that was not allowed.
+    """
+    opened = opened or open_weights
+    main = main_file(folder, allow_pickle=allow_pickle)
+    if main is None:
+        return Weights({}, (SAFE[0],))
+    if main.suffix != ".json":
+        return Weights(dict.fromkeys(opened(main).names, main), ())
+    home, absent = {}, []
+    for name, file in _index(main).items():
+        path = folder / file
+        if not path.exists():
+            absent.append(file)
+        elif name in opened(path).names:
+            home[name] = path
+        else:
+            absent.append(f"{name} in {file}")
+    return Weights(home, tuple(dict.fromkeys(absent)))
+
+
+def open_weights(path: Path) -> WeightFile:
+    """Open one file of tensors.
+
+    Raises:
+        BadInput: it is damaged.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                return WeightFile(tuple(file.keys()), partial(_read, path))
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, error) from error
+    try:
+        # weights_only: tensors and nothing else; mmap: a tensor's bytes come when it is used.
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # the unpickler raises anything at all
+        raise _damaged(path, error) from error
+    return WeightFile(tuple(tensors), tensors.__getitem__)
+
+
+def stored_dtypes(folder: Path) -> set[str]:
+    """The floating-point dtypes in a folder's safetensors, by torch's names; empty without any."""
+    if not any((folder / name).exists() for name in SAFE):
+        return set()
+    found = set()
+    for path in set(weights_in(folder, allow_pickle=False).home.values()):
+        with safe_open(path, framework="pt") as file:
+            found |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    return {_DTYPES[name] for name in found & _DTYPES.keys()}
+
+
+def _read(path: Path, name: str) -> Tensor:
+    # Opened anew each time: an open file keeps all that was read of it in memory.
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+            return tensor
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _index(path: Path) -> dict[str, str]:
+    try:
+        names: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, OSError) as error:
+        raise _damaged(path, error) from error
+    return names
+
+
+def _damaged(path: Path, error: Exception) -> BadInput:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return BadInput(f"{path} is damaged and cannot be read ({reason}); save or download it again")

@@ -1,0 +1,72 @@
+"""How numbers, intervals and places are written in words, tables and figures."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from nucleate.findings._summary import Summary
+
+POSITION_NAMES = {"instruction_end": "end of the instruction", "last": "last prompt token"}
+NULLS = ("n0_q99", "n1_max", "n2")
+
+
+def beyond_all_nulls(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:
+    """Which values exceed N0 (99 % point), N1 and N2; a null that is missing is not exceeded."""
+    values = rows["value"].to_numpy(float)[:, None]
+    return np.asarray((values > rows[list(NULLS)].to_numpy(float)).all(axis=1))
+
+
+def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
+    """The highest of the nulls that are there, NaN where none is."""
+    highest: Float[np.ndarray, " row"] = rows[list(NULLS)].max(axis=1).to_numpy(float)
+    return highest
+
+
+def depth_order(streams: Iterable[str]) -> list[str]:
+    """Streams from the embedding upwards; names that are not known keep their order, on top."""
+
+    def depth(name: str) -> float:
+        block = re.fullmatch(r"block\.(\d+)", name)
+        if block:
+            return float(block[1])
+        return {"embed": -1.0, "final_norm": 1e6}.get(name, 1e7)
+
+    return sorted((str(name) for name in streams), key=depth)
+
+
+def position_name(position: str) -> str:
+    """The position in words."""
+    return POSITION_NAMES.get(position, position)
+
+
+def plain(text: object, limit: int = 0) -> str:
+    """Text of unknown origin as one printable line, cut to `limit` characters where that is set."""
+    line = "".join(c if c.isprintable() else " " for c in str(text))
+    return f"{line[: limit - 1]}…" if limit and len(line) > limit else line
+
+
+def number(value: float | None, *, sign: bool = False) -> str:
+    """Two decimals, never a negative zero; a dash for what is missing."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    text = f"{value:+.2f}" if sign else f"{value:.2f}"
+    return f"{0:.2f}" if float(text) == 0 else text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`[low, high]`, empty where both are missing."""
+    if number(low) == number(high) == "–":
+        return ""
+    return f"[{number(low)}, {number(high)}]"
+
+
+def short_names(summaries: Sequence[Summary]) -> list[str]:
+    """One name a run, distinct, to be told apart in figures and column heads."""
+    names = [plain(summary.name, 40) for summary in summaries]
+    return [
+        name if names.count(name) == 1 else f"{name} ({index})"
+        for index, name in enumerate(names, 1)
+    ]

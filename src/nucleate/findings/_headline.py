@@ -1,0 +1,82 @@
+"""Where a report looks: one stream a position, chosen on one half of the strings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from nucleate.dynamics import (
+    Onset,
+    Trajectory,
+    null_band,
+    onset,
+)
+from nucleate.findings._rules import choose_stream
+from nucleate.panel import Panel
+
+View = Literal["raw", "conditioned"]
+NULLS = ("n0_q99", "n1_max", "n2")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a report looks at one position: chosen on one half, reported on the other.
+
+    Attributes:
+        position, view, stream: of the states.
+        report: ARI(task) there over the steps, on the half that the stream was not chosen on.
+    """
+
+    position: str
+    view: View
+    stream: str
+    report: pd.DataFrame
+
+
+def headline_places(panel: Panel) -> list[Place]:
+    """The place of each position: the stream of most ARI(task) at the last step."""
+    table = panel.table
+    last = int(table["step"].max())
+    found = []
+    for position in dict.fromkeys(table["position"]):
+        view = _headline_view(table, position)
+        stream = choose_stream(table, position, view, last)
+        report = select_ari(table, position=position, view=view, stream=stream, half="report")
+        found.append(Place(position, view, stream, report))
+    return found
+
+
+def ari_onset(panel: Panel, place: Place) -> Onset:
+    """When ARI(task) rises above its nulls for good; instruction strings are resampled."""
+    report = {name: place.report[name].to_numpy(float) for name in ("value", *NULLS)}
+    band = null_band(*(report[name] for name in NULLS))
+    trajectory = Trajectory(place.report["step"].to_numpy(int), report["value"], band)
+    draws = panel.draws.get((place.position, place.view))
+    of_stream = None if draws is None else draws[:, panel.streams.index(place.stream)]
+    return onset(trajectory, of_stream)
+
+
+def select_ari(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """ARI(task) rows with the given values, by step."""
+    return select(table, "ari", **wanted)
+
+
+def select(table: pd.DataFrame, metric: str, **wanted: str) -> pd.DataFrame:
+    """Rows of a metric of the task with the given values, by step."""
+    mask = (table["label"] == "task") & (table["metric"] == metric)
+    for column, value in wanted.items():
+        mask &= table[column] == value
+    return table[mask].sort_values("step", kind="stable")
+
+
+def values_of(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of rows, without those that have no value."""
+    known = rows[rows["value"].notna()]
+    return known["step"].to_numpy(int), known["value"].to_numpy(float)
+
+
+def _headline_view(table: pd.DataFrame, position: str) -> View:
+    """Input-conditioned where that is defined: the input's share of the variance hides the task."""
+    rows = select_ari(table, position=position, view="conditioned", half="report")
+    return "conditioned" if rows["value"].notna().any() else "raw"

@@ -1,0 +1,160 @@
+"""What a panel says of a run, in numbers and in sentences made from them."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nucleate.dynamics import Abruptness, Onset, abruptness
+from nucleate.findings._dynamics_words import describe_abruptness, describe_onset
+from nucleate.findings._headline import (
+    NULLS,
+    Place,
+    ari_onset,
+    headline_places,
+    select,
+    values_of,
+)
+from nucleate.findings._rules import cluster_verdict
+from nucleate.panel import Panel
+
+_FEWEST_STEPS = 8
+"""To tell curves apart."""
+
+
+@dataclass(frozen=True)
+class PlaceFound:
+    """One position, seen at the stream of most ARI(task) on the other half of the strings.
+
+    Attributes:
+        position, view, stream: of the states.
+        ari, low, high: at the last step, with 95 % of the bootstrap over strings.
+        nulls: the bars that it must exceed; None for one that is not there.
+        verdict: `clusters`, `none` or `undecided`.
+        onset: when ARI left its nulls for good; None where there is one step only.
+        abrupt: read-out -> how abruptly it changed; where there are enough steps.
+    """
+
+    position: str
+    view: str
+    stream: str
+    ari: float
+    low: float | None
+    high: float | None
+    nulls: Mapping[str, float | None]
+    verdict: str
+    onset: Onset | None
+    abrupt: Mapping[str, Abruptness]
+
+    def sentences(self) -> list[str]:
+        """What these numbers say, and no more."""
+        words = {"clusters": "clusters", "none": "no clusters", "undecided": "undecided"}
+        bars = ", ".join(
+            f"{name} {'missing' if value is None else f'{value:.2f}'}"
+            for name, value in self.nulls.items()
+        )
+        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        found = [
+            f"{self.position} ({self.view}, {self.stream}): {words[self.verdict]}; "
+            f"ARI(task) {self.ari:.2f}{interval} ({bars})."
+        ]
+        if self.onset is not None:
+            found.append(describe_onset(self.onset, "ARI(task)"))
+        found += [describe_abruptness(each, name) for name, each in self.abrupt.items()]
+        return found
+
+
+@dataclass(frozen=True)
+class PanelFound:
+    """What `describe_panel` found.
+
+    Attributes:
+        steps, streams, numbers: how many there are in the table.
+        places: one a position.
+        missing: null -> what it needs.
+        seconds: part -> seconds of this sitting.
+    """
+
+    steps: int
+    streams: int
+    numbers: int
+    places: list[PlaceFound]
+    missing: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+    def lines(self, run: Path) -> list[str]:
+        """For a terminal."""
+        found = [
+            f"{self.numbers} numbers of {self.steps} steps and {self.streams} streams -> "
+            f"{run / 'panel.csv'}"
+        ]
+        for place in self.places:
+            first, *more = place.sentences()
+            found += [first, *(f"  {line}" for line in more)]
+        found += [f"{name} is missing: {why}." for name, why in self.missing.items()]
+        total = sum(self.seconds.values())
+        if total:
+            parts = sorted(self.seconds.items(), key=lambda item: -item[1])
+            shares = ", ".join(f"{name} {spent:.1f}" for name, spent in parts if spent >= 0.05)
+            found.append(f"{total:.1f} s of one core: {shares}")
+        return found
+
+    def to_json(self, run: Path) -> str:
+        """One JSON object; what is missing is null."""
+        return json.dumps(_plain({"run": str(run), **asdict(self)}))
+
+
+def describe_panel(panel: Panel) -> PanelFound:
+    """Say what a panel shows: clusters by position, since when, and how abruptly they came.
+
+    Args:
+        panel: of one run, with the metric `agreement`.
+
+    Raises:
+        BadInput: the panel has no ARI(task).
+    """
+    table = panel.table
+    return PanelFound(
+        steps=int(table["step"].nunique()),
+        streams=len(panel.streams),
+        numbers=int(table["value"].notna().sum()),
+        places=[_found(panel, place) for place in headline_places(panel)],
+        missing=panel.missing,
+        seconds=panel.seconds,
+    )
+
+
+def _found(panel: Panel, place: Place) -> PlaceFound:
+    last = place.report.iloc[-1]
+    several = len(place.report) > 1
+    there = {"position": place.position, "view": place.view, "stream": place.stream}
+    abrupt = {}
+    for name, metric in (("class separation", "separation"), ("linear probe NLL", "probe_nll")):
+        steps, values = values_of(select(panel.table, metric, **there, half="all"))
+        if len(steps) >= _FEWEST_STEPS:
+            abrupt[name] = abruptness(steps, values)
+    return PlaceFound(
+        **there,
+        ari=float(last["value"]),
+        low=_known(last["low"]),
+        high=_known(last["high"]),
+        nulls={name.split("_")[0].upper(): _known(last[name]) for name in NULLS},
+        verdict=cluster_verdict(last),
+        onset=ari_onset(panel, place) if several else None,
+        abrupt=abrupt,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

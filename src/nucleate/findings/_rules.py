@@ -1,0 +1,140 @@
+"""The rules: from numbers to *clusters*, *used* and the name of a place; each stands only here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from nucleate._core.errors import BadInput
+
+ClusterVerdict = Literal["clusters", "none", "undecided"]
+Use = Literal["used", "not used", "undecided"]
+PlaceVerdict = Literal[
+    "used", "used without clusters", "present but not used", "absent", "undecided"
+]
+Interval = tuple[float, float]
+Row = Mapping[str, Any] | pd.Series
+
+# An effect smaller than this is called none: a tenth of the answers.
+MARGIN = 0.1
+RULES = (
+    f"used: a shift makes task B's answer beyond chance, a third task's answer and each control, "
+    f"or LEACE costs accuracy beyond a random subspace and a random displacement of the same size, "
+    f"by more than {MARGIN:.0%} of the answers, at the lower end of the interval (bootstrap over "
+    "instruction strings, corrected for both questions and the number of places)",
+    f"not used: these effects, that of removal at right angles, and that of putting in the whole "
+    f"state of a row of task B are each less than {MARGIN:.0%} at the upper end of the interval",
+    "present: task clusters by the panel's verdict; without a panel, nearest task means of other "
+    "instruction strings find the task more often than at any place under 19 of 20 permutations of "
+    "the tasks over strings",
+    "present but not used: not used, and present; absent: not used, and not present",
+    "undecided: everything else",
+)
+
+
+def cluster_verdict(row: Row) -> ClusterVerdict:
+    """Say whether a row of the panel shows clusters beyond chance.
+
+    Args:
+        row: a row of `Panel.table`; meant for ARI(task), the rows that have an interval.
+
+    Returns:
+        `clusters` if the value and the lower end of its interval exceed the 99 % point of N0, the
+        most of N1, and N2; all of them must be there. `none` if the value does not exceed the
+        99 % point of N0, or the states are constant. `undecided` otherwise: surface text or
+        untrained weights may explain it, or something is missing.
+    """
+    if row["note"] == "constant" or row["value"] <= row["n0_q99"]:
+        return "none"
+    bars = (row["n0_q99"], row["n1_max"], row["n2"])
+    # A comparison with NaN is false: what is missing cannot be exceeded.
+    exceeded = all(row["value"] > bar and row["low"] > bar for bar in bars)
+    return "clusters" if exceeded else "undecided"
+
+
+def use_verdict(row: Row) -> Use:
+    """Say whether a row of a causal map shows that the place is used.
+
+    Args:
+        row: of `CausalMap.table`.
+
+    Returns:
+        `used` if the shift's or the eraser's excess over every control is more than a tenth of
+        the answers at the lower end of its interval. `not used` if these, removal at right angles
+        and the whole state of another task are each less than that at the upper end. Else
+        `undecided`.
+    """
+    decisive = [_bounds(row, name) for name in ("shift_excess", "erase_excess")]
+    silent = [_bounds(row, name) for name in ("ablate_excess", "patch_excess")]
+    return use_of(decisive, silent)
+
+
+def use_of(decisive: Sequence[Interval], silent: Sequence[Interval]) -> Use:
+    """`used`, `not used` or `undecided`.
+
+    Args:
+        decisive: intervals of the effects of which each alone means use; NaN where not known.
+        silent: intervals of further effects that must be small where nothing is used.
+    """
+    known = [interval for interval in decisive if not math.isnan(interval[0])]
+    if any(low > MARGIN for low, _ in known):
+        return "used"
+    also = [interval for interval in silent if not math.isnan(interval[0])]
+    if known and all(high < MARGIN for _, high in (*known, *also)):
+        return "not used"
+    return "undecided"
+
+
+def place_verdict(clusters: ClusterVerdict, use: Use) -> PlaceVerdict:
+    """What a place is called.
+
+    Args:
+        clusters: of `cluster_verdict`, or whether the task is decodable where there is no panel.
+        use: of `use_verdict`.
+    """
+    if use == "undecided":
+        return "undecided"
+    if use == "used":
+        return "used without clusters" if clusters == "none" else "used"
+    named: dict[ClusterVerdict, PlaceVerdict] = {
+        "clusters": "present but not used", "none": "absent", "undecided": "undecided",
+    }  # fmt: skip
+    return named[clusters]
+
+
+def _bounds(row: Row, name: str) -> Interval:
+    return float(row[f"{name}_low"]), float(row[f"{name}_high"])
+
+
+def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> str:
+    """Choose the stream of most ARI(task) on the half `choose`, to be reported on the other.
+
+    Args:
+        table: of a panel.
+        position: of the states.
+        view: `raw` or `conditioned`.
+        step: at which to choose.
+
+    Returns:
+        One of the blocks or `final_norm`; the first of those that are equal.
+
+    Raises:
+        BadInput: no stream has a value there.
+    """
+    wanted = table[
+        (table.position == position)
+        & (table["view"] == view)
+        & (table.step == step)
+        & (table.label == "task")
+        & (table.metric == "ari")
+        & (table.half == "choose")
+        & (table.stream.str.startswith("block.") | (table.stream == "final_norm"))
+        & table.value.notna()
+    ]
+    if wanted.empty:
+        raise BadInput(
+            f"no stream has an ARI at step {step}, position {position!r}, view {view!r}; "
+            "choose among the steps, positions and views of the table"
+        )
+    return str(wanted["stream"].iloc[int(wanted["value"].to_numpy().argmax())])

@@ -1,0 +1,316 @@
+"""The shape of a cloud of states: its axes, its dimension, its neighbors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nucleate._core.errors import BadInput
+from nucleate.metrics._arrays import (
+    Array,
+    as_codes,
+    as_states,
+    shaped,
+)
+
+_ROUNDING = 1e-5
+"""Variation below this share of the largest magnitude is rounding."""
+
+
+def centered(x: Array) -> tuple[Float[Tensor, "place row width"], Bool[Tensor, "place"]]:
+    """Subtract the mean of the rows, in float64, and say which places are finite.
+
+    Returns:
+        The rows, with dimensions that do not vary beyond rounding, and places that hold NaN or
+        infinity, set to 0; and whether each place is finite.
+    """
+    states = as_states(x).double()
+    finite = torch.isfinite(states).all(2).all(1)
+    states = states.where(finite[:, None, None], 0)
+    points = states - states.mean(1, keepdim=True)
+    deviation = points.square().mean(1, keepdim=True).sqrt()
+    varies = deviation > _ROUNDING * states.abs().amax(1, keepdim=True)
+    return points.where(varies, 0), finite
+
+
+def squared_distances(points: Float[Tensor, "row width"]) -> Float[Tensor, "row row"]:
+    """Squared Euclidean distances between centered rows."""
+    distances = torch.addmm(torch.zeros((), dtype=points.dtype, device=points.device),
+                            points, points.T, alpha=-2)  # fmt: skip
+    length = distances.diagonal().mul(-0.5)
+    distances += length[:, None]
+    distances += length
+    return distances.clamp_(min=0)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Variances of states along their principal axes, and what follows from them.
+
+    Attributes:
+        variances: along each principal axis, the largest first; NaN where states are not finite.
+    """
+
+    variances: Float[np.ndarray, "*place axis"]
+
+    @property
+    def rankme(self) -> np.ndarray | float:
+        """Effective number of axes: exp of the entropy of the shares of the singular values.
+
+        RankMe (Garrido et al. 2023), here of centered rows, so that a large mean does not count
+        as an axis. 1 to the width; 0 for states that do not vary. Faint axes count for much: it
+        weighs standard deviations, where `participation_ratio` weighs variances.
+        """
+        from scipy.special import entr
+
+        deviations = np.sqrt(self.variances)
+        total = deviations.sum(-1, keepdims=True)
+        entropy = entr(deviations / np.where(total > 0, total, 1)).sum(-1)
+        return _plain(np.where(total[..., 0] == 0, 0.0, np.exp(entropy)))
+
+    @property
+    def participation_ratio(self) -> np.ndarray | float:
+        """Effective number of axes: squared sum of the variances over the sum of their squares.
+
+        1 to the width; 0 for states that do not vary (Gao et al. 2017). With few rows it is too
+        small: isotropic noise in d dimensions gives about d / (1 + d / rows).
+        """
+        squares = np.square(self.variances).sum(-1)
+        total = self.variances.sum(-1)
+        return _plain(np.square(total) / np.where(squares > 0, squares, 1))
+
+    def top_share(self, axes: int = 1) -> np.ndarray | float:
+        """Share of the variance that the leading axes hold, 0 to 1; 0 for constant states."""
+        total = self.variances.sum(-1)
+        leading = self.variances[..., :axes].sum(-1)
+        return _plain(leading / np.where(total > 0, total, 1))
+
+
+def spectrum(x: Float[Array, "*place row width"]) -> Spectrum:
+    """Find the variances along the principal axes, once for all numbers that need them.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        As many variances as there are dimensions, or rows if those are fewer.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    points, finite = centered(x)
+    _, rows, width = points.shape
+    product = points.mT @ points if width <= rows else points @ points.mT
+    values = torch.linalg.eigvalsh(product).flip(-1) / (rows - 1)
+    # What rounding leaves of axes that do not exist would count in RankMe, which takes roots.
+    values = values.where(values > 1e-14 * values[:, :1], 0)
+    values = values.where(finite[:, None], torch.nan)
+    return Spectrum(values.cpu().numpy().reshape(*x.shape[:-2], -1))
+
+
+def rankme(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Effective number of axes, `Spectrum.rankme`. It says nothing about tasks."""
+    return spectrum(x).rankme
+
+
+def participation_ratio(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Effective number of axes, `Spectrum.participation_ratio`. It says nothing about tasks."""
+    return spectrum(x).participation_ratio
+
+
+def top_share(x: Float[Array, "*place row width"], axes: int = 1) -> np.ndarray | float:
+    """Share of the variance that the leading principal axes hold, `Spectrum.top_share`."""
+    return spectrum(x).top_share(axes)
+
+
+def mean_norm(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Mean length of the states as they are: not centered, not standardized.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        From 0. A residual stream grows from block to block, whatever the tasks.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    return shaped(as_states(x).double().norm(dim=2).mean(1), x)
+
+
+def norm_spread(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+    """Standard deviation of the lengths of the states, over their mean.
+
+    Args:
+        x: states `[*place row width]`.
+
+    Returns:
+        From 0, which constant states have. A few tokens of enormous length (attention sinks) show
+        here.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    lengths = as_states(x).double().norm(dim=2)
+    mean = lengths.mean(1)
+    spread = lengths.std(1, correction=0) / mean.where(mean != 0, 1)
+    return shaped(spread.where(~(spread <= _ROUNDING), 0), x)
+
+
+def two_nn(x: Float[Array, "*place row width"], *, discard: float = 0.1) -> np.ndarray | float:
+    """Intrinsic dimension from the ratio of each row's two nearest distances (Facco et al. 2017).
+
+    Args:
+        x: states `[*place row width]`.
+        discard: the share of largest ratios that is left out of the fit, 0 to 1.
+
+    Returns:
+        The dimension. 0 for constant states, NaN where fewer than three rows differ. Rows that
+        equal an earlier one, up to rounding, are left out. It is the dimension at the scale of
+        the nearest neighbors: within a cluster, not of the arrangement of the clusters, and
+        too small in many dimensions (isotropic noise in 96 of them and 600 rows: about 45). All
+        distances of a place are held at once.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    points, finite = centered(x)
+    values = torch.tensor([_two_nn(place, discard) for place in points])
+    return shaped(values.where(finite.cpu(), torch.nan), x)
+
+
+def _two_nn(points: Tensor, discard: float) -> float:
+    distances = squared_distances(points)
+    scale = float(points.square().sum(1).mean())
+    if scale == 0:
+        return 0.0
+    equal = distances <= _ROUNDING**2 * scale
+    if int(equal.sum()) > len(points):
+        first = equal.to(torch.uint8).argmax(1)
+        kept = first == torch.arange(len(points), device=points.device)
+        distances = distances[kept][:, kept]
+    count = len(distances)
+    kept_ratios = min(int(count * (1 - discard)), count - 1)
+    if kept_ratios < 2:
+        return float("nan")
+    nearest, second = _two_smallest(distances.fill_diagonal_(torch.inf))
+    ratio = (second / nearest).log().div(2).sort().values[:kept_ratios]
+    beyond = 1 - torch.arange(1, kept_ratios + 1, device=ratio.device).double() / count
+    square = float(ratio @ ratio)
+    return float(ratio @ -beyond.log()) / square if square > 0 else float("nan")
+
+
+def _two_smallest(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Two minima cost less than `topk`; overwrites `distances`."""
+    smallest, at = distances.min(1)
+    distances.scatter_(1, at[:, None], torch.inf)
+    return smallest, distances.amin(1)
+
+
+def neighborhood_overlap(
+    x: Float[Array, "*place row width"],
+    other: Array,
+    *,
+    neighbors: int = 10,
+    groups: Array | None = None,
+) -> np.ndarray | float:
+    """Share of each row's nearest neighbors that it keeps, between two readings of the same rows.
+
+    Args:
+        x: states `[*place row width]`, of one layer or step.
+        other: the same places and rows at another layer or step, `[*place row any]`.
+        neighbors: how many of each row count.
+        groups: `[row]`, such as instruction strings; neighbors of the same group never count.
+            Without them rows of one string, always near each other, lift every value.
+
+    Returns:
+        0 to 1; neighbors / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
+        is constant.
+
+    Raises:
+        BadInput: other places or rows, or some row has too few others to be its neighbors.
+    """
+    a, b, finite = paired(x, other)
+    rows = a.shape[1]
+    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    most = int(torch.bincount(own).max())
+    if not 1 <= neighbors <= rows - most:
+        raise BadInput(
+            f"{neighbors} neighbors cannot be found among {rows} rows of which up to {most} are "
+            f"left out; ask for 1 to {rows - most}, or give more rows"
+        )
+    same = (own[:, None] == own).to(a.device)
+    values = [
+        (_near(p, same, neighbors) & _near(q, same, neighbors)).double().sum() / rows / neighbors
+        if bool(p.any()) and bool(q.any())
+        else p.new_zeros(())
+        for p, q in zip(a, b, strict=True)
+    ]
+    return shaped(torch.stack(values).where(finite, torch.nan), x)
+
+
+def _near(points: Tensor, same: Tensor, neighbors: int) -> Bool[Tensor, "row row"]:
+    # The choice of the nearest needs no float64, and takes half the time without.
+    distances = squared_distances(points).float().masked_fill_(same, torch.inf)
+    nearest = distances.topk(neighbors, largest=False, sorted=False).indices
+    return torch.zeros_like(same).scatter_(1, nearest, True)
+
+
+def paired(x: Array, other: Array) -> tuple[Tensor, Tensor, Bool[Tensor, "place"]]:
+    """Center two readings of the same rows, and say where both are finite."""
+    if x.shape[:-1] != other.shape[:-1]:
+        raise BadInput(
+            f"states of shapes {list(x.shape)} and {list(other.shape)} cannot be compared; "
+            "give the same places and rows, in the same order"
+        )
+    (a, first), (b, second) = centered(x), centered(other)
+    return a, b.to(a.device), first & second.to(a.device)
+
+
+def several(codes: Int[Tensor, "row"], what: str, remedy: str) -> int:
+    """Count the values of codes, which must be at least two."""
+    count = int(torch.bincount(codes).count_nonzero())
+    if count < 2:
+        raise BadInput(f"{what}s of {count} value cannot be told apart; {remedy}")
+    return count
+
+
+def gaussian_twin(
+    x: Float[Array, "*place row width"], draws: int = 1, *, seed: int = 0
+) -> Float[Tensor, "draw *place row width"]:
+    """Draw states without any clusters: from one Gaussian with the mean and covariance of x.
+
+    The null N3, "any clusters at all?". A covariance of low rank stays of that rank.
+
+    Args:
+        x: states `[*place row width]`.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        In the dtype of x, at least float32. NaN for places that are not finite. It keeps what the
+        covariance holds, and clusters that are elongated in one direction are still cut in two by
+        any k-means.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
+    states = as_states(x)
+    points, finite = centered(x)
+    places, rows, _ = points.shape
+    _, scale, axes = torch.linalg.svd(points, full_matrices=False)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(
+        draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
+    )
+    drawn = noise.to(points.device) @ (scale[..., None] * axes / (rows - 1) ** 0.5)
+    drawn += states.double().mean(1, keepdim=True)
+    drawn = drawn.where(finite[:, None, None], torch.nan)
+    result: Tensor = drawn.to(states.dtype).reshape(draws, *x.shape)
+    return result
+
+
+def _plain(values: np.ndarray | np.float64) -> np.ndarray | float:
+    return values if isinstance(values, np.ndarray) and values.ndim else float(values)

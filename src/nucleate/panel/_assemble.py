@@ -1,0 +1,116 @@
+"""From the results of all units to one panel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from nucleate.panel._columns import Result
+from nucleate.panel._panel import (
+    BY_CLASS,
+    COLUMNS,
+    Panel,
+    adjust_over_places,
+    with_scrambled,
+)
+from nucleate.panel._score import Key, Shown, show
+from nucleate.panel._source import Unit
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """What is the same at all steps: N1 by stream, N2 for all streams alike."""
+
+    n1: Mapping[Key, Float[np.ndarray, "stream"]]
+    n2: Mapping[Key, Float[np.ndarray, "one"]]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One unit from the first step to the last, beside N1 and N2."""
+
+    unit: Unit
+    results: Sequence[Result]
+    nulls: Nulls
+
+
+def assemble(
+    steps: Sequence[int],
+    streams: tuple[str, ...],
+    chains: Sequence[Chain],
+    *,
+    scrambled: Panel | None,
+    missing: Mapping[str, str],
+    seconds: Mapping[str, float],
+) -> Panel:
+    """Put the units' columns into one table, beside N1, N2 and N4, in order."""
+    places = list(dict.fromkeys((chain.unit.position, chain.unit.view) for chain in chains))
+    parts, classes = [], []
+    for chain in chains:
+        names = streams[chain.unit.streams]
+        place = places.index((chain.unit.position, chain.unit.view))
+        for step, result in zip(steps, chain.results, strict=True):
+            part = pd.DataFrame(result.columns)
+            count = len(part) // len(names)
+            part["stream_number"] = np.tile(np.arange(len(names)), count) + chain.unit.streams.start
+            part["stream"] = list(names) * count
+            part["n1_max"], part["n2"] = _laid_beside(part, chain, len(names))
+            parts.append(_placed(part, step, chain.unit, place))
+            found = pd.DataFrame(result.by_class)
+            found["stream"] = [names[number] for number in found["stream"]]
+            classes.append(_placed(found, step, chain.unit, place))
+    table = pd.concat(parts, ignore_index=True)
+    order = ["step", "place", "order", "stream_number"]
+    table = table.sort_values(order, kind="stable", ignore_index=True)
+    table["n4"] = np.nan if scrambled is None else with_scrambled(table, scrambled.table)
+    table["p_adjusted"] = adjust_over_places(table)
+    by_class = pd.concat(classes, ignore_index=True).sort_values(
+        ["step", "place"], kind="stable", ignore_index=True
+    )
+    return Panel(
+        table[list(COLUMNS)],
+        _draws(chains),
+        by_class[list(BY_CLASS)],
+        dict(missing),
+        {part: round(spent, 3) for part, spent in seconds.items()},
+    )
+
+
+def _placed(part: pd.DataFrame, step: int, unit: Unit, place: int) -> pd.DataFrame:
+    return part.assign(step=step, position=unit.position, view=unit.view, place=place)
+
+
+def _laid_beside(
+    part: pd.DataFrame, chain: Chain, streams: int
+) -> tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]]:
+    """N1 and N2 of each row of a part."""
+    n1, n2 = np.full(len(part), np.nan), np.full(len(part), np.nan)
+    heads = zip(
+        *(part[name][::streams] for name in ("label", "metric", "half", "shown")), strict=True
+    )
+    for score, (label, metric, half, shown) in enumerate(heads):
+        key, inside = (label, metric, half), slice(score * streams, (score + 1) * streams)
+        kind: Shown = shown
+        if key in chain.nulls.n1:
+            n1[inside] = show(chain.nulls.n1[key], kind)
+        if key in chain.nulls.n2:
+            n2[inside] = show(chain.nulls.n2[key], kind)
+    return n1, n2
+
+
+def _draws(
+    chains: Sequence[Chain],
+) -> dict[tuple[str, str], Float[np.ndarray, "step stream draw"]]:
+    """Bootstrap draws by place, the streams of its units one after another."""
+    found: dict[tuple[str, str], list[tuple[int, np.ndarray]]] = {}
+    for chain in chains:
+        draws = [result.draws for result in chain.results if result.draws is not None]
+        if draws:
+            place = (chain.unit.position, chain.unit.view)
+            found.setdefault(place, []).append((chain.unit.streams.start, np.stack(draws)))
+    return {
+        place: np.concatenate([part for _, part in sorted(parts, key=lambda it: it[0])], axis=1)
+        for place, parts in found.items()
+    }

@@ -1,0 +1,375 @@
+"""The metrics of the panel: each takes a block and gives scores."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from nucleate.metrics import (
+    agreement,
+    bootstrap_ari,
+    ccgp,
+    centroid_margin,
+    cka,
+    class_separation,
+    geometry,
+    hdbscan,
+    knn_decodability,
+    linear_probe,
+    mdl_probe,
+    nearest_centroid,
+    procrustes,
+    ranks_within,
+    recall_by_class,
+    selectivity,
+    silhouette,
+    singletons,
+    stability,
+    variance_shares,
+    ward,
+)
+from nucleate.panel._layout import TASK
+from nucleate.panel._metric import Metric
+from nucleate.panel._metric_input import Block, split
+from nucleate.panel._score import Score
+
+ONE_STRING = "undefined: a task has one instruction string only"
+ONE_ROW = "undefined: every instruction string is one state here"
+TOO_SMALL = "undefined: fewer than two tasks have two rows"
+FEW_ROWS = "undefined: fewer than two rows a cluster"
+_COSTLY_DRAWS = 199
+"""Permutations where each takes a pass over the states."""
+_NEIGHBORS = 10
+
+
+def _agreement(block: Block) -> Iterator[Score]:
+    for label in block.labels:
+        if label not in block.where.codes:
+            yield from block.undefined(label, "ari", "ami")
+            if label == TASK:
+                for half in block.where.halves or ("choose", "report"):
+                    yield from block.undefined(label, "ari", half=half)
+            continue
+        yield from _agreements(block, label)
+
+
+def _agreements(block: Block, label: str) -> Iterator[Score]:
+    """ARI and AMI of a label; of the task also in each half, with intervals."""
+    where, clusters, draws = block.where, block.clusters(label), None
+    k = where.classes(label)
+    if label == TASK and block.effort.nulls:
+        with block.watch("bootstrap"):
+            draws = bootstrap_ari(clusters, where.codes[TASK], where.strings, where.weights["all"])
+    permuted = block.labelings(label)
+    found = agreement(clusters, permuted.labels)
+    blocks = None if permuted.blocks is None else agreement(clusters, permuted.blocks)
+    for name in ("ari", "ami"):
+        values, null = split(getattr(found, name))
+        apart = None if blocks is None else split(getattr(blocks, name))[1]
+        yield Score(label, name, values, k=k, n=block.rows, null=null, blocks=apart,
+                    draws=draws if name == "ari" else None)  # fmt: skip
+    if label != TASK:
+        return
+    for half, inside in where.halves.items():
+        permuted = block.labelings(half)
+        values, null = split(agreement(clusters[:, inside], permuted.labels).ari)
+        apart = None
+        if permuted.blocks is not None:
+            apart = split(agreement(clusters[:, inside], permuted.blocks).ari)[1]
+        draws = None
+        if half == "report" and block.effort.nulls:
+            with block.watch("bootstrap"):
+                draws = bootstrap_ari(
+                    clusters, where.codes[TASK], where.strings, where.weights["report"]
+                )
+        yield Score(label, "ari", values, half=half, k=k, n=len(inside), null=null, blocks=apart,
+                    draws=draws)  # fmt: skip
+
+
+def _recall(block: Block) -> Iterator[Score]:
+    for label in (TASK,):
+        if label not in block.where.codes:
+            yield from block.undefined(label, "recall", "recall_worst")
+            continue
+        codes, k = block.where.codes[label].numpy(), block.where.classes(label)
+        clusters = block.clusters(label).cpu().numpy()
+        classes = np.stack([recall_by_class(found, codes) for found in clusters])
+        yield Score(label, "recall", classes.mean(1), k=k, n=block.rows, classes=classes)
+        yield Score(label, "recall_worst", classes.min(1), k=k, n=block.rows)
+
+
+def _variance(block: Block) -> Iterator[Score]:
+    if block.view != "raw":
+        return
+    where = block.where
+    names = ("task", "input", "family", "task x input", "instruction", "residual")
+    if where.conditioned:
+        for name in names:
+            yield from block.undefined(name, "variance_share", why=where.conditioned)
+        return
+    factors = {name: code for name, code in where.codes.items() if name in names}
+    if where.string_count < block.rows:
+        # Otherwise what is a string's own would count as its family's.
+        factors["instruction"] = where.strings
+    for name, values in variance_shares(block.z, factors).items():
+        yield Score(name, "variance_share", np.asarray(values), n=block.rows)
+
+
+def _separation(block: Block) -> Iterator[Score]:
+    """Class separation, and its reciprocal."""
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, "separation", "cdnv")
+        return
+    permuted = block.labelings(TASK)
+    values, null = split(class_separation(block.z, permuted.labels, block.where.strings))
+    note = TOO_SMALL if np.isnan(values).all() else ""
+    k = block.where.classes(TASK)
+    yield Score(TASK, "separation", values, k=k, n=block.rows, null=null, note=note)
+    yield Score(TASK, "cdnv", values, k=k, n=block.rows, null=null, note=note, shown="reciprocal")
+
+
+def _centroids(block: Block) -> Iterator[Score]:
+    """Nearest centroids: accuracy, and the margin by which the own one is nearer."""
+    where, folds = block.where, block.where.folds
+    if folds is None:
+        yield from block.undefined(TASK, "ncm", "margin", why=_why_no_folds(block))
+        return
+    labels = block.labelings("folds", _COSTLY_DRAWS).labels
+    values, null = split(nearest_centroid(block.z, labels, folds, where.strings))
+    k = where.classes(TASK)
+    yield Score(TASK, "ncm", values, k=k, n=block.rows, null=null)
+    margins = np.asarray(centroid_margin(block.z, where.codes[TASK], folds, where.strings))
+    yield Score(TASK, "margin", margins.mean(1), k=k, n=block.rows,
+                classes=_by_class(margins, where.codes[TASK].numpy(), k))  # fmt: skip
+
+
+def _neighbors(block: Block) -> Iterator[Score]:
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, "knn")
+        return
+    labels = block.labelings(TASK, _COSTLY_DRAWS).labels
+    values, null = split(knn_decodability(block.z, labels, block.where.strings))
+    yield Score(TASK, "knn", values, k=block.where.classes(TASK), n=block.rows, null=null)
+
+
+def _linear_probe(block: Block) -> Iterator[Score]:
+    where, folds = block.where, block.where.folds
+    if folds is None:
+        why = _why_no_folds(block)
+        yield from block.undefined(TASK, "probe_accuracy", "probe_nll", why=why)
+        return
+    k = where.classes(TASK)
+    found = linear_probe(block.z, where.codes[TASK], folds)
+    yield Score(TASK, "probe_accuracy", np.asarray(found.accuracy), k=k, n=block.rows)
+    yield Score(TASK, "probe_nll", -np.asarray(found.nll), k=k, n=block.rows, shown="negated")
+
+
+def _selectivity(block: Block) -> Iterator[Score]:
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, "selectivity", "probe_known_strings")
+        return
+    where, k = block.where, block.where.classes(TASK)
+    if len(where.strings) == where.string_count:
+        yield from block.undefined(TASK, "selectivity", "probe_known_strings", why=ONE_ROW)
+        return
+    found = selectivity(
+        block.z, where.codes[TASK], where.strings, seed=block.effort.seed,
+        draws=max(1, block.effort.controls),
+    )  # fmt: skip
+    control = np.asarray(found.control) if block.effort.controls else None
+    yield Score(TASK, "probe_known_strings", np.asarray(found.task), k=k, n=block.rows,
+                control=control)  # fmt: skip
+    yield Score(TASK, "selectivity", np.asarray(found.selectivity), k=k, n=block.rows)
+
+
+def _ccgp(block: Block) -> Iterator[Score]:
+    """Generalization of a linear probe to families, and to inputs, that it was not fitted on."""
+    where = block.where
+    for name in ("family", "input"):
+        metric = f"ccgp_{name}"
+        if name == "input" and block.view == "conditioned":
+            continue
+        if TASK not in where.codes or name not in where.codes:
+            yield from block.undefined(name if TASK in where.codes else TASK, metric)
+            continue
+        conditions = _conditions(block, name)
+        values = np.asarray(ccgp(block.z, where.codes[TASK], conditions))
+        note = "undefined: a condition lacks some task" if np.isnan(values).all() else ""
+        k = where.classes(TASK)
+        yield Score(TASK, metric, values, k=k, n=block.rows, note=note)
+
+
+def _spectrum(block: Block) -> Iterator[Score]:
+    """Shape of the cloud of states, whatever the labels."""
+    if block.view != "raw":
+        return
+    found = block.spectrum
+    yield Score("", "rankme", np.asarray(found.rankme), n=block.rows)
+    yield Score("", "participation_ratio", np.asarray(found.participation_ratio), n=block.rows)
+    yield Score("", "top_share", np.asarray(found.top_share()), n=block.rows)
+    yield Score("", "norm", np.asarray(geometry.mean_norm(block.states)), n=block.rows)
+
+
+def _silhouette(block: Block) -> Iterator[Score]:
+    """Of the true classes beside permuted ones, and of the clusters beside one Gaussian's (N3)."""
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, "silhouette")
+        return
+    k, labels = block.where.classes(TASK), block.labelings(TASK, _COSTLY_DRAWS).labels
+    values, null = split(silhouette(block.z, labels))
+    yield Score(TASK, "silhouette", values, k=k, n=block.rows, null=null)
+    found = block.clusters(TASK)
+    values = np.array([silhouette(z, c) for z, c in zip(block.z, found, strict=True)])
+    yield Score("", "silhouette", values, k=k, n=block.rows, gaussian=_twins(block, k))
+
+
+def _twins(block: Block, k: int) -> np.ndarray | None:
+    """Silhouettes of clusters of data with the same covariance and no clusters."""
+    draws = block.effort.gaussian if block.effort.nulls else 0
+    if not draws:
+        return None
+    from nucleate.metrics import kmeans
+
+    values = np.empty((block.streams, draws))
+    with block.watch("N3"):
+        for stream, points in enumerate(block.z):
+            twins = geometry.gaussian_twin(points, draws, seed=block.effort.seed)
+            found = kmeans(twins, k, restarts=block.effort.restarts, seed=block.effort.seed)
+            values[stream] = [
+                silhouette(twin, labels) for twin, labels in zip(twins, found.labels, strict=True)
+            ]
+    return values
+
+
+def _by_other_algorithms(block: Block, name: str) -> Iterator[Score]:
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, f"{name}_ari")
+        return
+    k = block.where.classes(TASK)
+    found = ward(block.z, k) if name == "ward" else hdbscan(block.z)
+    # What HDBSCAN calls noise is no cluster: each such row stands alone.
+    clusters = torch.from_numpy(singletons(found))
+    permuted = block.labelings(TASK)
+    values, null = split(agreement(clusters, permuted.labels).ari)
+    blocks = None if permuted.blocks is None else split(agreement(clusters, permuted.blocks).ari)[1]
+    yield Score(TASK, f"{name}_ari", values, k=k, n=block.rows, null=null, blocks=blocks)
+
+
+def _stability(block: Block) -> Iterator[Score]:
+    if TASK not in block.where.codes:
+        yield from block.undefined("", "stability", why=block.where.undefined[TASK])
+        return
+    k, strings = block.where.classes(TASK), block.where.strings
+    if 2 * k > block.rows:
+        yield from block.undefined("", "stability", why=FEW_ROWS)
+        return
+    values = [stability(points, k, seed=block.effort.seed, groups=strings) for points in block.z]
+    yield Score("", "stability", np.array(values), k=k, n=block.rows)
+
+
+def _mdl(block: Block) -> Iterator[Score]:
+    if TASK not in block.where.codes:
+        yield from block.undefined(TASK, "mdl_bits", "mdl_compression")
+        return
+    where, k = block.where, block.where.classes(TASK)
+    found = mdl_probe(block.z, where.codes[TASK], where.strings, seed=block.effort.seed)
+    yield Score(TASK, "mdl_bits", -np.asarray(found.bits), k=k, n=block.rows, shown="negated")
+    yield Score(TASK, "mdl_compression", np.asarray(found.compression), k=k, n=block.rows)
+
+
+def _parallelism(block: Block) -> Iterator[Score]:
+    where = block.where
+    for name in ("family", "input"):
+        if name == "input" and block.view == "conditioned":
+            continue
+        if TASK not in where.codes or name not in where.codes:
+            yield from block.undefined(name if TASK in where.codes else TASK, f"parallelism_{name}")
+            continue
+        conditions = _conditions(block, name)
+        values = geometry.parallelism_score(block.z, where.codes[TASK], conditions)
+        k = where.classes(TASK)
+        yield Score(TASK, f"parallelism_{name}", np.asarray(values), k=k, n=block.rows)
+
+
+def _dimension(block: Block) -> Iterator[Score]:
+    if block.view == "raw":
+        yield Score("", "two_nn", np.asarray(geometry.two_nn(block.z)), n=block.rows)
+
+
+def _to_first(block: Block) -> Iterator[Score]:
+    """Similarity to the same place at the first step."""
+    if block.view != "raw" or block.first is None:
+        return
+    first = block.first
+    yield Score("", "cka_to_first", np.asarray(cka(block.z, first)), n=block.rows)
+    yield Score("", "procrustes_to_first", np.asarray(procrustes(block.z, first)), n=block.rows)
+    strings = block.where.strings
+    neighbors = min(_NEIGHBORS, block.rows - int(torch.bincount(strings).max()))
+    if neighbors < 1:
+        yield from block.undefined("", "overlap_with_first", why=ONE_STRING)
+        return
+    overlap = geometry.neighborhood_overlap(block.z, first, neighbors=neighbors, groups=strings)
+    yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
+
+
+def _collapse(block: Block) -> Iterator[Score]:
+    """NC2: how far the class means are from a simplex, for tasks and for outputs."""
+    for label in (TASK, "output"):
+        if label not in block.labels:
+            continue
+        if label not in block.where.codes:
+            yield from block.undefined(label, "nc2")
+            continue
+        found = geometry.neural_collapse(block.z, block.where.codes[label])
+        yield Score(label, "nc2", -np.asarray(found.nc2), k=block.where.classes(label),
+                    n=block.rows, shown="negated")  # fmt: skip
+
+
+def _conditions(block: Block, name: str) -> np.ndarray:
+    """Inputs as they are; of families, which are a task's own, their rank within the task."""
+    codes = block.where.codes
+    found = codes[name].numpy()
+    return ranks_within(codes[TASK], found) if name == "family" else found
+
+
+def _why_no_folds(block: Block) -> str:
+    return block.where.undefined.get(TASK, ONE_STRING)
+
+
+def _by_class(values: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
+    return np.stack(
+        [np.bincount(codes, row, k) / np.bincount(codes, minlength=k) for row in values]
+    )
+
+
+def _with_ward(block: Block) -> Iterable[Score]:
+    return _by_other_algorithms(block, "ward")
+
+
+def _with_hdbscan(block: Block) -> Iterable[Score]:
+    return _by_other_algorithms(block, "hdbscan")
+
+
+CATALOG = (
+    Metric("agreement", "ARI and AMI of k-means with every label", _agreement),
+    Metric("recall", "share of each task in its own cluster", _recall),
+    Metric("variance", "shares of task, input, family and their interaction", _variance),
+    Metric("separation", "class separation and CDNV, its reciprocal", _separation),
+    Metric("centroids", "nearest-centroid accuracy and margin", _centroids),
+    Metric("neighbors", "task of the nearest rows of other strings", _neighbors),
+    Metric("linear_probe", "accuracy and NLL of a linear probe on strings left out", _linear_probe),
+    Metric("selectivity", "what a linear probe knows beyond memorized strings", _selectivity),
+    Metric("ccgp", "generalization to families and inputs left out", _ccgp),
+    Metric("spectrum", "RankMe, participation ratio, top share, norm", _spectrum),
+    Metric("silhouette", "silhouette of tasks, and of clusters beside N3", _silhouette, True),
+    Metric("ward", "ARI of Ward's clusters", _with_ward, True),
+    Metric("hdbscan", "ARI of HDBSCAN's clusters", _with_hdbscan, True),
+    Metric("stability", "agreement of clusters of bootstrap samples", _stability, True),
+    Metric("mdl", "code length of the tasks given the states", _mdl, True),
+    Metric(
+        "parallelism", "whether task directions are alike in all conditions", _parallelism, True
+    ),
+    Metric("dimension", "TwoNN intrinsic dimension", _dimension, True),
+    Metric("to_first", "similarity to the first step", _to_first, True),
+    Metric("collapse", "NC2 of tasks and outputs", _collapse, True),
+)

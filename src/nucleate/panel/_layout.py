@@ -1,0 +1,255 @@
+"""Which prompts are measured at a position, under which labels, resamples and nulls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nucleate._core.errors import BadInput
+from nucleate._core.strings import (
+    HALVES,
+    Permutations,
+    Strings,
+    permute_rows,
+)
+from nucleate.metrics import resamples
+from nucleate.prompts import PromptSet
+
+APART = ("unseen_family", "unseen_input")
+"""Splits on top of the crossed rows, which the clustering leaves out."""
+TASK = "task"
+LABELS = ("task", "family", "task x family", "input", "output", "length")
+"""The labels that every panel is about; any other column of the prompt set comes after them."""
+NO_LABELS = ("instruction", "split", "prompt", "text")
+"""Columns that name rows rather than group them."""
+_LENGTHS = 8
+"""More lengths than this are gathered in quantiles."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One position of a prompt set, made ready for measuring; the same for all steps and streams.
+
+    Attributes:
+        rows: the rows of the prompt set that stand for the states there: the first of each group of
+            equal prefixes, without the splits in `APART`.
+        codes: a number for each class of each label that is defined here.
+        names: the text of each class of those labels.
+        undefined: label -> why it is not.
+        conditioned: why nothing is left after conditioning on the input; empty if all is well.
+        strings: which instruction string each row has, from 0.
+        string_count: how many there are.
+        halves: half -> which rows are in it.
+        folds: which fold each row is in, all rows of a string in one; None if a task has one
+            string only.
+        nulls: label -> permutations; of the task also in each half and within the folds.
+        weights: `all` and `report` -> resamples of the strings.
+    """
+
+    rows: Int[Tensor, "row"]
+    codes: dict[str, Int[Tensor, "row"]]
+    names: dict[str, tuple[str, ...]]
+    undefined: dict[str, str]
+    conditioned: str
+    strings: Int[Tensor, "row"]
+    string_count: int
+    halves: dict[str, Int[Tensor, "member"]]
+    folds: Int[Tensor, "row"] | None
+    nulls: dict[str, Permutations]
+    weights: dict[str, Float[Tensor, "draw string"]]
+
+    def classes(self, label: str) -> int:
+        return len(self.names[label])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label of the prompt set, defined here or not."""
+        known = (*self.codes, *self.undefined)
+        return tuple(sorted(known, key=lambda name: (_rank(name), name)))
+
+    @property
+    def constant_within_strings(self) -> set[str]:
+        """The defined labels that all rows of a string share."""
+        return {name for name, code in self.codes.items() if _constant(code, self.strings)}
+
+
+def layout(
+    prompts: PromptSet, position: str, *, permutations: int, bootstraps: int, seed: int
+) -> Layout:
+    """Choose rows, halves, folds and permutations of one position.
+
+    Strings are split into the halves within each family, so that both hold every task. The label
+    task is permuted over instruction strings within strata of prompt length (quantiles with at
+    least 25 strings each), and, as a second and stricter null, over whole families where a task
+    has several: strings of one family look alike, so clusters of families alone agree with tasks
+    more than permuted strings do. Labels that all rows of a string share go over strings, others
+    over rows. A prompt set without the column `instruction` has a string a row.
+
+    Raises:
+        BadInput: fewer rows than classes of a label, a prompt set with one task, or without tasks.
+    """
+    prompts.check_labels(TASK, user="measure")
+    rows, groups = _distinct_rows(prompts, position)
+    columns = _columns(prompts, position)
+    text = {name: values[rows] for name, values in columns.items()}
+    codes, names, undefined = _defined(columns, _measured(prompts), groups, text)
+    _refuse_hopeless(position, text[TASK])
+    strings = _strings(prompts, rows, text)
+    rng = np.random.default_rng(seed)
+    half, folds = strings.halves(rng), strings.folds(rng)
+    members = {name: np.flatnonzero(half[strings.of_row] == i) for i, name in enumerate(HALVES)}
+    nulls = {
+        name: strings.permuted(code, permutations, rng)
+        if _constant(code, strings.of_row)
+        else permute_rows(code, permutations, rng)
+        for name, code in codes.items()
+    }
+    if TASK in codes:
+        part = strings.permuted(codes[TASK], permutations, rng, within=half)
+        nulls |= {name: part.rows(inside) for name, inside in members.items()}
+        if folds is not None:
+            nulls["folds"] = strings.permuted(codes[TASK], permutations, rng, within=folds)
+    count = len(strings)
+    return Layout(
+        rows=torch.from_numpy(rows),
+        codes={name: torch.from_numpy(code) for name, code in codes.items()},
+        names=names,
+        undefined=undefined,
+        conditioned=_why_not_conditioned(codes, undefined),
+        strings=torch.from_numpy(strings.of_row),
+        string_count=count,
+        halves={name: torch.from_numpy(inside) for name, inside in members.items()},
+        folds=None if folds is None else torch.from_numpy(folds[strings.of_row]),
+        nulls=nulls,
+        weights={
+            "all": resamples(np.arange(count), count, bootstraps, seed),
+            "report": resamples(np.flatnonzero(half == 1), count, bootstraps, seed),
+        },
+    )
+
+
+def _columns(prompts: PromptSet, position: str) -> dict[str, np.ndarray]:
+    """Every label as an array of texts [row]."""
+    found = {
+        name: np.array(values) for name, values in prompts.labels.items() if name not in NO_LABELS
+    }
+    if "family" in found:
+        families = _numbers(found["family"])
+        if len(set(zip(families.tolist(), found[TASK].tolist(), strict=True))) > families.max() + 1:
+            found["task x family"] = np.char.add(np.char.add(found[TASK], " x "), found["family"])
+    found["length"] = _lengths(prompts.ends(position))
+    return found
+
+
+def _lengths(ends: Int[np.ndarray, "row"]) -> np.ndarray:
+    """Tokens up to a position, in quantiles where there are many different numbers."""
+    if len(np.unique(ends)) > _LENGTHS:
+        edges = np.unique(np.quantile(ends, np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
+        return np.array([f"part {part}" for part in np.searchsorted(edges, ends)])
+    return ends.astype(str)
+
+
+def _strings(
+    prompts: PromptSet, rows: Int[np.ndarray, "row"], text: dict[str, np.ndarray]
+) -> Strings:
+    task = _numbers(text[TASK])
+    if "instruction" in prompts.labels:
+        said = [text[TASK], np.array(prompts.labels["instruction"])[rows]]
+        of_row = _numbers(*said, *([text["family"]] if "family" in text else []))
+    else:
+        of_row = np.arange(len(rows))
+    family = _numbers(text[TASK], text["family"]) if "family" in text else task
+    return Strings.of(of_row, task, family, prompts.prompt_lengths[rows])
+
+
+def _rank(label: str) -> int:
+    return LABELS.index(label) if label in LABELS else len(LABELS)
+
+
+def _measured(prompts: PromptSet) -> Int[np.ndarray, "row"]:
+    if "split" not in prompts.labels:
+        return np.arange(len(prompts))
+    return np.flatnonzero(~np.isin(prompts.labels["split"], APART))
+
+
+def _distinct_rows(
+    prompts: PromptSet, position: str
+) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "measured"]]:
+    """The first measured row of each prefix group, and the group of each measured row."""
+    measured = _measured(prompts)
+    if not len(measured):
+        raise BadInput(
+            f"all {len(prompts)} prompts are of the splits {' and '.join(APART)}, which "
+            "are not clustered; give it rows of seen or unseen_string"
+        )
+    groups = prompts.prefix_groups(position)[measured]
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return measured[first[order]], rank[inverse]
+
+
+def _constant(values: np.ndarray | Tensor, groups: np.ndarray | Tensor) -> bool:
+    values, groups = np.asarray(values), np.asarray(groups)
+    first = np.unique(groups, return_index=True)[1]
+    return bool((values[first][groups] == values).all())
+
+
+def _numbers(*columns: np.ndarray) -> Int[np.ndarray, "row"]:
+    """Number equal values alike, from 0, in the order in which they first occur."""
+    seen: dict[tuple[str, ...], int] = {}
+    keys = zip(*(column.tolist() for column in columns), strict=True)
+    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+
+
+def _why_not_conditioned(codes: dict[str, np.ndarray], undefined: dict[str, str]) -> str:
+    for name in ("input", TASK):
+        if name not in codes:
+            return undefined.get(name, f"undefined: the prompt set has no label {name!r}")
+    pairs = len(set(zip(codes[TASK].tolist(), codes["input"].tolist(), strict=True)))
+    if pairs < (codes[TASK].max() + 1) * (codes["input"].max() + 1):
+        return "undefined: the tasks do not share their inputs"
+    return ""
+
+
+def _defined(
+    columns: dict[str, np.ndarray],
+    measured: Int[np.ndarray, "measured"],
+    groups: Int[np.ndarray, "measured"],
+    text: dict[str, np.ndarray],
+) -> tuple[dict[str, Int[np.ndarray, "row"]], dict[str, tuple[str, ...]], dict[str, str]]:
+    """The codes and names of the labels that rows have here, and why others are undefined."""
+    codes: dict[str, Int[np.ndarray, row]] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    undefined: dict[str, str] = {}
+    for name in sorted(columns, key=lambda name: (_rank(name), name)):
+        code = _numbers(text[name])
+        classes = int(code.max()) + 1
+        if not _constant(columns[name][measured], groups):
+            undefined[name] = f"undefined: the {name} is not known at this position"
+        elif classes == 1:
+            undefined[name] = f"undefined: all rows have the same {name}"
+        elif classes == len(code):
+            undefined[name] = f"undefined: each row has its own {name}"
+        else:
+            codes[name] = code
+            names[name] = tuple(dict.fromkeys(text[name].tolist()))
+    return codes, names, undefined
+
+
+def _refuse_hopeless(position: str, task: Sequence[str] | np.ndarray) -> None:
+    tasks, rows = len(set(np.asarray(task).tolist())), len(task)
+    if tasks == 1:
+        raise BadInput(
+            f"the prompt set has one task, {task[0]!r}; clusters of tasks need at least two, "
+            "so add rows of another"
+        )
+    if tasks == rows:
+        raise BadInput(
+            f"{tasks} tasks have {rows} rows at {position}: no more rows than clusters; "
+            "give each task at least two instruction strings"
+        )

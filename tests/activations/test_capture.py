@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nucleate import capture
+from nucleate.activations import read, stream_names
+from nucleate.prompts import PromptSet
+from small import ARCHITECTURES, material, model
+
+
+def alone(net, prompts: PromptSet, row: int) -> torch.Tensor:
+    """The oracle: transformers' own states of one unpadded row, [stream, position, width]."""
+    ids = torch.as_tensor(prompts.ids[row, : prompts.lengths[row]], dtype=torch.long)[None]
+    with torch.no_grad():
+        hidden = net(ids, output_hidden_states=True).hidden_states
+    # transformers puts the final norm in the place of the last block's own output.
+    places = [int(index[row]) for index in prompts.positions.values()]
+    return torch.stack([h[0, places] for h in hidden])
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_stream_equals_transformers_own_on_each_row_alone(arch, order, shared):
+    net, prompts = model(arch).eval(), material(order)[2]
+    values = read(net, prompts, share_prefixes=shared).states.values
+    without_last_block = [*range(values.shape[0] - 2), values.shape[0] - 1]
+    for row in range(0, len(prompts), 5):
+        expected = alone(net, prompts, row)
+        torch.testing.assert_close(
+            values[without_last_block, :, row], expected, atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_last_block_is_read_before_the_final_norm(arch):
+    net, prompts = model(arch).eval(), material()[2]
+    values = capture(net, prompts).values
+    norm = getattr(net.base_model, {"llama": "norm", "gpt2": "ln_f"}.get(arch, "final_layer_norm"))
+    with torch.no_grad():
+        torch.testing.assert_close(norm(values[-2]), values[-1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_scores_equal_those_of_the_whole_model_on_each_row_alone(arch):
+    net, prompts = model(arch).eval(), material()[2]
+    reading = read(net, prompts)
+    for row in range(0, len(prompts), 7):
+        prompt, end = int(prompts.prompt_lengths[row]), int(prompts.lengths[row])
+        ids = torch.as_tensor(prompts.ids[row, :end], dtype=torch.long)[None]
+        with torch.no_grad():
+            logits = net(ids).logits[0, prompt - 1 : end - 1]
+        nll = torch.nn.functional.cross_entropy(logits, ids[0, prompt:])
+        assert reading.nll[row].item() == pytest.approx(nll.item(), abs=1e-4)
+        assert bool(reading.correct[row]) == bool((logits.argmax(-1) == ids[0, prompt:]).all())
+
+
+def test_a_reading_changes_nothing_in_the_model():
+    net = model("gpt2", dropout=0.2).train()
+    net.transformer.h[0].mlp.eval()
+    flags = [m.training for m in net.modules()]
+    weights = {name: p.clone() for name, p in net.named_parameters()}
+    generator = torch.get_rng_state()
+    capture(net, material()[2])
+    assert [m.training for m in net.modules()] == flags
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert all(torch.equal(p, weights[name]) for name, p in net.named_parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_hooks_go_and_flags_return_when_the_pass_breaks():
+    net, prompts = model().train(), material()[2]
+    net.lm_head.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        capture(net, prompts)
+    assert net.training
+    hooks = [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
+    assert hooks == [net.lm_head]
+
+
+def test_streams_are_named_from_the_embedding_to_the_final_norm():
+    assert stream_names(model(depth=3)) == ("embed", "block.0", "block.1", "block.2", "final_norm")
+
+
+def test_batches_do_not_change_what_is_read(monkeypatch):
+    net, prompts = model(), material()[2]
+    whole = read(net, prompts)
+    monkeypatch.setattr("nucleate.activations._capture.tokens_a_batch", lambda model: 20)
+    for shared in (True, False):
+        pieces = read(net, prompts, share_prefixes=shared)
+        torch.testing.assert_close(pieces.states.values, whole.states.values, atol=1e-5, rtol=1e-4)
+        assert torch.equal(pieces.correct, whole.correct)
+
+
+def test_a_position_on_the_last_token_of_an_answer_is_read():
+    net, prompts = model(), material()[2]
+    prompts = replace(prompts, positions={**prompts.positions, "end": prompts.lengths - 1})
+    for shared in (True, False):
+        values = read(net, prompts, share_prefixes=shared).states.values
+        for row in (0, int(prompts.lengths.argmin()), int(prompts.lengths.argmax())):
+            torch.testing.assert_close(
+                values[:-2, :, row], alone(net, prompts, row)[:-1], atol=1e-5, rtol=1e-4
+            )
