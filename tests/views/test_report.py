@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from nucleate import views
 from nucleate._core.errors import BadInput
 
 SECONDS = {"training": 61.0, "panel": 9.0}

@@ -299,8 +299,8 @@ class PromptSet:
         if missing:
             names_missing = " and no ".join(map(repr, missing))
             raise BadInput(
-                f"the prompts have no label {names_missing}, which {user} needs: make the prompt set from "
-                "rows that have it."
+                f"the prompts have no label {names_missing}, which {user} needs: make "
+                "the prompt set from rows that have it."
             )
 
     def check_tokenizer(self, tokenizer: Any) -> None:
