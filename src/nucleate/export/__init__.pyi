@@ -1,0 +1,3 @@
+from ._export import Exported as Exported
+from ._export import export_run as export_run
+from ._export import scalars_of as scalars_of
