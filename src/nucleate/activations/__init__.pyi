@@ -1,6 +1,8 @@
 from ._anatomy import anatomy_of as anatomy_of
 from ._anatomy import run as run
+from ._anatomy import text_config as text_config
 from ._anatomy import vocabulary as vocabulary
+from ._answers import predicting as predicting
 from ._capture import Reading as Reading
 from ._capture import capture as capture
 from ._capture import check_readable as check_readable

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -104,6 +103,8 @@ class ReproduceConfig(_Strict):
 
     def seed_of(self, component: str) -> int:
         """The seed of one component, so that a change in one leaves the others' draws alone."""
+        import numpy as np
+
         name = int.from_bytes(hashlib.sha256(component.encode()).digest()[:4])
         return int(np.random.SeedSequence([self.seed, name]).generate_state(1)[0])
 

@@ -2,11 +2,11 @@ from . import regularizers as regularizers
 from ._batches import Batch as Batch
 from ._batches import Batches as Batches
 from ._checkpoint import load_weights as load_weights
+from ._config import ModelConfig as ModelConfig
+from ._config import TrainingConfig as TrainingConfig
 from ._loop import Trained as Trained
-from ._loop import TrainingConfig as TrainingConfig
 from ._loop import device_of as device_of
 from ._loop import train as train
-from ._model import ModelConfig as ModelConfig
 from ._model import build_model as build_model
 from .regularizers import ManipulationCheck as ManipulationCheck
 from .regularizers import RegularizedTrainerMixin as RegularizedTrainerMixin
