@@ -2,6 +2,8 @@ from ._measure import default_nulls as default_nulls
 from ._measure import measure as measure
 from ._metric import Metric as Metric
 from ._metric_input import Block as Block
+from ._names import METRIC_NAMES as METRIC_NAMES
+from ._names import check_metric_names as check_metric_names
 from ._nulls import LADDER as LADDER
 from ._nulls import ControlLabels as ControlLabels
 from ._nulls import Gaussian as Gaussian

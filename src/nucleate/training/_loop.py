@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nucleate._core.devices import device_named
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate.activations import head_reads, predicting
 from nucleate.recording import Recorder
@@ -36,9 +37,7 @@ class Trained:
 
 def device_of(config: TrainingConfig) -> torch.device:
     """The device that the configuration means."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return device_named(config.device)
 
 
 def train(
