@@ -107,6 +107,17 @@ class Series:
 
     Args:
         checkpoints: at least one, in any order.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for step in (500, 0, 1000):
+        ...         (Path(folder) / f"checkpoint-{step}").mkdir()
+        ...     series = nc.Series.find(folder)
+        >>> series.steps
+        (0, 500, 1000)
     """
 
     checkpoints: tuple[Checkpoint, ...]

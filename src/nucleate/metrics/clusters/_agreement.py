@@ -43,6 +43,13 @@ def agreement(clusters: Array, labels: Array) -> Agreement:
 
     Raises:
         BadInput: clusters and labels of different numbers of rows.
+
+    Examples:
+        >>> from nucleate.metrics import agreement
+        >>> agreement([0, 0, 1, 1], ["a", "a", "b", "b"]).ari
+        1.0
+        >>> agreement([0, 1, 0, 1], ["a", "a", "b", "b"]).ari
+        -0.5
     """
     rows = np.shape(clusters)[-1]
     problems, codes = _numbered(clusters, rows, "clusters"), _numbered(labels, rows, "labels")
