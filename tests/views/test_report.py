@@ -119,7 +119,7 @@ def test_the_page_forbids_itself_the_network(report):
 def test_the_words_of_the_runs_and_their_nulls_stand_on_the_page(report, runs):
     source = re.sub(r"<[^>]+>", "", report.read_text())
     for run in runs:
-        for line in findings.words(run.summary):
+        for line in words(run.summary):
             assert line.replace("'", "&#x27;") in source
     assert "N0 0.06 · N1 0.19 · N2 0.12" in source
 
