@@ -17,5 +17,5 @@ from nucleate.views._projection import picture_basis as picture_basis
 from nucleate.views._projection import picture_table as picture_table
 from nucleate.views._projection import project as project
 from nucleate.views._report import write_report as write_report
+from nucleate.views._run_report import RunReport as RunReport
 from nucleate.views._style import figure_style as figure_style
-from nucleate.views._view import RunView as RunView
