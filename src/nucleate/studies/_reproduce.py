@@ -14,9 +14,11 @@ from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher
 from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
 from nucleate.runs import Run, write_json
+from nucleate.studies._check import runs_of
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._execute import execute, usable_threads
-from nucleate.studies._one_run import Outputs, prepare, run_once
+from nucleate.studies._material import taskset_of
+from nucleate.studies._one_run import run_once
 from nucleate.tasks import TaskSet
 from nucleate.views import RunReport, picture_table, write_report
 
@@ -84,7 +86,7 @@ def reproduce(
         Interrupted: the watcher asked to stop; the same call goes on.
     """
     began = time.perf_counter()
-    jobs = [(config, outputs, folder / name) for name, outputs in _runs_of(config)]
+    jobs = [(config, outputs, folder / name) for name, outputs in runs_of(config)]
     try:
         execute(run_once, jobs, usable_threads(threads), watcher or Silent())
         return _report(config, [Run(path) for _, _, path in jobs], folder, began)
@@ -94,18 +96,6 @@ def reproduce(
         raise RunFailed(
             f"the disk of {folder} is full ({error}); free some of it and run again to go on"
         ) from error
-
-
-def default_folder(preset: str, config: ReproduceConfig) -> Path:
-    """A folder below `runs/` whose name tells runs of common options apart."""
-    name = f"{Path(config.tasks).stem}-{preset}-seed{config.seed}"
-    return Path("runs") / (f"{name}-{config.null}" if config.null else name)
-
-
-def _runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:
-    if config.tasks == "synthetic":
-        return [(outputs, outputs) for outputs in config.outputs]
-    return [(Path(config.tasks).stem, "natural")]
 
 
 def _report(config: ReproduceConfig, runs: list[Run], folder: Path, began: float) -> Reproduction:
@@ -138,7 +128,7 @@ def _seconds(found: list[Findings]) -> dict[str, float]:
 
 
 def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunReport:
-    taskset = prepare(config, run.manifest["outputs"]).taskset
+    taskset = taskset_of(config, run.manifest["outputs"])
     return RunReport(
         summary=result.summary,
         panel=result.panel,
