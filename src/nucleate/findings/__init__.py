@@ -22,6 +22,7 @@ from nucleate.findings._format import short_names as short_names
 from nucleate.findings._panel_findings import PanelFound as PanelFound
 from nucleate.findings._panel_findings import describe_panel as describe_panel
 from nucleate.findings._places import judge_places as judge_places
+from nucleate.findings._rules import FEWEST_STRINGS as FEWEST_STRINGS
 from nucleate.findings._rules import MARGIN as MARGIN
 from nucleate.findings._rules import RULES as RULES
 from nucleate.findings._rules import ClusterVerdict as ClusterVerdict
