@@ -28,6 +28,7 @@ from ._key_numbers import short_date as short_date
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
+from ._rules import FEWEST_STRINGS as FEWEST_STRINGS
 from ._rules import MARGIN as MARGIN
 from ._rules import NULLS as NULLS
 from ._rules import RULES as RULES
