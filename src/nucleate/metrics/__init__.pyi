@@ -1,6 +1,8 @@
 from . import clusters as clusters
 from . import geometry as geometry
 from . import probes as probes
+from ._arrays import as_codes as as_codes
+from ._arrays import as_states as as_states
 from ._prepare import condition as condition
 from ._prepare import principal_axes as principal_axes
 from ._prepare import standardize as standardize

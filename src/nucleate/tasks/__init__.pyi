@@ -1,9 +1,9 @@
 from ._geo import geo as geo
 from ._natural import from_jsonl as from_jsonl
 from ._natural import input_text as input_text
+from ._splits import SPLITS as SPLITS
+from ._splits import Example as Example
 from ._synthetic import synthetic as synthetic
-from ._taskset import SPLITS as SPLITS
-from ._taskset import Example as Example
 from ._taskset import TaskSet as TaskSet
 from ._taskset import canonical_hash as canonical_hash
 from ._tokenizer import SPECIALS as SPECIALS

@@ -15,5 +15,5 @@ from ._projection import picture_basis as picture_basis
 from ._projection import picture_table as picture_table
 from ._projection import project as project
 from ._report import write_report as write_report
+from ._run_report import RunReport as RunReport
 from ._style import figure_style as figure_style
-from ._view import RunView as RunView
