@@ -2,7 +2,6 @@
 
 import doctest
 import re
-import warnings
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -61,10 +60,8 @@ def named_in(file: Path) -> set[str]:
 @pytest.mark.parametrize("file", ["README.md", *sorted(p.name for p in ROOT.glob("docs/*.md"))])
 def test_every_name_in_the_docs_exists(file):
     path = ROOT / file if file == "README.md" else ROOT / "docs" / file
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # README may show the last version's names
-        for name in named_in(path):
-            assert reduce(getattr, name.split("."), nucleate) is not None, name
+    for name in named_in(path):
+        assert reduce(getattr, name.split("."), nucleate) is not None, name
 
 
 def test_the_docs_name_something():

@@ -93,9 +93,9 @@ def synthetic(
 
     Examples:
         >>> from nucleate.tasks import synthetic
-        >>> tasks = synthetic(tasks=2, families=1, strings=4, unseen_strings=2, inputs=3, seed=0)
+        >>> tasks = synthetic(tasks=2, families=2, strings=4, unseen_strings=2, inputs=3, seed=0)
         >>> tasks.tasks
-        ('task0', 'task1')
+        ('t0', 't1')
         >>> row = tasks.split("unseen_string")[0]
         >>> row.output == tasks.answers[row.task, row.input]
         True

@@ -45,10 +45,12 @@ def agreement(clusters: Array, labels: Array) -> Agreement:
         BadInput: clusters and labels of different numbers of rows.
 
     Examples:
+        >>> import numpy as np
         >>> from nucleate.metrics import agreement
-        >>> agreement([0, 0, 1, 1], ["a", "a", "b", "b"]).ari
+        >>> labels = np.array(["a", "a", "b", "b"])
+        >>> agreement(np.array([0, 0, 1, 1]), labels).ari
         1.0
-        >>> agreement([0, 1, 0, 1], ["a", "a", "b", "b"]).ari
+        >>> round(agreement(np.array([0, 1, 0, 1]), labels).ari, 6)
         -0.5
     """
     rows = np.shape(clusters)[-1]
