@@ -83,8 +83,20 @@ class Command(TyperCommand):
 
     context_class = _Context
 
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - nothing is cut off
+        """What the list of verbs says about it."""
+        return _first_paragraph(self.help)
+
 
 class Group(TyperGroup):
     """Several verbs with such help."""
 
     context_class = _Context
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - nothing is cut off
+        """What the list of verbs says about them."""
+        return _first_paragraph(self.help)
+
+
+def _first_paragraph(text: str | None) -> str:
+    return " ".join((text or "").partition("\n\n")[0].split())
