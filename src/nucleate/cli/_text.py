@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 _WIDEST = 100
 _BESIDE = 60
-"""Columns from which a description stands beside its name rather than below it."""
+"""Width in columns from which descriptions stand next to names rather than below."""
 
 # Typer keeps a copy of click's classes to itself; this one is what click calls HelpFormatter.
 _HelpFormatter: Any = typer.Context.formatter_class
