@@ -77,12 +77,24 @@ def test_folders_that_are_no_run_or_newer_are_refused(run, tmp_path):
     with pytest.raises(BadInput, match=r"no manifest\.json"):
         Run(tmp_path / "nothing")
     manifest = run.path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('version": 1', 'version": 99'))
+    manifest.write_text(manifest.read_text().replace('version": 2', 'version": 99'))
     with pytest.raises(BadInput, match="schema version 99"):
         Run(run.path)
 
 
-def test_the_probe_of_a_run_is_the_one_it_was_made_with(run):
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema_version": "new"}'])
+def test_a_damaged_manifest_is_named(run, text):
+    (run.path / "manifest.json").write_text(text)
+    with pytest.raises(BadInput, match=r"manifest\.json is damaged"):
+        Run(run.path)
+
+
+def test_a_new_run_is_of_schema_2_and_names_its_files_after_the_prompts(run):
+    assert run.manifest["schema_version"] == 2
+    assert {"prompts.safetensors", "prompts.jsonl"} <= {p.name for p in run.path.iterdir()}
+
+
+def test_the_prompts_of_a_run_are_the_ones_it_was_made_with(run):
     assert (
         run.prompts.content_hash() == material()[2].content_hash() == run.manifest["prompts_hash"]
     )

@@ -5,7 +5,7 @@ prompts.safetensors, prompts.jsonl   the rows that are read again at every recor
 journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
 states/<step>.safetensors        one snapshot a file, valid once the journal says so
 untrained/<n>.safetensors        the same of untrained models, if any were read
-checkpoints/<step>/              enough to go on bit for bit
+checkpoints/<step>/              enough to resume bit for bit
 panel.csv, causal_map.csv ...    derived, can be made again from the above
 summary.json                     what the run found (`Summary`)
 """
@@ -26,32 +26,32 @@ from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._journal import Journal
+from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
-
-SCHEMA_VERSION = 1
 
 
 class Run:
-    """One run folder. `Run.create` starts one, `Run(path)` opens one that exists.
+    """One run folder: `Run.create` starts one, `Run(path)` opens one that exists.
+
+    Opening and reading change no byte of the folder, also while another process writes into it.
+    The methods named `save_...` and `commit_...` write, and so does whoever is given the run to
+    write into (a `Recorder`, `measure`, a training).
 
     Args:
+        path: the folder, of this schema or an earlier one (written by nucleate 0.1).
+
+    Attributes:
         path: the folder.
+        manifest: `manifest.json` in the terms of this version.
+        journal: the records, as they were when the run was opened, and those appended since.
 
     Raises:
-        BadInput: the folder is no run, or one of a newer schema.
+        BadInput: the folder is no run, or one of a newer schema, or damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        manifest = self.path / "manifest.json"
-        if not manifest.exists():
-            raise BadInput(f"{self.path} is no run folder: it has no manifest.json; name another")
-        self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        if self.manifest["schema_version"] > SCHEMA_VERSION:
-            raise BadInput(
-                f"{self.path} has schema version {self.manifest['schema_version']}, this nucleate "
-                f"reads up to {SCHEMA_VERSION}; install a newer nucleate"
-            )
+        self.manifest = read_manifest(self.path)
         self.journal = Journal(self.path / "journal.jsonl")
 
     @classmethod
