@@ -35,7 +35,7 @@ def record(
         str, typer.Option(help="Rows to read: a .jsonl or .csv file, a saved prompt set, or a run.")
     ],
     out: Annotated[
-        Path, typer.Option(help="The run's folder; one of the same prompt set is gone on with.")
+        Path, typer.Option(help="The run's folder; one of the same prompt set is continued.")
     ],
     model: Annotated[
         str | None, typer.Argument(help="One model: a folder, REPOSITORY, or REPOSITORY@REVISION.")
@@ -67,6 +67,9 @@ def record(
     ] = True,
     keep_flagged: Annotated[
         bool, typer.Option("--keep-flagged", help="Record a series in which something is wrong.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let an earlier step void later recorded ones.")
     ] = False,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, mps ...; auto takes an accelerator.")
@@ -122,6 +125,7 @@ def record(
             found,
             load=lambda checkpoint: checkpoint.load(**options),
             report=report,
+            overwrite=overwrite,
             progress=progress,
         )
     if as_json:

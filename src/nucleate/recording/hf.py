@@ -11,7 +11,14 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from nucleate.recording._recorder import Recorder
 
-_SCALARS = ("loss", "learning_rate", "grad_norm")
+# What trainers log -> its name in the journal. TRL's trainers count tokens under another name.
+_SCALARS = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "num_input_tokens_seen": "tokens",
+    "num_tokens": "tokens",
+}
 
 
 class Callback(TrainerCallback):  # type: ignore[misc]
@@ -19,7 +26,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     The schedule gets to know the last step; steps are read after the optimizer's, step 0 before
     the first. A training resumed from a checkpoint voids what the run has of later steps. Losses,
-    learning rates and gradient norms that the trainer logs go to the run's journal.
+    learning rates, gradient norms and token counts that the trainer logs go to the run's journal;
+    tokens are logged by `TrainingArguments(include_num_input_tokens_seen=...)` and by TRL.
 
     Args:
         recorder: what reads, and where to; closed when the training ends.
@@ -38,7 +46,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         processing_class: Any = None,
         **_: Any,
     ) -> None:
-        """Read the model as it is before the first step of this sitting.
+        """Read the model as it is before the first step of this session.
 
         Raises:
             BadInput: the model cannot be read, or the tokenizer is not the prompt set's.
@@ -46,7 +54,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         tokenizer = getattr(processing_class, "tokenizer", processing_class)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             self.recorder.prompts.check_tokenizer(tokenizer)
-        self.recorder.close()  # a training that broke off here has left its sitting open
+        self.recorder.close()  # a training that broke off here has left its session open
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
         self.recorder.step(model, state.global_step)
 
@@ -78,7 +86,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """Keep the logged numbers."""
-        known = {name: value for name, value in (logs or {}).items() if name in _SCALARS}
+        known = {_SCALARS[name]: it for name, it in (logs or {}).items() if name in _SCALARS}
         self.recorder.log(state.global_step, **known)
 
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:

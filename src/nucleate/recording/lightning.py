@@ -20,6 +20,7 @@ class Callback(_Callback):  # type: ignore[misc]
     """Lets a recorder watch a Lightning training: `Trainer(callbacks=[Callback(recorder)])`.
 
     Steps are those of the optimizer, so that batches whose gradients are accumulated count once.
+    A reading keeps the learning rate of the first parameter group.
 
     Args:
         recorder: what reads, and where to; closed when the training ends.
@@ -35,13 +36,13 @@ class Callback(_Callback):  # type: ignore[misc]
         self._model: nn.Module | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Read the model as it is before the first step of this sitting.
+        """Read the model as it is before the first step of this session.
 
         Raises:
             BadInput: there is no model to be found, or several, or it cannot be read.
         """
         self._model = self._find(pl_module)
-        self.recorder.close()  # a training that broke off here has left its sitting open
+        self.recorder.close()  # a training that broke off here has left its session open
         last = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
         if math.isfinite(last):
             self.recorder.schedule = self.recorder.schedule.bound(int(last))
@@ -50,7 +51,9 @@ class Callback(_Callback):  # type: ignore[misc]
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Read the model if the step is due."""
         if self._model is not None:
-            self.recorder.step(self._model, trainer.global_step)
+            rates = [group["lr"] for one in trainer.optimizers for group in one.param_groups]
+            known = {"learning_rate": rates[0]} if rates else {}
+            self.recorder.step(self._model, trainer.global_step, **known)
 
     def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
         """Read the model if the schedule reads at saves."""

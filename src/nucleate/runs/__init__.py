@@ -11,3 +11,4 @@ from nucleate.runs._run import Run as Run
 from nucleate.runs._run import pack_snapshot as pack_snapshot
 from nucleate.runs._states import States as States
 from nucleate.runs._states import index_of as index_of
+from nucleate.runs._status import Status as Status

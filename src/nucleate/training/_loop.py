@@ -56,7 +56,7 @@ class TrainingConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the model, and how long it took over all sittings, in seconds."""
+    """What training left: the model, and how long it took over all sessions, in seconds."""
 
     model: PreTrainedModel
     seconds: float
@@ -90,14 +90,16 @@ def train(
         model: trained in place.
         batches: what each step trains on.
         config: how.
-        run: gets checkpoints and step records.
-        recorder: reads the model when its schedule says so.
+        run: gets checkpoints and step records: losses, learning rate, and tokens read so far
+            (padding not counted).
+        recorder: reads the model when its schedule says so; closed at the end.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
-        BadInput: the regularizer does not fit the model, the batches or the other settings.
+        BadInput: the regularizer does not fit the model, the batches or the other settings, or the
+            run holds a finished training and no checkpoint to resume from.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -115,6 +117,7 @@ def train(
                 loop.checkpoint()
         loop.record()
         loop.checkpoint()
+        recorder.close(end=loop.step)
     except OSError as error:
         raise RunFailed(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
@@ -124,7 +127,7 @@ def train(
 
 
 class _Loop:
-    """One sitting of a training: where it stands, and what one step does."""
+    """One session of a training: where it stands, and what one step does."""
 
     def __init__(
         self,
@@ -147,6 +150,7 @@ class _Loop:
             _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self._losses: list[Tensor] = []
+        self._tokens: int | None = 0  # None: resumed from version 0.1, which did not count them
         self._regularized = _regularized(config, model, batches, seed)
         torch.manual_seed(seed)
         self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
@@ -156,13 +160,13 @@ class _Loop:
 
     @property
     def recording_seconds(self) -> float:
-        """Time in the recorder, over all sittings."""
+        """Time in the recorder, over all sessions."""
         this = self._recorder.seconds - self._recorded_before
         return self._earlier["recording_seconds"] + this
 
     @property
     def seconds(self) -> float:
-        """Time of training, recording not counted, over all sittings."""
+        """Time of training, recording not counted, over all sessions."""
         this = time.perf_counter() - self._began - self._recorder.seconds + self._recorded_before
         return self._earlier["seconds"] + this
 
@@ -170,7 +174,10 @@ class _Loop:
         """Forward, backward, step."""
         for group in self._optimizer.param_groups:
             group["lr"] = _learning_rate(self._config, self.step)
-        loss, whole = self._losses_of(self._batches.at(self.step))
+        batch = self._batches.at(self.step)
+        if self._tokens is not None:
+            self._tokens += int(batch.lengths.sum())
+        loss, whole = self._losses_of(batch)
         whole.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
@@ -202,7 +209,10 @@ class _Loop:
         if self._recorder.error is not None:
             raise self._recorder.error
         if losses:
-            self._run.journal.append("step", step=self.step, first=first, losses=losses)
+            known: dict[str, Any] = {"learning_rate": _learning_rate(self._config, self.step - 1)}
+            if self._tokens is not None:
+                known["tokens"] = self._tokens
+            self._run.journal.append("step", step=self.step, first=first, losses=losses, **known)
             if self._regularized is not None:
                 self._regularized.note(self._run, self.step)
         return float(losses[-1]) if losses else math.nan
@@ -221,16 +231,23 @@ class _Loop:
             self._penalty,
             seconds=self.seconds,
             recording_seconds=self.recording_seconds,
+            tokens=self._tokens,
         )
 
     def _restore(self) -> None:
         saved = load_checkpoint(self._run, self._model, self._optimizer, self._penalty)
         if saved is None:
+            if self._run.status == "finished":
+                raise BadInput(
+                    f"{self._run.path} holds a finished training and no checkpoint; train into "
+                    "another folder"
+                )
             self._recorder.rewind(-1)
             return
         self._recorder.rewind(saved["step"])
         self.step = saved["step"]
         self._earlier = {name: saved[name] for name in self._earlier}
+        self._tokens = saved.get("tokens")
 
     @property
     def _penalty(self) -> nn.Module | None:
