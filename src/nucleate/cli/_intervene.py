@@ -114,7 +114,7 @@ def _source(
     from nucleate.runs import read_manifest
 
     if (Path(source) / "manifest.json").exists():
-        read_manifest(source)
+        read_manifest(Path(source))
         if prompts is not None:
             raise BadInput(f"{source} is a run, with a prompt set of its own; leave --prompts out")
         return True, Series.of_run(source) if model is None else Series.of_model(model)
