@@ -1,7 +1,7 @@
 """Reading a prompt set's hidden states, and how its answers score, out of a causal LM.
 
-The pass runs beside whatever the model is doing: in evaluation mode, without gradients, without
-a draw from any random generator, with every hook removed and every training flag put back.
+The pass leaves the model as it was: it runs in evaluation mode without gradients, draws from no
+random generator, and afterwards removes every hook and restores every training flag.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ _NUMBERS_A_BATCH = {"cpu": 2**18}
 _TOKENS_ELSEWHERE = 2**14
 # Sharing pays where it leaves at most this part of the tokens.
 _WORTH_SHARING = 0.8
-# What was found out: model -> length, kind of attention, precision -> whether it may share.
+# Results of the trial: model -> length, kind of attention, precision -> whether it may share.
 _obeys: WeakKeyDictionary[nn.Module, dict[tuple[int, str, torch.dtype], bool]] = WeakKeyDictionary()
 # Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
 _OBEY_MASKS = ("eager", "sdpa")
@@ -50,7 +50,7 @@ _OBEY_MASKS = ("eager", "sdpa")
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over a prompt set gives.
+    """The result of one pass over a prompt set.
 
     Attributes:
         states: all streams at all of the prompt set's positions, in the model's dtype.
@@ -170,7 +170,7 @@ def read(
 def check_readable(
     model: nn.Module, prompts: PromptSet | None = None, *, blocks: Blocks | None = None
 ) -> None:
-    """Fail now rather than later where a model's states cannot be read; cheap the second time.
+    """Check that a model's states can be read; cheap the second time.
 
     Args:
         model: as for `capture`.

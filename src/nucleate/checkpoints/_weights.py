@@ -125,7 +125,7 @@ def stored_dtypes(folder: Path) -> set[str]:
 
 
 def _read(path: Path, name: str) -> Tensor:
-    # Opened anew each time: an open file keeps all that was read of it in memory.
+    # Opened again each time: an open file keeps everything read from it in memory.
     try:
         with safe_open(path, framework="pt") as file:
             tensor: Tensor = file.get_tensor(name)

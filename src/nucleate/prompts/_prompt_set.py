@@ -146,9 +146,20 @@ class PromptSet:
                 empty text, an id beyond the vocabulary, no instruction where a position needs one,
                 fewer tokens than a position counts, or more than `max_length`.
 
-        What can fool it: the mean over a prompt holds the token that opens every text, whose state
-        is often far larger than all others; `mean:instruction` leaves it out, except in rows of
-        `ids`, where the instruction is taken to begin at the first token.
+        Notes:
+            The mean over a prompt holds the token that opens every text, whose state is often far
+            larger than all others; `mean:instruction` leaves it out, except in rows of `ids`,
+            where the instruction is taken to begin at the first token.
+
+        Examples:
+            >>> import nucleate as nc
+            >>> rows = [{"ids": [5, 2, 7], "instruction_end": 1, "task": "a"},
+            ...         {"ids": [5, 8], "instruction_end": 0, "task": "b"}]
+            >>> prompts = nc.PromptSet.from_records(rows, None)
+            >>> len(prompts), list(prompts.positions), prompts.labels["task"]
+            (2, ['instruction_end', 'last'], ('a', 'b'))
+            >>> prompts.positions["instruction_end"].tolist()
+            [1, 0]
         """
         names = position_names(positions)
         if isinstance(source, TaskSet):

@@ -1,4 +1,4 @@
-"""The training loop of the study: answers learned, states recorded, interrupts obeyed."""
+"""The training loop of the study: trains on answers, records states, stops when asked to."""
 
 import math
 import time
@@ -28,7 +28,7 @@ _LOOK_EVERY = 10
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the model, and how long it took over all sittings, in seconds."""
+    """A trained model, and the time that training took over all sessions, in seconds."""
 
     model: PreTrainedModel
     seconds: float
@@ -51,17 +51,17 @@ def train(
     progress: Callable[[int, float], None] = lambda step, loss: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Train to the last step, from the run's newest checkpoint if it has one.
+    """Train to the last step, starting from the run's newest checkpoint if there is one.
 
-    A resumed training gives the same losses and weights, bit for bit, as one without a break, on
-    the same machine with the same number of threads.
+    A resumed training gives bit-identical losses and weights, on the same machine with the same
+    number of threads.
 
     Args:
         model: trained in place.
-        batches: what each step trains on.
-        config: how.
-        run: gets checkpoints and step records.
-        recorder: reads the model when its schedule says so.
+        batches: the training batches.
+        config: training settings.
+        run: receives checkpoints and step records.
+        recorder: reads the model at the steps of its schedule.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
@@ -76,7 +76,7 @@ def train(
         while loop.step < config.steps:
             if stopping():
                 loop.checkpoint()
-                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to go on")
+                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to resume")
             loop.record()
             loop.one_step()
             if loop.step % _LOOK_EVERY == 0 or loop.step == config.steps:
@@ -88,13 +88,13 @@ def train(
     except OSError as error:
         raise RunFailed(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
-            "to go on from the last checkpoint"
+            "to resume from the last checkpoint"
         ) from error
     return Trained(model, loop.seconds, loop.recording_seconds)
 
 
 class _Loop:
-    """One sitting of a training: where it stands, and what one step does."""
+    """One session of a training run: its state, and what one step does."""
 
     def __init__(
         self,
@@ -126,13 +126,13 @@ class _Loop:
 
     @property
     def recording_seconds(self) -> float:
-        """Time in the recorder, over all sittings."""
+        """Time in the recorder, over all sessions."""
         this = self._recorder.seconds - self._recorded_before
         return self._earlier["recording_seconds"] + this
 
     @property
     def seconds(self) -> float:
-        """Time of training, recording not counted, over all sittings."""
+        """Time of training, recording not counted, over all sessions."""
         this = time.perf_counter() - self._began - self._recorder.seconds + self._recorded_before
         return self._earlier["seconds"] + this
 
@@ -222,7 +222,7 @@ class _Loop:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
         index, real = self._learned(batch)
         targets = ids.gather(1, index + 1)
-        # A hook that changes from step to step would be compiled anew each time.
+        # A hook that changes from step to step would be compiled again each time.
         focus = nullcontext() if self._config.compile else head_reads(self._model, index)
         with self._autocast(), focus:
             # Each row's last token predicts nothing: the longest rows need not be read to the end.
