@@ -1,5 +1,7 @@
 """Metrics: pure functions of arrays, with sub-rooms for clusters, probes and geometry."""
 
+from nucleate.metrics._arrays import as_codes as as_codes
+from nucleate.metrics._arrays import as_states as as_states
 from nucleate.metrics._prepare import condition as condition
 from nucleate.metrics._prepare import principal_axes as principal_axes
 from nucleate.metrics._prepare import standardize as standardize

@@ -58,7 +58,9 @@ def test_variances_are_those_of_the_covariance_with_few_rows_too(rows):
     x = normal(2, rows, 12)
     found = spectrum(x).variances
     assert found.shape == (2, min(rows, 12))
-    expected = np.linalg.svd(centered(x)[0].numpy(), compute_uv=False) ** 2 / (rows - 1)
+    expected = np.linalg.svd(centered(x, double=True)[0].numpy(), compute_uv=False) ** 2 / (
+        rows - 1
+    )
     assert found == pytest.approx(expected, abs=1e-9)
 
 

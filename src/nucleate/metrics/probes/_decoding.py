@@ -6,21 +6,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
-from nucleate.metrics.geometry._separation import centered, class_codes, group_codes
+from nucleate.metrics._arrays import ArrayLike, centered, shaped
+from nucleate.metrics._labels import class_codes, groups_or_rows, paired_codes
 
 _BATCH = 2**24
 
 
 def knn_decodability(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
     neighbors: int = 10,
 ) -> np.ndarray | float:
     """Share of rows whose nearest neighbors vote for the row's own class.
@@ -51,12 +46,10 @@ def knn_decodability(
     It sees the variance that there is: where the input varies more than the task, the nearest rows
     share the input, and the value is low though a linear probe reads the task without error.
     """
-    states, broken = centered(as_states(x))
+    states, finite = centered(x)
     codes = class_codes(labels, states)
     rows = states.shape[1]
-    strings = group_codes(groups, states)
-    if strings is None:
-        strings = torch.arange(rows, device=states.device)
+    strings = groups_or_rows(groups, states)
     if neighbors < 1 or int(strings.max()) == 0:
         raise BadInput(
             f"{neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
@@ -71,7 +64,7 @@ def knn_decodability(
         else:
             near, voting = _neighbors(points, strings, min(neighbors, rows - 1))
             result[index] = _votes(near, voting, codes)
-    return shaped(result.masked_fill(broken[:, None], torch.nan), x, labels)
+    return shaped(result.where(finite[:, None], torch.nan), x, labels)
 
 
 def _neighbors(
@@ -124,7 +117,7 @@ def _votes(
 
 
 def grouped_folds(
-    labels: Array, groups: Array, count: int, seed: int = 0
+    labels: ArrayLike, groups: ArrayLike, count: int, seed: int = 0
 ) -> Int[np.ndarray, "row"]:
     """Spread instruction strings over folds, evenly within each class.
 
@@ -142,7 +135,7 @@ def grouped_folds(
     Raises:
         BadInput: lengths that differ, fewer than two folds, or fewer strings than folds.
     """
-    codes, strings = _codes_of(labels, groups)
+    codes, strings = paired_codes(labels, groups)
     first = np.unique(strings, return_index=True)[1]
     if not 2 <= count <= len(first):
         raise BadInput(
@@ -158,7 +151,7 @@ def grouped_folds(
     return np.asarray(folds[strings])
 
 
-def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarray, "row"]:
+def control_labels(labels: ArrayLike, groups: ArrayLike, seed: int = 0) -> Int[np.ndarray, "row"]:
     """Give every instruction string a random class, in the sizes of the classes that there are.
 
     A read-out that predicts these has memorized the strings: they mean nothing (the control task
@@ -177,7 +170,7 @@ def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarra
     Raises:
         BadInput: lengths that differ.
     """
-    codes, strings = _codes_of(labels, groups)
+    codes, strings = paired_codes(labels, groups)
     sizes = np.bincount(strings)
     order = np.random.default_rng(seed).permutation(len(sizes))
     # Shuffled strings are laid along the sorted labels; each takes the one under its middle.
@@ -187,7 +180,7 @@ def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarra
     return np.asarray(of_string[strings])
 
 
-def ranks_within(labels: Array, conditions: Array) -> Int[np.ndarray, "row"]:
+def ranks_within(labels: ArrayLike, conditions: ArrayLike) -> Int[np.ndarray, "row"]:
     """Number conditions anew within each class, so that nested ones become crossed.
 
     Where every task has families of its own (t.1, t.2, t.3), no family holds two tasks. The first,
@@ -203,17 +196,9 @@ def ranks_within(labels: Array, conditions: Array) -> Int[np.ndarray, "row"]:
     Raises:
         BadInput: lengths that differ.
     """
-    codes, inside = _codes_of(labels, conditions, "conditions")
+    codes, inside = paired_codes(labels, conditions, "conditions")
     ranks = np.zeros_like(codes)
     for code in range(int(codes.max()) + 1):
         members = codes == code
         ranks[members] = np.unique(inside[members], return_inverse=True)[1]
     return ranks
-
-
-def _codes_of(
-    labels: Array, groups: Array, name: str = "groups"
-) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "row"]]:
-    rows = len(labels)
-    codes = as_codes(labels, rows)[0].numpy()
-    return codes, as_codes(groups, rows, name=name)[0].numpy()

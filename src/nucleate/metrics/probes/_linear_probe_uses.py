@@ -10,13 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
-from nucleate.metrics.geometry._separation import group_codes, one_labeling
+from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
+from nucleate.metrics._labels import groups_or_rows, one, one_labeling
 from nucleate.metrics.probes._decoding import control_labels
 from nucleate.metrics.probes._linear_probe import (
     PENALTY,
@@ -49,10 +44,10 @@ class Selectivity:
 
 
 def selectivity(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array,
-    folds: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    folds: ArrayLike | None = None,
     *,
     draws: int = 5,
     penalty: float = PENALTY,
@@ -91,12 +86,11 @@ def selectivity(
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    strings = group_codes(groups, states)
+    strings = groups_or_rows(groups, states)
     if draws < 1:
         raise BadInput(f"{draws} draws of control labels say nothing; ask for at least 1")
-    assert strings is not None
     fold = _folds_inside(strings, folds, seed)
-    lead = tuple(x.shape[:-2])
+    lead = lead_of(x)
     if int(fold.max()) < 1:
         nothing = np.full((*lead, draws), np.nan)
         single = nothing[..., 0] if lead else float("nan")
@@ -115,7 +109,7 @@ def selectivity(
 
 
 def _folds_inside(
-    strings: Int[Tensor, "row"], folds: Array | None, seed: int
+    strings: Int[Tensor, "row"], folds: ArrayLike | None, seed: int
 ) -> Int[Tensor, "row"]:
     """Folds that split strings; -1 for rows of a string that is in one fold only."""
     rows = len(strings)
@@ -125,7 +119,7 @@ def _folds_inside(
         dealt[order] = np.arange(rows) % 3
         fold = torch.from_numpy(dealt).to(strings)
     else:
-        fold = as_codes(folds, rows, name="folds")[0].to(strings)
+        fold = one(folds, rows, name="folds").to(strings)
     count = int(strings.max()) + 1, int(fold.max()) + 1
     held = torch.zeros(count, dtype=torch.bool, device=strings.device)
     held[strings, fold] = True
@@ -136,9 +130,9 @@ def _folds_inside(
 
 
 def ccgp(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    conditions: Array,
+    x: ArrayLike,
+    labels: ArrayLike,
+    conditions: ArrayLike,
     *,
     most: int = 5,
     penalty: float = PENALTY,
@@ -174,7 +168,7 @@ def ccgp(
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    condition = as_codes(conditions, states.shape[1], name="conditions")[0].to(states.device)
+    condition = one(conditions, states.shape[1], name="conditions").to(states.device)
     count = int(condition.max()) + 1
     if count < 2 or most < 2:
         raise BadInput(
@@ -206,9 +200,9 @@ class MdlProbe:
 
 
 def mdl_probe(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
     penalty: float = PENALTY,
     seed: int = 0,
@@ -242,9 +236,7 @@ def mdl_probe(
     states = as_states(x)
     codes = one_labeling(labels, states)
     rows = states.shape[1]
-    strings = group_codes(groups, states)
-    if strings is None:
-        strings = torch.arange(rows, device=states.device)
+    strings = groups_or_rows(groups, states)
     count = int(strings.max()) + 1
     if count < 2:
         raise BadInput(
