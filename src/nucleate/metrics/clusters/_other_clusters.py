@@ -44,7 +44,7 @@ def ward(x: ArrayLike, k: int) -> Int[np.ndarray, "*place row"]:
 
 
 def hdbscan(
-    x: ArrayLike, *, axes: int = 30, min_cluster_size: int | None = None
+    x: ArrayLike, *, n_components: int = 30, min_cluster_size: int | None = None
 ) -> Int[np.ndarray, "*place row"]:
     """Cluster rows by density; the number of clusters is found, and some rows are noise.
 
@@ -53,7 +53,7 @@ def hdbscan(
 
     Args:
         x: states `[*place row width]`; standardize them first.
-        axes: how many principal axes to keep, at most.
+        n_components: how many principal axes to keep, at most.
         min_cluster_size: fewest rows of a cluster, from 2; about half the rows of the smallest
             class that should be found. None: 10, or a quarter of the rows if those are fewer.
 
@@ -69,8 +69,8 @@ def hdbscan(
 
     points, finite = centered(x, double=True)
     rows = points.shape[1]
-    if axes < 1:
-        raise BadInput(f"{axes} principal axes hold no states; keep at least 1")
+    if n_components < 1:
+        raise BadInput(f"{n_components} principal axes hold no states; keep at least 1")
     if min_cluster_size is None:
         min_cluster_size = max(2, min(10, rows // 4))
     if not 2 <= min_cluster_size <= rows:
@@ -78,7 +78,9 @@ def hdbscan(
             f"clusters of at least {min_cluster_size} of {rows} rows cannot be found; "
             f"ask for 2 to {rows}"
         )
-    turned = points @ torch.linalg.eigh(points.mT @ points).eigenvectors.flip(-1)[..., :axes]
+    turned = (
+        points @ torch.linalg.eigh(points.mT @ points).eigenvectors.flip(-1)[..., :n_components]
+    )
     model = HDBSCAN(min_cluster_size=min_cluster_size, copy=True)
     found = _each(turned, finite, model.fit_predict, constant=-1)
     return found.reshape(shape_of(x)[:-1])

@@ -43,7 +43,7 @@ def stability(
     x: ArrayLike,
     k: int,
     *,
-    draws: int = 20,
+    n_draws: int = 20,
     seed: int = 0,
     groups: ArrayLike | None = None,
 ) -> np.ndarray | float:
@@ -55,7 +55,7 @@ def stability(
     Args:
         x: states `[*place row width]`; standardize them first.
         k: number of clusters, 2 to half of the rows.
-        draws: pairs of samples.
+        n_draws: pairs of samples.
         seed: of the samples and of k-means.
         groups: `[row]`, such as instruction strings, which are drawn whole. Without them, rows of
             one string are a tight cluster that every sample finds.
@@ -68,14 +68,14 @@ def stability(
     Raises:
         BadInput: k out of range, no draw, or groups of another length.
     """
-    return shaped(_agreements(x, k, draws, seed, groups).mean(1), x)
+    return shaped(_agreements(x, k, n_draws, seed, groups).mean(1), x)
 
 
 def choose_k(
     x: ArrayLike,
     ks: Sequence[int],
     *,
-    draws: int = 20,
+    n_draws: int = 20,
     seed: int = 0,
     groups: ArrayLike | None = None,
 ) -> ChosenK:
@@ -84,7 +84,7 @@ def choose_k(
     Args:
         x: states `[row width]`; standardize them first.
         ks: numbers to try, each 2 to half of the rows.
-        draws: pairs of samples, and Gaussian twins.
+        n_draws: pairs of samples, and Gaussian twins.
         seed: of all draws.
         groups: `[row]`, such as instruction strings, which are drawn whole; in the twins rows are
             independent, and drawn one by one.
@@ -97,18 +97,18 @@ def choose_k(
     Raises:
         BadInput: no k, one out of range, fewer than two draws, or groups of another length.
     """
-    if not len(ks) or draws < 2:
+    if not len(ks) or n_draws < 2:
         raise BadInput(
-            f"{len(ks)} numbers of clusters and {draws} draws decide nothing; "
+            f"{len(ks)} numbers of clusters and {n_draws} draws decide nothing; "
             "give at least one number and two draws"
         )
     if len(shape_of(x)) != 2:
         raise BadInput(f"states of shape {list(shape_of(x))} are not one place; give [row width]")
-    twins = gaussian_twin(x, draws, seed=seed)
+    twins = gaussian_twin(x, n_draws, seed=seed)
     tried = tuple(sorted(set(ks)))
-    found = torch.stack([_agreements(x, k, draws, seed, groups)[0] for k in tried]).numpy()
+    found = torch.stack([_agreements(x, k, n_draws, seed, groups)[0] for k in tried]).numpy()
     by_twin = torch.stack([_agreements(twins, k, 1, seed, None)[:, 0] for k in tried]).numpy()
-    mean, error = found.mean(1), found.std(1, ddof=1) / draws**0.5
+    mean, error = found.mean(1), found.std(1, ddof=1) / n_draws**0.5
     most = by_twin.max(1)
     stands_out = np.flatnonzero(mean > most)
     chosen = None

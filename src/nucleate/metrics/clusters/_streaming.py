@@ -62,8 +62,8 @@ def kmeans_streaming(
     tensor: str = "",
     standardized: bool = False,
     chunk_rows: int = 16_384,
-    passes: int = 50,
-    tolerance: float = 1e-4,
+    max_iter: int = 50,
+    tol: float = 1e-4,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Streamed:
@@ -71,7 +71,7 @@ def kmeans_streaming(
 
     One pass takes means, deviations and a random sample. `kmeans` of the sample gives the first
     centroids. Passes of Lloyd's algorithm over all rows follow until one lowers the inertia by
-    less than `tolerance` of itself and leaves no cluster empty; clusters that lose all rows are
+    less than `tol` of itself and leaves no cluster empty; clusters that lose all rows are
     put on the rows that are farthest from their centroids. A last pass assigns exactly.
 
     Memory: the chunk twice in float32, `chunk_rows` x k distances twice, 4 bytes a row for labels,
@@ -84,8 +84,8 @@ def kmeans_streaming(
         tensor: the name of the tensor in the files, of shape [row width].
         standardized: cluster z-scores; dimensions that do not vary beyond rounding become 0.
         chunk_rows: rows read at a time; changes the result by rounding only.
-        passes: at most so many, beside the first and the last.
-        tolerance: a share of the inertia.
+        max_iter: at most so many, beside the first and the last.
+        tol: a share of the inertia.
         seed: decides the sample and the seeds.
         device: where distances are computed.
 
@@ -94,17 +94,17 @@ def kmeans_streaming(
     """
     rows = _rows_of(source, tensor)
     count, width = _shape(rows)
-    _check(k, count, chunk_rows, passes)
+    _check(k, count, chunk_rows, max_iter)
     sample = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     sample = sample[: max(_SAMPLE_AT_LEAST, _SAMPLE_A_CLUSTER * k)].sort().values
     stream = _Stream(rows, count, width, chunk_rows, torch.device(device))
     chosen = stream.look(sample, standardized)
     centroids = kmeans(chosen[None], k, restarts=10, seed=seed).centroids[0]
     previous, done, converged = float("inf"), 0, False
-    while done < passes:
+    while done < max_iter:
         found = stream.assign(centroids)
         done += 1
-        converged = found.filled and found.inertia >= (1 - tolerance) * previous
+        converged = found.filled and found.inertia >= (1 - tol) * previous
         if converged:
             break
         centroids, previous = found.next_centroids(), found.inertia

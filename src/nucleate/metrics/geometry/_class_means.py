@@ -134,7 +134,7 @@ def nc4(
     predictions: ArrayLike,
     *,
     groups: ArrayLike | None = None,
-    folds: int = 10,
+    n_splits: int = 10,
     seed: int = 0,
 ) -> np.ndarray | float:
     """Share of rows where the nearest class mean decides as the model does (NC4, Papyan 2020).
@@ -146,7 +146,7 @@ def nc4(
             `[row class]` with one column for each value of the labels, in sorted order.
         groups: `[row]`, such as instruction strings; a row's group never counts in the means that
             decide about it. None: each row alone.
-        folds: in how many parts the groups are split for that.
+        n_splits: in how many parts the groups are split for that.
         seed: of the split.
 
     Returns:
@@ -162,14 +162,14 @@ def nc4(
     classes = several(codes, "label", "give labels of at least two classes")
     own = groups_or_rows(groups, points).cpu()
     count = int(own.max()) + 1
-    if not 2 <= folds <= count:
+    if not 2 <= n_splits <= count:
         raise BadInput(
-            f"{folds} folds of {count} groups cannot be made; ask for 2 to {count} folds"
+            f"{n_splits} folds of {count} groups cannot be made; ask for 2 to {count} folds"
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    fold = order[own] % folds
+    fold = order[own] % n_splits
     agree = torch.zeros(len(points), dtype=points.dtype, device=points.device)
-    for index in range(folds):
+    for index in range(n_splits):
         inside = fold == index
         means, sizes = class_means(points[:, ~inside], codes[~inside], classes)
         score = points[:, inside] @ means.mT - means.square().sum(2)[:, None] / 2

@@ -61,10 +61,10 @@ class Spectrum:
         total = self.variances.sum(-1)
         return _plain(np.square(total) / np.where(squares > 0, squares, 1))
 
-    def top_share(self, axes: int = 1) -> np.ndarray | float:
+    def top_share(self, n_components: int = 1) -> np.ndarray | float:
         """Share of the variance that the leading axes hold, 0 to 1; 0 for constant states."""
         total = self.variances.sum(-1)
-        leading = self.variances[..., :axes].sum(-1)
+        leading = self.variances[..., :n_components].sum(-1)
         return _plain(leading / np.where(total > 0, total, 1))
 
 
@@ -100,9 +100,9 @@ def participation_ratio(x: ArrayLike) -> np.ndarray | float:
     return spectrum(x).participation_ratio
 
 
-def top_share(x: ArrayLike, axes: int = 1) -> np.ndarray | float:
-    """Share of the variance that the leading principal axes hold, `Spectrum.top_share`."""
-    return spectrum(x).top_share(axes)
+def top_share(x: ArrayLike, n_components: int = 1) -> np.ndarray | float:
+    """Share of the variance that the leading principal n_components hold, `Spectrum.top_share`."""
+    return spectrum(x).top_share(n_components)
 
 
 def mean_norm(x: ArrayLike) -> np.ndarray | float:
@@ -193,7 +193,7 @@ def neighborhood_overlap(
     x: ArrayLike,
     other: ArrayLike,
     *,
-    neighbors: int = 10,
+    n_neighbors: int = 10,
     groups: ArrayLike | None = None,
 ) -> np.ndarray | float:
     """Share of each row's nearest neighbors that it keeps, between two readings of the same rows.
@@ -201,12 +201,12 @@ def neighborhood_overlap(
     Args:
         x: states `[*place row width]`, of one layer or step.
         other: the same places and rows at another layer or step, `[*place row any]`.
-        neighbors: how many of each row count.
+        n_neighbors: how many of each row count.
         groups: `[row]`, such as instruction strings; neighbors of the same group never count.
             Without them rows of one string, always near each other, lift every value.
 
     Returns:
-        0 to 1; neighbors / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
+        0 to 1; n_neighbors / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
         is constant.
 
     Raises:
@@ -216,14 +216,16 @@ def neighborhood_overlap(
     rows = a.shape[1]
     own = groups_or_rows(groups, a)
     most = int(torch.bincount(own).max())
-    if not 1 <= neighbors <= rows - most:
+    if not 1 <= n_neighbors <= rows - most:
         raise BadInput(
-            f"{neighbors} neighbors cannot be found among {rows} rows of which up to {most} are "
+            f"{n_neighbors} neighbors cannot be found among {rows} rows of which up to {most} are "
             f"left out; ask for 1 to {rows - most}, or give more rows"
         )
     same = own[:, None] == own
     values = [
-        (_near(p, same, neighbors) & _near(q, same, neighbors)).double().sum() / rows / neighbors
+        (_near(p, same, n_neighbors) & _near(q, same, n_neighbors)).double().sum()
+        / rows
+        / n_neighbors
         if bool(p.any()) and bool(q.any())
         else p.new_zeros(())
         for p, q in zip(a, b, strict=True)
@@ -250,7 +252,7 @@ def paired(x: ArrayLike, other: ArrayLike) -> tuple[Tensor, Tensor, Bool[Tensor,
 
 
 def gaussian_twin(
-    x: ArrayLike, draws: int = 1, *, seed: int = 0
+    x: ArrayLike, n_draws: int = 1, *, seed: int = 0
 ) -> Float[Tensor, "draw *place row width"]:
     """Draw states without any clusters: from one Gaussian with the mean and covariance of x.
 
@@ -258,7 +260,7 @@ def gaussian_twin(
 
     Args:
         x: states `[*place row width]`.
-        draws: how many.
+        n_draws: how many.
         seed: of the draws.
 
     Returns:
@@ -275,12 +277,12 @@ def gaussian_twin(
     _, scale, axes = torch.linalg.svd(points, full_matrices=False)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(
-        draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
+        n_draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
     )
     drawn = noise.to(points.device) @ (scale[..., None] * axes / (rows - 1) ** 0.5)
     drawn += states.double().mean(1, keepdim=True)
     drawn = drawn.where(finite[:, None, None], torch.nan)
-    result: Tensor = drawn.to(states.dtype).reshape(draws, *shape_of(x))
+    result: Tensor = drawn.to(states.dtype).reshape(n_draws, *shape_of(x))
     return result
 
 

@@ -16,11 +16,11 @@ def knn_decodability(
     x: ArrayLike,
     labels: ArrayLike,
     groups: ArrayLike | None = None,
-    neighbors: int = 10,
+    n_neighbors: int = 10,
 ) -> np.ndarray | float:
     """Share of rows whose nearest neighbors vote for the row's own class.
 
-    The `neighbors` nearest rows by Euclidean distance, those of the row's own instruction string
+    The `n_neighbors` nearest rows by Euclidean distance, those of the row's own instruction string
     left out, have one vote each; the class with most votes wins (task decodability, Han et al.
     2025). Where several classes have most votes, each has its share of the credit.
 
@@ -29,7 +29,7 @@ def knn_decodability(
         labels: classes `[*labeling row]`, integers or texts. Neighbors are found once, so many
             labelings (permutations) cost little beside one.
         groups: instruction string of each row `[row]`; each row alone if None.
-        neighbors: how many have a vote, at least 1. A row that has fewer outside its string
+        n_neighbors: how many have a vote, at least 1. A row that has fewer outside its string
             (a small data set) is judged by those there are.
 
     Returns:
@@ -50,9 +50,9 @@ def knn_decodability(
     codes = class_codes(labels, states)
     rows = states.shape[1]
     strings = groups_or_rows(groups, states)
-    if neighbors < 1 or int(strings.max()) == 0:
+    if n_neighbors < 1 or int(strings.max()) == 0:
         raise BadInput(
-            f"{neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
+            f"{n_neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
             "nobody to vote; ask for at least one neighbor and give rows of at least two strings"
         )
     classes = int(codes.max()) + 1
@@ -62,7 +62,7 @@ def knn_decodability(
             present = torch.nn.functional.one_hot(codes, classes).amax(1).sum(1)
             result[index] = 1 / present
         else:
-            near, voting = _neighbors(points, strings, min(neighbors, rows - 1))
+            near, voting = _neighbors(points, strings, min(n_neighbors, rows - 1))
             result[index] = _votes(near, voting, codes)
     return shaped(result.where(finite[:, None], torch.nan), x, labels)
 
@@ -117,7 +117,7 @@ def _votes(
 
 
 def grouped_folds(
-    labels: ArrayLike, groups: ArrayLike, count: int, seed: int = 0
+    labels: ArrayLike, groups: ArrayLike, n_splits: int, seed: int = 0
 ) -> Int[np.ndarray, "row"]:
     """Spread instruction strings over folds, evenly within each class.
 
@@ -125,21 +125,21 @@ def grouped_folds(
         labels: class of each row `[row]`. A string whose rows differ in it (input, output) is
             spread by the class of its first row.
         groups: instruction string of each row `[row]`.
-        count: number of folds, at least 2.
+        n_splits: number of folds, at least 2.
         seed: of the order within classes.
 
     Returns:
         The fold of each row, from 0; all rows of a string share one. The folds of a class differ
-        by at most one string; a class with fewer strings than `count` is missing in some folds.
+        by at most one string; a class with fewer strings than `n_splits` is missing in some folds.
 
     Raises:
         BadInput: lengths that differ, fewer than two folds, or fewer strings than folds.
     """
     codes, strings = paired_codes(labels, groups)
     first = np.unique(strings, return_index=True)[1]
-    if not 2 <= count <= len(first):
+    if not 2 <= n_splits <= len(first):
         raise BadInput(
-            f"{len(first)} instruction strings cannot be spread over {count} folds; ask for at "
+            f"{len(first)} instruction strings cannot be spread over {n_splits} folds; ask for at "
             "least 2 folds and at most one a string"
         )
     rng = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def grouped_folds(
     # Strings in random order, class by class, are dealt out in turn.
     order = np.lexsort((rng.random(len(first)), of_string))
     folds = np.empty(len(first), dtype=np.int64)
-    folds[order] = np.arange(len(first)) % count
+    folds[order] = np.arange(len(first)) % n_splits
     return np.asarray(folds[strings])
 
 

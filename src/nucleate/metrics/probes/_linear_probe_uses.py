@@ -49,7 +49,7 @@ def selectivity(
     groups: ArrayLike,
     folds: ArrayLike | None = None,
     *,
-    draws: int = 5,
+    n_draws: int = 5,
     penalty: float = PENALTY,
     seed: int = 0,
 ) -> Selectivity:
@@ -67,7 +67,7 @@ def selectivity(
         folds: fold of each row `[row]`, that splits strings; by default the rows of each string
             are spread at random over 3 folds. Rows of a string that has one fold only are learned
             from, and not tested.
-        draws: of control labels, at least 1.
+        n_draws: of control labels, at least 1.
         penalty: as for `linear_probe`.
         seed: of folds and draws.
 
@@ -87,24 +87,24 @@ def selectivity(
     states = as_states(x)
     codes = one_labeling(labels, states)
     strings = groups_or_rows(groups, states)
-    if draws < 1:
-        raise BadInput(f"{draws} draws of control labels say nothing; ask for at least 1")
+    if n_draws < 1:
+        raise BadInput(f"{n_draws} draws of control labels say nothing; ask for at least 1")
     fold = _folds_inside(strings, folds, seed)
     lead = lead_of(x)
     if int(fold.max()) < 1:
-        nothing = np.full((*lead, draws), np.nan)
+        nothing = np.full((*lead, n_draws), np.nan)
         single = nothing[..., 0] if lead else float("nan")
         return Selectivity(single, single, nothing)
     controls = [
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
-        for draw in range(draws)
+        for draw in range(n_draws)
     ]
     found = held_out(features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty)
     accuracy = found.credit.nanmean(2)
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
         control=shaped(accuracy[:, 1:].mean(1), x),
-        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, draws),
+        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, n_draws),
     )
 
 
@@ -134,7 +134,7 @@ def ccgp(
     labels: ArrayLike,
     conditions: ArrayLike,
     *,
-    most: int = 5,
+    n_splits: int = 5,
     penalty: float = PENALTY,
 ) -> np.ndarray | float:
     """Accuracy of a linear read-out under conditions that it was not trained on.
@@ -149,8 +149,8 @@ def ccgp(
         x: states, two rows or more.
         labels: class of each row `[row]`.
         conditions: condition of each row `[row]`; two or more.
-        most: of how many folds; conditions share folds, in sorted order by turns, where there are
-            more.
+        n_splits: number of folds, at most; where there are more conditions, they are dealt out to
+            the folds in sorted order.
         penalty: as for `linear_probe`.
 
     Returns:
@@ -170,16 +170,16 @@ def ccgp(
     codes = one_labeling(labels, states)
     condition = one(conditions, states.shape[1], name="conditions").to(states.device)
     count = int(condition.max()) + 1
-    if count < 2 or most < 2:
+    if count < 2 or n_splits < 2:
         raise BadInput(
-            f"{count} conditions in at most {most} folds leave nothing to generalize to; give at "
-            "least two of both"
+            f"{count} conditions in at most {n_splits} folds leave nothing to generalize to; give "
+            "at least two of both"
         )
     table = torch.zeros(count, int(codes.max()) + 1, dtype=torch.bool, device=states.device)
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(features(states), codes, splits_of(condition % most), penalty)
+    found = held_out(features(states), codes, splits_of(condition % n_splits), penalty)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
