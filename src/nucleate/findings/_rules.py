@@ -16,6 +16,8 @@ PlaceVerdict = Literal[
 Interval = tuple[float, float]
 Row = Mapping[str, Any] | pd.Series
 
+# The columns of a panel that a value must exceed to be more than chance.
+NULLS = ("n0_q99", "n1_max", "n2")
 # An effect smaller than this is called none: a tenth of the answers.
 MARGIN = 0.1
 FEWEST_STRINGS = 20
@@ -54,7 +56,7 @@ def cluster_verdict(row: Row) -> ClusterVerdict:
     """
     if row["note"] == "constant" or row["value"] <= row["n0_q99"]:
         return "none"
-    bars = (row["n0_q99"], row["n1_max"], row["n2"])
+    bars = [row[name] for name in NULLS]
     # A comparison with NaN is false: what is missing cannot be exceeded.
     exceeded = all(row["value"] > bar and row["low"] > bar for bar in bars)
     return "clusters" if exceeded else "undecided"

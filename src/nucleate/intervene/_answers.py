@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate.activations import predicting
 from nucleate.intervene._engine import Text
 from nucleate.prompts import PromptSet
 
@@ -88,16 +89,14 @@ def _asking(
 ) -> Asking:
     prompt = prompts.prompt_lengths[rows]
     counts = np.array([len(tokens) for tokens in answers])
-    offset = np.arange(counts.max())
-    real = offset < counts[:, None]
-    padded = np.zeros((len(rows), len(offset)), dtype=np.int64)
+    reads, real = predicting(prompt, counts)
+    padded = np.zeros(real.shape, dtype=np.int64)
     padded[real] = np.concatenate([np.asarray(tokens) for tokens in answers])
     lengths = prompt + counts - 1
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
     for line, (row, length) in enumerate(zip(rows, prompt, strict=True)):
         ids[line, :length] = prompts.ids[row, :length]
         ids[line, length : lengths[line]] = padded[line, : counts[line] - 1]
-    reads = prompt[:, None] - 1 + np.where(real, offset, 0)
     return Asking(Text(ids, lengths, reads), {name: padded}, real)
 
 

@@ -1,19 +1,20 @@
 """The configuration of `reproduce`: presets, a file, single settings, in that order of weight."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 from nucleate.tasks import canonical_hash
 from nucleate.training import ModelConfig, TrainingConfig
 
 Preset = Literal["smoke", "default", "large"]
+Outputs = Literal["own", "shared", "natural"]
 
 
 class _Strict(BaseModel):
@@ -104,8 +105,14 @@ class ReproduceConfig(_Strict):
 
     def seed_of(self, component: str) -> int:
         """The seed of one component, so that a change in one leaves the others' draws alone."""
+        import numpy as np
+
         name = int.from_bytes(hashlib.sha256(component.encode()).digest()[:4])
         return int(np.random.SeedSequence([self.seed, name]).generate_state(1)[0])
+
+    def resolved(self, outputs: str) -> dict[str, Any]:
+        """The settings of the run with one kind of outputs, as its manifest holds them."""
+        return self.model_dump(mode="json") | {"outputs": [outputs]}
 
     def content_hash(self, **changes: Any) -> str:
         """The hash of all settings, with some in another form.
@@ -191,10 +198,24 @@ def resolve(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"no setting is named {key!r}{nearest(key, _keys(ReproduceConfig))}; "
+                "`nucleate config schema` lists all settings"
+            ) from error
         raise BadInput(
             f"setting {key!r} is {first.get('input')!r}: {first['msg'].lower()}; "
             "`nucleate config schema` lists all settings"
         ) from error
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting's dotted name."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _keys(kind, f"{prefix}{name}.")
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

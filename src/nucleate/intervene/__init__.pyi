@@ -1,0 +1,17 @@
+from ._causal_map import CausalMap as CausalMap
+from ._causal_map import causal_map as causal_map
+from ._controls import EDITS as EDITS
+from ._doses import dose_response as dose_response
+from ._doses import look_closely as look_closely
+from ._doses import redirections as redirections
+from ._erasers import Eraser as Eraser
+from ._interventions import Intervention as Intervention
+from ._interventions import Norms as Norms
+from ._interventions import edit as edit
+from ._interventions import erase as erase
+from ._interventions import patch as patch
+from ._interventions import shift as shift
+from ._interventions import steer as steer
+from ._knock_out import knock_out as knock_out
+from ._logits import logits_under as logits_under
+from ._places import Onwards as Onwards

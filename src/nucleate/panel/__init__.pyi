@@ -1,0 +1,17 @@
+from ._measure import default_nulls as default_nulls
+from ._measure import measure as measure
+from ._metric import Metric as Metric
+from ._metric_input import Block as Block
+from ._names import METRIC_NAMES as METRIC_NAMES
+from ._names import check_metric_names as check_metric_names
+from ._nulls import LADDER as LADDER
+from ._nulls import ControlLabels as ControlLabels
+from ._nulls import Gaussian as Gaussian
+from ._nulls import Null as Null
+from ._nulls import Permuted as Permuted
+from ._nulls import Scrambled as Scrambled
+from ._nulls import SurfaceText as SurfaceText
+from ._nulls import Untrained as Untrained
+from ._panel import Panel as Panel
+from ._registry import panel_metrics as panel_metrics
+from ._score import Score as Score
