@@ -30,6 +30,7 @@ from nucleate.prompts._text import TextEncoder
 from nucleate.tasks import Example, TaskSet, canonical_hash, tokenizer_hash
 
 TENSORS, TEXTS = "prompts.safetensors", "prompts.jsonl"
+_FORMERLY = ("probe.safetensors", "probe.jsonl")  # in version 0.1
 _POSITION = "position."
 
 
@@ -391,12 +392,22 @@ class PromptSet:
 
     @classmethod
     def load(cls, folder: Path) -> "PromptSet":
-        """Read what `save` wrote; BadInput if a file is missing, damaged, or of other prompts."""
+        """Read what `save` wrote, now or in version 0.1.
+
+        Args:
+            folder: with `prompts.safetensors` and `prompts.jsonl`, such as a run; or with
+                `probe.safetensors` and `probe.jsonl`, as version 0.1 called them.
+
+        Raises:
+            BadInput: a file is missing, damaged, or of other prompts.
+        """
+        old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
+        tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:
-            with safe_open(folder / TENSORS, framework="np") as file:
+            with safe_open(folder / tensors_name, framework="np") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            lines = (folder / TEXTS).read_text(encoding="utf-8").split("\n")
+            lines = (folder / texts_name).read_text(encoding="utf-8").split("\n")
             records = [json.loads(line) for line in lines if line]
             prompts = cls._from_parts(tensors, records, metadata)
             intact = prompts.content_hash() == metadata["content_hash"]

@@ -11,7 +11,14 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from nucleate.recording._recorder import Recorder
 
-_SCALARS = ("loss", "learning_rate", "grad_norm")
+# What trainers log -> its name in the journal. TRL's trainers count tokens under another name.
+_SCALARS = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "num_input_tokens_seen": "tokens",
+    "num_tokens": "tokens",
+}
 
 
 class Callback(TrainerCallback):  # type: ignore[misc]
@@ -19,8 +26,9 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     The schedule takes the last step from the trainer. A step is read after the optimizer step, step
     0 before the first one. Training resumed from a checkpoint voids the run's records of later
-    steps. Losses, learning rates and gradient norms that the trainer logs are written to the run's
-    journal.
+    steps. Losses, learning rates, gradient norms and token counts that the trainer logs are written
+    to the run's journal; tokens are logged by TRL, and with
+    `TrainingArguments(include_num_input_tokens_seen=...)`.
 
     Args:
         recorder: closed when training ends.
@@ -78,8 +86,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Write logged numbers to the journal."""
-        known = {name: value for name, value in (logs or {}).items() if name in _SCALARS}
+        """Keep the logged numbers."""
+        known = {_SCALARS[name]: it for name, it in (logs or {}).items() if name in _SCALARS}
         self.recorder.log(state.global_step, **known)
 
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:

@@ -19,7 +19,8 @@ except ImportError:
 class Callback(_Callback):  # type: ignore[misc]
     """Records during a Lightning run: `Trainer(callbacks=[Callback(recorder)])`.
 
-    Steps are optimizer steps: batches whose gradients are accumulated count once.
+    Steps are optimizer steps: batches whose gradients are accumulated count once. A reading keeps
+    the learning rate of the first parameter group.
 
     Args:
         recorder: closed when training ends.
@@ -50,7 +51,9 @@ class Callback(_Callback):  # type: ignore[misc]
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Read the model if the step is due."""
         if self._model is not None:
-            self.recorder.step(self._model, trainer.global_step)
+            rates = [group["lr"] for one in trainer.optimizers for group in one.param_groups]
+            known = {"learning_rate": rates[0]} if rates else {}
+            self.recorder.step(self._model, trainer.global_step, **known)
 
     def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
         """Read the model if the schedule reads at saves."""

@@ -16,6 +16,7 @@ from nucleate.runs import Run, publish_folder
 
 _KEPT = 2
 _PENALTY = "regularizer.safetensors"
+_PENALTY_FORMERLY = "regulariser.safetensors"  # in version 0.1, with `centres` for `centers`
 
 
 def save_checkpoint(
@@ -97,8 +98,12 @@ def load_penalty(penalty: nn.Module, folder: Path) -> None:
     Raises:
         BadInput: the checkpoint is of a training without the regularizer, or with another one.
     """
+    file = folder / _PENALTY
+    if not file.exists() and (folder / _PENALTY_FORMERLY).exists():
+        file = folder / _PENALTY_FORMERLY
     try:
-        penalty.load_state_dict(load_file(folder / _PENALTY))
+        tensors = load_file(file)
+        penalty.load_state_dict({n.replace("centres", "centers"): t for n, t in tensors.items()})
     except (OSError, RuntimeError) as error:
         raise BadInput(
             f"the checkpoint {folder} is not of a training with this regularizer "

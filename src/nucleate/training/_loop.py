@@ -60,14 +60,16 @@ def train(
         model: trained in place.
         batches: the training batches.
         config: training settings.
-        run: receives checkpoints and step records.
+        run: receives checkpoints and step records: losses, learning rate, and tokens read so far
+            (padding not counted).
         recorder: reads the model at the steps of its schedule.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
-        BadInput: the regularizer does not fit the model, the batches or the other settings.
+        BadInput: the regularizer does not fit the model, the batches or the other settings, or the
+            run holds a finished training and no checkpoint to resume from.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -85,6 +87,7 @@ def train(
                 loop.checkpoint()
         loop.record()
         loop.checkpoint()
+        recorder.close(end=loop.step)
     except OSError as error:
         raise RunFailed(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
@@ -117,6 +120,7 @@ class _Loop:
             _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self._losses: list[Tensor] = []
+        self._tokens: int | None = 0  # None: resumed from version 0.1, which did not count them
         self._regularized = _regularized(config, model, batches, seed)
         torch.manual_seed(seed)
         self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
@@ -140,7 +144,10 @@ class _Loop:
         """Forward, backward, step."""
         for group in self._optimizer.param_groups:
             group["lr"] = _learning_rate(self._config, self.step)
-        loss, whole = self._losses_of(self._batches.at(self.step))
+        batch = self._batches.at(self.step)
+        if self._tokens is not None:
+            self._tokens += int(batch.lengths.sum())
+        loss, whole = self._losses_of(batch)
         whole.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
@@ -172,7 +179,10 @@ class _Loop:
         if self._recorder.error is not None:
             raise self._recorder.error
         if losses:
-            self._run.journal.append("step", step=self.step, first=first, losses=losses)
+            known: dict[str, Any] = {"learning_rate": _learning_rate(self._config, self.step - 1)}
+            if self._tokens is not None:
+                known["tokens"] = self._tokens
+            self._run.journal.append("step", step=self.step, first=first, losses=losses, **known)
             if self._regularized is not None:
                 self._regularized.note(self._run, self.step)
         return float(losses[-1]) if losses else math.nan
@@ -191,16 +201,23 @@ class _Loop:
             self._penalty,
             seconds=self.seconds,
             recording_seconds=self.recording_seconds,
+            tokens=self._tokens,
         )
 
     def _restore(self) -> None:
         saved = load_checkpoint(self._run, self._model, self._optimizer, self._penalty)
         if saved is None:
+            if self._run.status == "finished":
+                raise BadInput(
+                    f"{self._run.path} holds a finished training and no checkpoint; train into "
+                    "another folder"
+                )
             self._recorder.rewind(-1)
             return
         self._recorder.rewind(saved["step"])
         self.step = saved["step"]
         self._earlier = {name: saved[name] for name in self._earlier}
+        self._tokens = saved.get("tokens")
 
     @property
     def _penalty(self) -> nn.Module | None:
