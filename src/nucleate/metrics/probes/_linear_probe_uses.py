@@ -20,6 +20,7 @@ from nucleate.metrics.geometry._separation import group_codes, one_labeling
 from nucleate.metrics.probes._decoding import control_labels
 from nucleate.metrics.probes._linear_probe import (
     PENALTY,
+    TOL,
     features,
     held_out,
     splits_of,
@@ -56,6 +57,7 @@ def selectivity(
     *,
     draws: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> Selectivity:
     """How much of a linear probe's accuracy is more than memorizing instruction strings.
@@ -73,7 +75,7 @@ def selectivity(
             are spread at random over 3 folds. Rows of a string that has one fold only are learned
             from, and not tested.
         draws: of control labels, at least 1.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
         seed: of folds and draws.
 
     Returns:
@@ -84,7 +86,7 @@ def selectivity(
 
     Raises:
         BadInput: labels, groups or folds that do not fit the rows, one class only, no draw, or a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
     It says how easily strings are memorized, which grows with the width and falls with the penalty
     and the number of strings: compare only at the same of all these.
@@ -105,7 +107,9 @@ def selectivity(
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
         for draw in range(draws)
     ]
-    found = held_out(features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty)
+    found = held_out(
+        features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty, tol
+    )
     accuracy = found.credit.nanmean(2)
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
@@ -142,6 +146,7 @@ def ccgp(
     *,
     most: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
 ) -> np.ndarray | float:
     """Accuracy of a linear read-out under conditions that it was not trained on.
 
@@ -157,7 +162,7 @@ def ccgp(
         conditions: condition of each row `[row]`; two or more.
         most: of how many folds; conditions share folds, in sorted order by turns, where there are
             more.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
 
     Returns:
         `[*place]`, 0 to 1: the mean over conditions of the accuracy under each when it is held out.
@@ -166,7 +171,7 @@ def ccgp(
 
     Raises:
         BadInput: labels or conditions that do not fit the rows; one class or one condition only;
-            fewer than two folds; a penalty that is not above 0.
+            fewer than two folds; a penalty or tolerance that is not above 0.
 
     Where conditions are inputs, the same instruction strings are trained on and tested: it says
     nothing about new strings. Bernardi et al. take the mean over all ways to split conditions;
@@ -185,7 +190,7 @@ def ccgp(
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(features(states), codes, splits_of(condition % most), penalty)
+    found = held_out(features(states), codes, splits_of(condition % most), penalty, tol)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
@@ -211,6 +216,7 @@ def mdl_probe(
     groups: Array | None = None,
     *,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> MdlProbe:
     """Online code length of the classes given the states (Voita and Titov 2020).
@@ -224,7 +230,7 @@ def mdl_probe(
         labels: class of each row `[row]`.
         groups: instruction string of each row `[row]`, whose rows are sent together; each row
             alone if None.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
         seed: of the order.
 
     Returns:
@@ -234,7 +240,7 @@ def mdl_probe(
 
     Raises:
         BadInput: labels or groups that do not fit the rows; one class or one string only; a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
     It counts how soon a probe learns, so it depends on how many rows there are; compare only at
     the same rows and order.
@@ -260,6 +266,6 @@ def mdl_probe(
     for start, end in pairwise(ends):
         before = torch.nonzero(turn < start)[:, 0]
         sent = torch.nonzero((turn >= start) & (turn < end))[:, 0]
-        nats += held_out(points, codes, [(before, sent)], penalty).nll[:, 0, sent].sum(1)
+        nats += held_out(points, codes, [(before, sent)], penalty, tol).nll[:, 0, sent].sum(1)
     a_row = nats / rows
     return MdlProbe(shaped(a_row / log(2), x), shaped(uniform / a_row, x))
