@@ -60,7 +60,7 @@ def test_json_is_all_that_stands_on_standard_output_and_has_no_nan(folder):
 
 
 def test_a_panel_stands_beside_only_if_it_ends_with_this_model(folder):
-    measure(Run(folder), metrics=["agreement"], nulls=(), bootstraps=10, restarts=1)
+    measure(Run(folder), metrics=["agreement"], nulls=(), n_bootstraps=10, n_init=1)
     own = nucleate("intervene", str(folder), "--rows", "24", "--json")
     assert all("ari" in place for place in json.loads(own.stdout)["places"])
     earlier = str(folder / "checkpoints" / "0")

@@ -19,7 +19,10 @@ def measure(
     list_metrics: Annotated[
         bool, typer.Option("--list", help="List the metrics and the nulls, and stop.")
     ] = False,
-    permutations: Annotated[int, typer.Option(min=0, help="Of labels (N0).")] = 999,
+    n_permutations: Annotated[
+        int | None,
+        typer.Option("--n-permutations", "--permutations", min=0, help="Of labels (N0)."),
+    ] = None,
     untrained: Annotated[
         str | None,
         typer.Option(
@@ -27,14 +30,22 @@ def measure(
         ),
     ] = None,
     gaussian: Annotated[
-        int, typer.Option(min=0, help="Draws of one Gaussian, each clustered anew (N3).")
-    ] = 0,
+        int | None, typer.Option(min=0, help="Draws of one Gaussian, each clustered anew (N3).")
+    ] = None,
     scrambled: Annotated[
         Path | None, typer.Option(help="A measured run that had no tasks to learn (N4).")
     ] = None,
-    bootstraps: Annotated[int, typer.Option(min=0, help="Of instruction strings.")] = 200,
-    restarts: Annotated[int, typer.Option(min=1, help="Of k-means.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    n_bootstraps: Annotated[
+        int | None,
+        typer.Option("--n-bootstraps", "--bootstraps", min=0, help="Of instruction strings."),
+    ] = None,
+    n_init: Annotated[
+        int | None, typer.Option("--n-init", "--restarts", min=1, help="Of k-means.")
+    ] = None,
+    keyframes: Annotated[
+        int | None, typer.Option(min=2, help="Steps at which metrics that take long are measured.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Places side by side; by default one a core.")
     ] = None,
@@ -45,8 +56,10 @@ def measure(
 ) -> None:
     """Measure clusters, separation and decodability at every place of every snapshot of a run.
 
-    The tables go into the run's folder. Run again, it measures new snapshots only, and goes on
-    where it was stopped.
+    The tables go into the run's folder. Run again, it measures new snapshots only, and resumes
+    where it was stopped. Settings that are not given are the run's own: those of its
+    configuration, else of the panel in its folder, else 999 permutations, 200 bootstraps,
+    n-init 20, 5 keyframes and seed 0.
     """
     from nucleate._core.errors import BadInput
 
@@ -59,21 +72,23 @@ def measure(
     from nucleate.cli._watch import watching
     from nucleate.findings import describe_panel
     from nucleate.panel import measure as measure_run
+    from nucleate.panel import settings_differences
     from nucleate.runs import Run
 
     opened = Run(run)
     with watching(quiet=quiet) as watcher:
         if untrained is not None:
             _read_untrained(opened, untrained, watcher)
-        ladder = _ladder(opened, permutations, gaussian, scrambled)
+        ladder = _ladder(opened, n_permutations, gaussian, scrambled)
         panel = measure_run(
             opened,
             nulls=ladder,
             metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
-            bootstraps=bootstraps,
-            restarts=restarts,
+            n_bootstraps=n_bootstraps,
+            n_init=n_init,
+            keyframes=keyframes,
             seed=seed,
-            workers=threads,
+            n_jobs=threads,
             progress=stoppable(watcher, "panel"),
         )
     found = describe_panel(panel)
@@ -82,27 +97,25 @@ def measure(
         return
     for line in found.lines(run):
         typer.echo(line)
+    if others := settings_differences(opened, panel):
+        typer.echo(f"Not with the run's own settings: {'; '.join(others)}.")
 
 
-def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None) -> list["Null"]:
-    from nucleate.panel import (
-        ControlLabels,
-        Gaussian,
-        Panel,
-        Permuted,
-        Scrambled,
-        SurfaceText,
-        Untrained,
-    )
+def _ladder(
+    run: "Run", n_permutations: int | None, gaussian: int | None, scrambled: Path | None
+) -> "tuple[Null, ...]":
+    """The run's own nulls, with what was asked for in their place."""
+    from dataclasses import replace
 
-    found: list[Null] = [Permuted(permutations), SurfaceText(), ControlLabels()]
-    if kept := run.untrained():
-        found.append(Untrained(tuple(kept)))
-    if gaussian:
-        found.append(Gaussian(gaussian))
-    if scrambled is not None:
-        found.append(Scrambled(Panel.load(scrambled)))
-    return found
+    from nucleate.panel import Panel, Scrambled, settings_of
+
+    own = settings_of(run)
+    given = {"N0": n_permutations, "N3": gaussian}
+    draws = {**own.nulls, **{name: it for name, it in given.items() if it is not None}}
+    if not draws.get("N3"):
+        draws.pop("N3", None)
+    found = replace(own, nulls=draws).ladder(run)
+    return found if scrambled is None else (*found, Scrambled(Panel.load(scrambled)))
 
 
 def _read_untrained(run: "Run", model: str, watcher: Any) -> None:

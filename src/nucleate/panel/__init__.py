@@ -15,3 +15,6 @@ from nucleate.panel._nulls import Untrained as Untrained
 from nucleate.panel._panel import Panel as Panel
 from nucleate.panel._registry import panel_metrics as panel_metrics
 from nucleate.panel._score import Score as Score
+from nucleate.panel._settings import PanelSettings as PanelSettings
+from nucleate.panel._settings import settings_differences as settings_differences
+from nucleate.panel._settings import settings_of as settings_of

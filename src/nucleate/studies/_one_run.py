@@ -5,10 +5,11 @@ record is not done again, so that an interrupted study goes on where it stood.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from warnings import catch_warnings
 
 from transformers import PreTrainedModel
 
@@ -16,17 +17,11 @@ from nucleate._core.errors import BadInput
 from nucleate._core.progress import Watcher, stoppable
 from nucleate.activations import capture, stream_names
 from nucleate.intervene import causal_map, look_closely
-from nucleate.panel import (
-    ControlLabels,
-    Permuted,
-    SurfaceText,
-    Untrained,
-    measure,
-)
+from nucleate.panel import measure
 from nucleate.prompts import Encoder, PromptSet
 from nucleate.recording import Recorder, Schedule
 from nucleate.runs import Run, States
-from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._config import PanelConfig, ReproduceConfig
 from nucleate.studies._provenance import peak_memory_bytes, provenance
 from nucleate.tasks import (
     TaskSet,
@@ -160,23 +155,9 @@ class _Job:
 
     def measure(self) -> None:
         """The panel of every snapshot, with nulls, into `panel.csv`."""
-        settings = self.config.panel
-        untrained = self._untrained()
-        self.run.save_untrained(untrained)
-        measure(
-            self.run,
-            nulls=(
-                Permuted(settings.permutations),
-                Untrained(tuple(self.run.untrained())),
-                SurfaceText(),
-                ControlLabels(),
-            ),
-            metrics=settings.metrics,
-            bootstraps=settings.bootstraps,
-            restarts=settings.restarts,
-            seed=self.config.seed_of("panel"),
-            progress=stoppable(self.watcher, f"{self.run.path.name}: panel"),
-        )
+        self.run.save_untrained(self._untrained())
+        # All settings are the run's own: `measure` finds them in the manifest.
+        measure(self.run, progress=stoppable(self.watcher, f"{self.run.path.name}: panel"))
 
     def map_causes(self) -> None:
         """The causal map of the trained model, and a closer look where a shift does most."""
@@ -271,7 +252,7 @@ def _open(
 
 
 def _check_same(run: Run, resolved: dict[str, object]) -> None:
-    there, here = _flat(run.manifest["config"]), _flat(resolved)
+    there, here = _flat(_renamed(run.manifest["config"])), _flat(resolved)
     for key in sorted(there.keys() | here.keys()):
         if there.get(key) != here.get(key):
             raise BadInput(
@@ -279,6 +260,13 @@ def _check_same(run: Run, resolved: dict[str, object]) -> None:
                 f"{there.get(key)!r} there and {here.get(key)!r} now; name another folder with "
                 "--out, or give the settings of that run"
             )
+
+
+def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the panel's settings under the names of today."""
+    with catch_warnings(action="ignore", category=FutureWarning):
+        panel = PanelConfig.model_validate(config["panel"]).model_dump(mode="json")
+    return {**config, "panel": panel}
 
 
 def _flat(config: object, prefix: str = "") -> dict[str, object]:
