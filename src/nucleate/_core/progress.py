@@ -41,14 +41,19 @@ class Silent:
 
 
 def stoppable(watcher: Watcher, name: str) -> Callable[[int, int], None]:
-    """Progress of a part that can be cut short: it ends as soon as the user wants to stop."""
+    """Progress of a part that can be cut short: it ends as soon as the user wants to stop.
+
+    Returns:
+        a function of the units done and all units; it raises `Interrupted` when the watcher asks
+        to stop and not all is done.
+    """
     ticks: list[Tick] = []
 
     def progress(done: int, total: int) -> None:
         if not ticks:
             ticks.append(watcher.part(name, total))
         ticks[0](done, "")
-        if watcher.stopping():
+        if watcher.stopping() and done < total:
             raise Interrupted(f"stopped during {name}; run again to go on")
 
     return progress

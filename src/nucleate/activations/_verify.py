@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nucleate.activations._anatomy import anatomy_of
+from nucleate.activations._anatomy import Blocks, anatomy_of
 from nucleate.activations._capture import (
     Collector,
     read,
@@ -41,21 +41,27 @@ class Verification:
         return max(self.errors.values())
 
 
-def verify(model: nn.Module, prompts: PromptSet, *, rows: int = 64) -> Verification:
+def verify(
+    model: nn.Module, prompts: PromptSet, *, rows: int = 64, blocks: Blocks | None = None
+) -> Verification:
     """Read some rows alone, unpadded, and compare them with what `capture` reads.
 
     Args:
         model: as for `capture`.
         prompts: the rows.
         rows: how many of them, evenly spaced, are read alone.
+        blocks: as for `capture`.
 
     Returns:
-        the error of every stream. What can fool it: a mistake that a row read alone has as well,
-        such as a wrong template; `check_readable` compares the streams with the model's own.
+        the error of every stream.
 
     Raises:
         BadInput: as `capture`.
+
+    Notes:
+        A mistake that a row read alone has as well, such as a wrong template, does not show.
     """
+    anatomy_of(model, blocks=blocks)
     together = read(model, prompts, scores=False).states
     chosen = np.unique(np.linspace(0, len(prompts) - 1, min(rows, len(prompts))).astype(int))
     alone = Collector(model, prompts, scores=False)

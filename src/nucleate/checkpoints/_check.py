@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nucleate._core.errors import BadInput
 from nucleate.checkpoints import _rules as rules
 from nucleate.checkpoints._find import trainer_step
 from nucleate.checkpoints._scan import Scan, scan
@@ -70,6 +71,19 @@ class SeriesReport:
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.flags
+
+    def require_ok(self) -> None:
+        """Refuse a series in which something is wrong.
+
+        Raises:
+            BadInput: there are flags; the first one is told.
+        """
+        if self.flags:
+            more = f" (and {len(self.flags) - 1} more)" if len(self.flags) > 1 else ""
+            raise BadInput(
+                f"the series is not sound: {self.flags[0].sentence}{more}; see nucleate series "
+                "check, and leave checkpoints out or give --keep-flagged"
+            )
 
     def flags_of(self, step: int) -> tuple[Flag, ...]:
         """The flags that are about one step."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from nucleate._core.errors import BadInput
 
+# In the order in which transformers and peft look for them.
+SAFE = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin")
 _NUMBER = r"[-_=]?(\d+)(?=$|[-_.])"
 _STEP_NAMES = (
     re.compile(rf"(?:^|[-_=.])(?:global[-_]?)?step{_NUMBER}", re.IGNORECASE),

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate._core.errors import BadInput
-from nucleate.checkpoints._find import local_folder, step_in, trainer_step
-from nucleate.checkpoints._weights import PICKLED, SAFE
-from nucleate.runs import Run
+from nucleate.checkpoints._find import PICKLED, SAFE, local_folder, step_in, trainer_step
+from nucleate.runs import Journal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,8 +46,7 @@ class Checkpoint:
         """
         path = local_folder(source, allow_pickle=allow_pickle)
         if step is None:
-            told = path.absolute().name if path == Path(source) else str(source).partition("@")[2]
-            step = step_in(told)
+            step = _named_step(source, path)
         if step is None:
             step = trainer_step(path)
         if step is None:
@@ -143,6 +141,36 @@ class Series:
             return cls(_in_folder(many[0], allow_pickle=allow_pickle))
         return cls(tuple(Checkpoint.find(one, allow_pickle=allow_pickle) for one in many))
 
+    @classmethod
+    def of_model(
+        cls, source: str | Path, *, step: int | None = None, allow_pickle: bool = False
+    ) -> "Series":
+        """One model as a series of one checkpoint.
+
+        Args:
+            source: a folder, or `repository[@revision]` on the hub.
+            step: optimizer steps taken; by default what the name says, or 0.
+            allow_pickle: as for `Checkpoint`.
+
+        Raises:
+            BadInput: there is no such model.
+        """
+        path = local_folder(source, allow_pickle=allow_pickle)
+        taken = (_named_step(source, path) or 0) if step is None else step
+        return cls((Checkpoint(taken, path, str(source), allow_pickle),))
+
+    @classmethod
+    def of_run(cls, run: str | Path) -> "Series":
+        """The checkpoints in a run folder, whoever saved them there.
+
+        Raises:
+            BadInput: it holds none.
+        """
+        folder = Path(run) / "checkpoints"
+        if not folder.is_dir():
+            raise BadInput(f"the run {run} holds no checkpoint; name the trained model")
+        return cls.find(folder)
+
     @property
     def steps(self) -> tuple[int, ...]:
         """The steps, in order."""
@@ -153,6 +181,11 @@ class Series:
 
     def __iter__(self) -> Iterator[Checkpoint]:
         return iter(self.checkpoints)
+
+
+def _named_step(source: str | Path, path: Path) -> int | None:
+    """The step that a folder's name, or a revision's, tells."""
+    return step_in(path.absolute().name if path == Path(source) else str(source).partition("@")[2])
 
 
 def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
@@ -177,7 +210,8 @@ def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, .
 
 def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
     """The checkpoints that a run's journal vouches for and that are still there."""
-    steps = sorted({record["step"] for record in Run(folder).journal.live("checkpoint")})
+    journal = Journal(folder / "journal.jsonl")
+    steps = sorted({record["step"] for record in journal.live("checkpoint")})
     paths = {step: folder / "checkpoints" / str(step) for step in steps}
     found = tuple(
         Checkpoint(step, path, "", allow_pickle) for step, path in paths.items() if path.is_dir()

@@ -179,9 +179,11 @@ class PromptSet:
 
         Every task gets the same number of instruction strings, half of them `seen` and half
         `unseen_string` where there are such, each with the same inputs (task x family x string x
-        input); where tasks have no inputs in common, each string keeps rows of its own. A held-out
-        (family, input) cell carries the split `unseen_cell`. Rows of the splits `unseen_family`
-        and `unseen_input` come on top, as a share of about a quarter at most.
+        input); where tasks have no inputs in common, each string keeps rows of its own. Each row
+        carries the split whose promise it keeps (`TaskSet.split_of`): a trained string with an
+        input that its family was never trained on is `unseen_cell`, and a string that was never
+        trained is `unseen_string` with every input. Rows of the splits `unseen_family` and
+        `unseen_input` come on top, as a share of about a quarter at most.
 
         Args:
             taskset: the set.
@@ -198,7 +200,8 @@ class PromptSet:
             The prompt set; rows with the same beginning stand together.
 
         Raises:
-            BadInput: fewer than two rows are asked for, or as for `from_records`.
+            BadInput: fewer than two rows are asked for; instruction noise left a task without a
+                string that is trained with all chosen inputs; or as for `from_records`.
         """
         if rows < 2:
             raise BadInput(f"rows is {rows}: a prompt set needs at least 2.")

@@ -26,9 +26,8 @@ from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._journal import Journal
+from nucleate.runs._manifest import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
-
-SCHEMA_VERSION = 1
 
 
 class Run:
@@ -43,15 +42,7 @@ class Run:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        manifest = self.path / "manifest.json"
-        if not manifest.exists():
-            raise BadInput(f"{self.path} is no run folder: it has no manifest.json; name another")
-        self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        if self.manifest["schema_version"] > SCHEMA_VERSION:
-            raise BadInput(
-                f"{self.path} has schema version {self.manifest['schema_version']}, this nucleate "
-                f"reads up to {SCHEMA_VERSION}; install a newer nucleate"
-            )
+        self.manifest = read_manifest(self.path)
         self.journal = Journal(self.path / "journal.jsonl")
 
     @classmethod

@@ -1,19 +1,21 @@
 """The configuration of `reproduce`: presets, a file, single settings, in that order of weight."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from warnings import warn
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 from nucleate._core.seeds import component_seed
 from nucleate.tasks import canonical_hash
 from nucleate.training import ModelConfig, TrainingConfig
 
 Preset = Literal["smoke", "default", "large"]
+Outputs = Literal["own", "shared", "natural"]
 
 
 class _Strict(BaseModel):
@@ -125,6 +127,10 @@ class ReproduceConfig(_Strict):
         """The seed of one component, so that a change in one leaves the others' draws alone."""
         return component_seed(self.seed, component)
 
+    def resolved(self, outputs: str) -> dict[str, Any]:
+        """The settings of the run with one kind of outputs, as its manifest holds them."""
+        return self.model_dump(mode="json") | {"outputs": [outputs]}
+
     def content_hash(self, **changes: Any) -> str:
         """The hash of all settings, with some in another form.
 
@@ -213,10 +219,24 @@ def resolve(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"no setting is named {key!r}{nearest(key, _keys(ReproduceConfig))}; "
+                "`nucleate config schema` lists all settings"
+            ) from error
         raise BadInput(
             f"setting {key!r} is {first.get('input')!r}: {first['msg'].lower()}; "
             "`nucleate config schema` lists all settings"
         ) from error
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting's dotted name."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _keys(kind, f"{prefix}{name}.")
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -19,6 +19,11 @@ _Message = tuple[str, int, int, str] | str
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
+def start_workers() -> None:
+    """Start the server of the processes: it imports torch and the rest while this process does."""
+    context("nucleate.studies._one_run")
+
+
 def execute(
     work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], threads: int, watcher: Watcher
 ) -> None:

@@ -5,53 +5,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nucleate._core.devices import device_named
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
-from nucleate.activations import head_reads
+from nucleate.activations import head_reads, predicting
 from nucleate.recording import Recorder
 from nucleate.runs import Run
 from nucleate.training._batches import Batch, Batches
 from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
-from nucleate.training.regularizers._regularizer import Regularizer
+from nucleate.training._config import TrainingConfig
 from nucleate.training.regularizers._study import Regularized
 
 # Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
 _LOOK_EVERY = 10
-
-
-class TrainingConfig(BaseModel):
-    """How the model is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int = Field(300, ge=1)
-    batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(8e-4, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "linear", description="what the learning rate does after the warm-up: stay, or fall to 0"
-    )
-    warmup_steps: int = Field(20, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    loss: Literal["answer", "sequence"] = Field(
-        "answer", description="which tokens are learned: the answer's, or all but the first"
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16: forward passes under autocast, weights in float32"
-    )
-    compile: bool = Field(False, description="run the training steps through torch.compile")
-    device: str = Field("auto", description="cpu, cuda, mps ...; auto takes an accelerator if any")
-    checkpoint_every: int = Field(100, ge=1, description="steps")
-    regularizer: Regularizer | None = Field(
-        None, description="what promotes or suppresses task clusters; none if not set"
-    )
 
 
 @dataclass(frozen=True)
@@ -65,9 +37,7 @@ class Trained:
 
 def device_of(config: TrainingConfig) -> torch.device:
     """The device that the configuration means."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return device_named(config.device)
 
 
 def train(
@@ -263,11 +233,9 @@ class _Loop:
 
     def _learned(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The tokens [row, kept] whose successor is learned, and which of them are not padding."""
-        first = batch.prompt_lengths - 1 if self._config.loss == "answer" else 0 * batch.lengths
-        count = batch.lengths - 1 - first
-        offset = np.arange(count.max())
-        real = offset < count[:, None]
-        index = np.where(real, first[:, None] + offset, first[:, None])
+        whole = self._config.loss == "sequence"
+        prompt = np.ones_like(batch.lengths) if whole else batch.prompt_lengths
+        index, real = predicting(prompt, batch.lengths - prompt)
         device = self._device
         return torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)
 

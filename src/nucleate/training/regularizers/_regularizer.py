@@ -1,13 +1,13 @@
 """Regularizer: what promotes or suppresses task clusters while a model is trained."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import stream_names
-from nucleate.runs import index_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Kind = Literal[
     "contrastive", "center", "prompting", "reversal", "scatter_penalty", "scatter_reward"
@@ -67,13 +67,16 @@ class Regularizer(BaseModel):
             return 0.0
         return self.weight * min(1.0, (step + 1) / max(1, self.ramp_steps))
 
-    def stream_in(self, model: nn.Module) -> str:
+    def stream_in(self, model: "nn.Module") -> str:
         """The stream's name in a model.
 
         Raises:
             BadInput: the model has no such stream, or nothing behind it could read the state that
                 `prompting` puts there.
         """
+        from nucleate.activations import stream_names
+        from nucleate.runs import index_of
+
         names = stream_names(model)
         stream = self.stream or names[(len(names) - 1) // 2]
         index = index_of(stream, names, "stream")
