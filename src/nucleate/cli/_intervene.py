@@ -50,12 +50,20 @@ def intervene(
     template: options.Template = None,
     tokenizer: options.Tokenizer = None,
     rows: Annotated[
-        int | None, typer.Option(min=8, help="Largest number of rows tested; all by default.")
+        int | None,
+        typer.Option(min=8, help="Rows tested at most; by default the run's own setting, or all."),
     ] = None,
     scored: Annotated[
-        Scored, typer.Option(help="The greedy answer, or the likeliest of three answers.")
-    ] = Scored.greedy,
-    seed: options.Seed = 0,
+        Scored | None,
+        typer.Option(
+            help="What the model would say, or the likeliest of three answers; by default the "
+            "run's own setting, or greedy."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of all random draws; by default the run's own, or 0."),
+    ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     attention: options.Attention = None,
@@ -83,14 +91,17 @@ def intervene(
         watcher.say(f"nucleate intervene {source}: {checkpoint}")
         options.prepare_torch(threads)
         from nucleate.findings import judge_places
-        from nucleate.intervene import causal_map, look_closely
+        from nucleate.intervene import causal_map, look_closely, map_settings_of
 
+        own = map_settings_of(source if is_run else None)
+        rows = own["rows"] if rows is None else rows
+        seed = int(own["seed"] if seed is None else seed)
         network = checkpoint.load(**options.loading(device, dtype, attention)).eval()
         found = causal_map(
             network,
             read,
             rows=rows,
-            scored=scored.value,
+            scored=own["scored"] if scored is None else scored.value,
             seed=seed,
             progress=stoppable(watcher, "causal map"),
         )

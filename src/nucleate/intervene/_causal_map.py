@@ -44,6 +44,7 @@ from nucleate.intervene._engine import (
 from nucleate.intervene._presence import presence
 from nucleate.prompts import PromptSet
 from nucleate.runs import write_json, write_whole
+from nucleate.tasks import canonical_hash
 
 _TABLE, _EDITS, _ABOUT = "causal_map.csv", "causal_edits.csv", "causal_map.json"
 _TEXTS = ("stream", "position", "edit")
@@ -76,7 +77,8 @@ class CausalMap:
         edits: one row per (stream, position, edit): `redirected` (B's answer), `third`,
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
-        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`.
+        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`,
+            `settings` (rows, scored, seed) and `settings_hash`.
 
     Examples:
         A map is made by `causal_map`, kept in a folder and read from there:
@@ -244,7 +246,11 @@ def causal_map(
     shares, bar = presence(states.values, roles, seed)
     table["decodable"], table["decodable_bar"] = shares.T.flatten(), bar
     seconds = round(time.perf_counter() - began, 3)
-    about = {"way": study.ways, "scored": scored, "seed": seed, "seconds": seconds}
+    settings = {"rows": rows, "scored": scored, "seed": seed}
+    about = {
+        "way": study.ways, "scored": scored, "seed": seed, "seconds": seconds,
+        "settings": settings, "settings_hash": canonical_hash(settings),
+    }  # fmt: skip
     return CausalMap(table, edits, about, EditedAnswers.of(places, roles))
 
 

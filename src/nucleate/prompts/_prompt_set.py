@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ Positions = str | int | Iterable[str | int]
 """Names of positions, and whole numbers that count tokens of the prompt."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PromptSet:
     """Fixed rows with their tokens, named positions and labels.
+
+    Two are equal where their `content_hash` is.
 
     Args:
         ids: prompt followed by answer, right padded with 0. Where a row ends is known from
@@ -93,6 +96,27 @@ class PromptSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PromptSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        values = {name: len(set(texts)) for name, texts in self.labels.items()}
+        labels = ", ".join(f"{name} ({count})" for name, count in values.items())
+        lengths = sorted(set(self.lengths.tolist()))
+        span = "-".join(map(str, sorted({*lengths[:1], *lengths[-1:]}))) or "0"
+        return (
+            f"PromptSet({len(self)} rows of {span} tokens; positions {', '.join(self.positions)}; "
+            f"labels (distinct values) {labels or 'none'}; hash {self.content_hash()[:10]})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     @classmethod
     def from_records(

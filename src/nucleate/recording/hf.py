@@ -27,8 +27,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     The schedule takes the last step from the trainer. A step is read after the optimizer step, step
     0 before the first one. Training resumed from a checkpoint voids the run's records of later
     steps. Losses, learning rates, gradient norms and token counts that the trainer logs are written
-    to the run's journal; tokens are logged by
-    `TrainingArguments(include_num_input_tokens_seen=...)` and by TRL.
+    to the run's journal; tokens are logged by TRL, and with
+    `TrainingArguments(include_num_input_tokens_seen=...)`.
 
     Args:
         recorder: closed when training ends.

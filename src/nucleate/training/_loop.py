@@ -62,7 +62,7 @@ def train(
         config: training settings.
         run: receives checkpoints and step records: losses, learning rate, and tokens read so far
             (padding not counted).
-        recorder: reads the model at the steps of its schedule; closed at the end.
+        recorder: reads the model at the steps of its schedule.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate.metrics._arrays import ArrayLike
 from nucleate.metrics.clusters._kmeans_moves import Clustering as Clustering
 from nucleate.metrics.clusters._kmeans_moves import Partition, settled
 from nucleate.metrics.clusters._kmeans_seeds import over_seeded
@@ -27,7 +28,7 @@ _CHUNK = {"cpu": 1_500_000, "cuda": 100_000_000}
 
 
 def kmeans(
-    x: Space | Float[Tensor, "problem row width"],
+    x: Space | ArrayLike,
     k: int,
     *,
     restarts: int = 20,
