@@ -1,3 +1,4 @@
+from ._causal_map import Best as Best
 from ._causal_map import CausalMap as CausalMap
 from ._causal_map import causal_map as causal_map
 from ._controls import EDITS as EDITS
@@ -15,3 +16,4 @@ from ._interventions import steer as steer
 from ._knock_out import knock_out as knock_out
 from ._logits import logits_under as logits_under
 from ._places import Onwards as Onwards
+from ._settings import map_settings_of as map_settings_of

@@ -30,6 +30,7 @@ from nucleate.prompts._text import TextEncoder
 from nucleate.tasks import Example, TaskSet, canonical_hash, tokenizer_hash
 
 TENSORS, TEXTS = "prompts.safetensors", "prompts.jsonl"
+_FORMERLY = ("probe.safetensors", "probe.jsonl")  # in version 0.1
 _POSITION = "position."
 
 
@@ -173,8 +174,18 @@ class PromptSet:
 
         Notes:
             The mean over a prompt holds the token that opens every text, whose state is often far
-            larger than all others; `mean:instruction` leaves it out, except in rows of `ids`, where
-            the instruction is taken to begin at the first token.
+            larger than all others; `mean:instruction` leaves it out, except in rows of `ids`,
+            where the instruction is taken to begin at the first token.
+
+        Examples:
+            >>> import nucleate as nc
+            >>> rows = [{"ids": [5, 2, 7], "instruction_end": 1, "task": "a"},
+            ...         {"ids": [5, 8], "instruction_end": 0, "task": "b"}]
+            >>> prompts = nc.PromptSet.from_records(rows, None)
+            >>> len(prompts), list(prompts.positions), prompts.labels["task"]
+            (2, ['instruction_end', 'last'], ('a', 'b'))
+            >>> prompts.positions["instruction_end"].tolist()
+            [1, 0]
         """
         names = position_names(positions)
         if isinstance(source, TaskSet):
@@ -382,12 +393,22 @@ class PromptSet:
 
     @classmethod
     def load(cls, folder: Path) -> "PromptSet":
-        """Read what `save` wrote; BadInput if a file is missing, damaged, or of other prompts."""
+        """Read what `save` wrote, now or in version 0.1.
+
+        Args:
+            folder: with `prompts.safetensors` and `prompts.jsonl`, such as a run; or with
+                `probe.safetensors` and `probe.jsonl`, as version 0.1 called them.
+
+        Raises:
+            BadInput: a file is missing, damaged, or of other prompts.
+        """
+        old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
+        tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:
-            with safe_open(folder / TENSORS, framework="np") as file:
+            with safe_open(folder / tensors_name, framework="np") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            lines = (folder / TEXTS).read_text(encoding="utf-8").split("\n")
+            lines = (folder / texts_name).read_text(encoding="utf-8").split("\n")
             records = [json.loads(line) for line in lines if line]
             prompts = cls._from_parts(tensors, records, metadata)
             intact = prompts.content_hash() == metadata["content_hash"]

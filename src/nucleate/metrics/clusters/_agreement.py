@@ -49,6 +49,15 @@ def agreement(clusters: ArrayLike, labels: ArrayLike) -> Agreement:
 
     Raises:
         BadInput: clusters and labels of different numbers of rows.
+
+    Examples:
+        >>> import numpy as np
+        >>> from nucleate.metrics import agreement
+        >>> labels = np.array(["a", "a", "b", "b"])
+        >>> agreement(np.array([0, 0, 1, 1]), labels).ari
+        1.0
+        >>> round(agreement(np.array([0, 1, 0, 1]), labels).ari, 6)
+        -0.5
     """
     rows = rows_of(clusters)
     if not rows:

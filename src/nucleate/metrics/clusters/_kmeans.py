@@ -60,6 +60,16 @@ def kmeans(
     Raises:
         BadInput: k is below 1 or above the number of rows; no restarts; warm centroids of another
             shape.
+
+    Examples:
+        >>> import torch
+        >>> from nucleate.metrics import kmeans
+        >>> x = torch.tensor([[[0.0], [1], [10], [11]]])  # one problem of four rows
+        >>> found = kmeans(x, 2)
+        >>> bool(found.labels[0, 0] == found.labels[0, 1] != found.labels[0, 2])
+        True
+        >>> found.inertia.tolist()
+        [1.0]
     """
     space = x if isinstance(x, Space) else Space.of(x)
     _check(space, k, restarts, warm)

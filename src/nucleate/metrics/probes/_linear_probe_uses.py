@@ -15,6 +15,7 @@ from nucleate.metrics._labels import groups_or_rows, one, one_labeling
 from nucleate.metrics.probes._decoding import control_labels
 from nucleate.metrics.probes._linear_probe import (
     PENALTY,
+    TOL,
     features,
     held_out,
     splits_of,
@@ -51,6 +52,7 @@ def selectivity(
     *,
     n_draws: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> Selectivity:
     """How much of a linear probe's accuracy is more than memorizing instruction strings.
@@ -68,7 +70,7 @@ def selectivity(
             are spread at random over 3 folds. Rows of a string that has one fold only are learned
             from, and not tested.
         n_draws: of control labels, at least 1.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
         seed: of folds and draws.
 
     Returns:
@@ -79,7 +81,7 @@ def selectivity(
 
     Raises:
         BadInput: labels, groups or folds that do not fit the rows, one class only, no draw, or a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
     Notes:
         It measures how easily strings are memorized, which grows with the width and falls with the
@@ -100,7 +102,9 @@ def selectivity(
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
         for draw in range(n_draws)
     ]
-    found = held_out(features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty)
+    found = held_out(
+        features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty, tol
+    )
     accuracy = found.credit.nanmean(2)
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
@@ -137,6 +141,7 @@ def ccgp(
     *,
     n_splits: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
 ) -> np.ndarray | float:
     """Accuracy of a linear read-out under conditions that it was not trained on.
 
@@ -152,7 +157,7 @@ def ccgp(
         conditions: condition of each row `[row]`; two or more.
         n_splits: number of folds, at most; where there are more conditions, they are dealt out to
             the folds in sorted order.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
 
     Returns:
         `[*place]`, 0 to 1: the mean over conditions of the accuracy under each when it is held out.
@@ -161,7 +166,7 @@ def ccgp(
 
     Raises:
         BadInput: labels or conditions that do not fit the rows; one class or one condition only;
-            fewer than two folds; a penalty that is not above 0.
+            fewer than two folds; a penalty or tolerance that is not above 0.
 
     Notes:
         Where conditions are inputs, the same instruction strings are trained on and tested: it says
@@ -181,7 +186,7 @@ def ccgp(
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(features(states), codes, splits_of(condition % n_splits), penalty)
+    found = held_out(features(states), codes, splits_of(condition % n_splits), penalty, tol)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
@@ -207,6 +212,7 @@ def mdl_probe(
     groups: ArrayLike | None = None,
     *,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> MdlProbe:
     """Online code length of the classes given the states (Voita and Titov 2020).
@@ -220,7 +226,7 @@ def mdl_probe(
         labels: class of each row `[row]`.
         groups: instruction string of each row `[row]`, whose rows are sent together; each row
             alone if None.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
         seed: of the order.
 
     Returns:
@@ -230,7 +236,7 @@ def mdl_probe(
 
     Raises:
         BadInput: labels or groups that do not fit the rows; one class or one string only; a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
     Notes:
         It measures how soon a probe learns, so it depends on the number of rows; compare only with
@@ -255,6 +261,6 @@ def mdl_probe(
     for start, end in pairwise(ends):
         before = torch.nonzero(turn < start)[:, 0]
         sent = torch.nonzero((turn >= start) & (turn < end))[:, 0]
-        nats += held_out(points, codes, [(before, sent)], penalty).nll[:, 0, sent].sum(1)
+        nats += held_out(points, codes, [(before, sent)], penalty, tol).nll[:, 0, sent].sum(1)
     a_row = nats / rows
     return MdlProbe(shaped(a_row / log(2), x), shaped(uniform / a_row, x))
