@@ -178,7 +178,7 @@ def test_texts_may_be_read_at_other_positions():
         ([], {"tokenizer": words()}, "has no rows"),
         (material()[2], {"tokenizer": words()}, "with texts only"),
         (material()[2], {"positions": "last"}, "with texts only"),
-        (["a"], {"tokenizer": words(), "positions": "lst"}, "'lst' is no position"),
+        (["a"], {"tokenizer": words(), "positions": "lst"}, "'lst' is not a position"),
     ],
 )
 def test_what_is_neither_a_prompt_set_nor_texts_is_refused(given, options, said):

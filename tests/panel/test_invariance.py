@@ -162,6 +162,7 @@ OTHERWISE = {
     "test_geometry": ("gaussian_twin",),
     "test_decoding": ("control_labels", "grouped_folds", "ranks_within"),
     "test_prepare": ("principal_axes",),
+    "test_arrays": ("as_codes", "as_states"),
     "test_other_clusters": ("singletons",),
     "below": ("standardize", "condition"),
 }
@@ -179,7 +180,7 @@ def numbers(found: object) -> np.ndarray:
 
 
 def test_every_exported_function_says_what_leaves_it_as_it_is():
-    exported = {name for name, each in vars(m).items() if inspect.isfunction(each)}
+    exported = {name for name in dir(m) if inspect.isfunction(getattr(m, name))}
     elsewhere = {name for names in OTHERWISE.values() for name in names}
     assert exported == set(PROMISES) | elsewhere
     assert not set(PROMISES) & elsewhere

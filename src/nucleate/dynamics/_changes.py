@@ -1,4 +1,4 @@
-"""Where a series changes its level, beside what noise and a smooth ramp would show."""
+"""Where a series changes its level, compared with noise and with a smooth ramp."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ def change_points(
     """Find where the level changes by PELT, at a penalty that noise does not pass.
 
     PELT (Killick, Fearnhead and Eckley 2012) finds the partition of least squares about the
-    parts' means plus a penalty a part. The penalty is set by surrogates without a change:
+    parts' means plus a penalty per part. The penalty is set by surrogates without a change:
     first-order autoregressions with the persistence of the series' noise, uncertainty about it
     included.
 
@@ -168,8 +168,8 @@ def _detector(y: np.ndarray) -> Any:
 def _least_penalty(y: np.ndarray) -> float:
     """The smallest penalty at which a series shows no change point.
 
-    The largest gain a point over all partitions. Starts at the best single point and asks PELT
-    for a partition that still pays, until none does.
+    The largest gain per point over all partitions. Starts at the best single point and asks PELT
+    for a partition with a larger gain, until there is none.
     """
     y = y - y.mean()
     count = len(y)

@@ -10,7 +10,7 @@ from nucleate._core.errors import BadInput
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A metric over training steps beside the most that chance gives.
+    """A metric over training steps with the upper end of its chance band.
 
     Attributes:
         steps: in rising order.
@@ -57,7 +57,7 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
 
     Args:
         trajectory: values and band.
-        draws: resampled values at the same steps, one trajectory a column, each drawn once for
+        draws: resampled values at the same steps, one trajectory per column, each drawn once for
             all steps (such as `Panel.draws`).
 
     Returns:
@@ -89,7 +89,7 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
     if len(draws) != len(steps):
         raise BadInput(
             f"draws of {len(draws)} steps do not fit a trajectory of {len(steps)}; "
-            "give one row a step"
+            "give one row per step"
         )
     found = float((draws[-1] > band[-1]).mean())
     sure = _first_to_stay(np.percentile(draws, 2.5, axis=1)[:, None] > band)[0]

@@ -33,7 +33,7 @@ def as_tensor(x: ArrayLike, *, least_rows: int = 2) -> Float[Tensor, "*place row
         float64 where `x` is, else float32; on the device of `x`. NaN and infinity stay.
 
     Raises:
-        BadInput: values that are no real numbers, fewer than two dimensions or two rows, or no
+        BadInput: values that are not real numbers, fewer than two dimensions or two rows, or no
             place or dimension.
     """
     tensor = _numbers(x)
@@ -197,7 +197,7 @@ def _numbers(x: ArrayLike) -> Float[Tensor, "*any"]:
         elif not isinstance(x, Tensor):
             x = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x)
     except (ValueError, RuntimeError) as error:
-        raise BadInput(f"states are no array ({error}); give rows of one width") from error
+        raise BadInput(f"states are not an array ({error}); give rows of one width") from error
     if isinstance(x, np.ndarray) and x.dtype.kind in "iuf":
         single = x.dtype.kind == "f" and x.dtype.itemsize < 8
         array = x.astype(np.float32 if single else np.float64, copy=False)
@@ -232,7 +232,7 @@ def _label_values(labels: ArrayLike, rows: int, name: str) -> np.ndarray:
         )
     values = values.reshape(-1, rows)
     if values.dtype.kind not in "biufO":
-        raise BadInput(f"{name} of dtype {values.dtype} are no labels; give numbers or texts")
+        raise BadInput(f"{name} of dtype {values.dtype} are not labels; give numbers or texts")
     if values.dtype == object:
         for index, value in enumerate(values.ravel()):
             if not isinstance(value, str):

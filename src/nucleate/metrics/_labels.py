@@ -23,7 +23,7 @@ def class_codes(labels: ArrayLike, states: States) -> Int[Tensor, "labeling row"
         codes = as_codes(codes, rows)
     if int(codes.max()) == 0:
         raise BadInput(
-            f"all {rows} rows have one label; classes are told apart only where there are two, so "
+            f"all {rows} rows have one label; classes are compared only where there are two, so "
             "give labels that differ"
         )
     return codes.to(states.device)
@@ -94,5 +94,5 @@ def several(codes: Int[Tensor, "row"], what: str, remedy: str) -> int:
     """Count the values of codes, which must be at least two."""
     count = int(torch.bincount(codes).count_nonzero())
     if count < 2:
-        raise BadInput(f"{what}s of {count} value cannot be told apart; {remedy}")
+        raise BadInput(f"{what}s of {count} value cannot be compared; {remedy}")
     return count

@@ -1,4 +1,4 @@
-"""What is done to states before anything is measured on them."""
+"""Preprocessing of states: standardization, conditioning, principal axes."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from nucleate.metrics._labels import one
 def standardize(
     x: ArrayLike, reference: ArrayLike | None = None
 ) -> Float[Tensor, "*place row width"]:
-    """Bring every dimension to mean 0 and standard deviation 1 over the rows.
+    """Standardize every dimension to mean 0 and standard deviation 1 over the rows.
 
     One dimension of large scale otherwise decides every distance (in a simulation, sd 10 against
     1 takes ARI from 0.9 to 0.3).
@@ -26,7 +26,7 @@ def standardize(
         it becomes 0.
 
     Raises:
-        BadInput: states that are no array of real numbers.
+        BadInput: states that are not an array of real numbers.
     """
     states = as_tensor(x, least_rows=1)
     measure = states if reference is None else as_tensor(reference, least_rows=1)
@@ -49,7 +49,7 @@ def condition(x: ArrayLike, groups: ArrayLike) -> Float[Tensor, "*place row widt
         The differences, in float32.
 
     Raises:
-        BadInput: states that are no array of real numbers, or groups that do not fit the rows.
+        BadInput: states that are not an array of real numbers, or groups that do not fit the rows.
 
     Notes:
         Only for groups that each hold every task: else the task's own mean is subtracted with the
@@ -78,7 +78,7 @@ def principal_axes(
         The rotated rows, and how many dimensions hold that share in every problem.
 
     Raises:
-        BadInput: states that are no array of real numbers.
+        BadInput: states that are not an array of real numbers.
     """
     states = as_tensor(x, least_rows=1)
     values, axes = torch.linalg.eigh(states.mT @ states)

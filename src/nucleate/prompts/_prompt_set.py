@@ -51,13 +51,14 @@ class PromptSet:
         lengths: tokens of each row, answer included; a row without one has its prompt's length.
         positions: name -> the index of a token in each row, or a half-open span of tokens in each
             row, whose states are averaged. Their order is that of the positions in States.
-        labels: name -> one text a row; any columns.
+        labels: name -> one text per row; any columns.
         chance: the share of all tasks (the row's own counts) whose answer to the row's input
             is the row's output: how often a task drawn at random is right. NaN where not known.
         tokenizer_hash: which tokenizer the ids belong to; empty if that is not known.
 
     Raises:
-        BadInput: a position or a length is beyond its row, or a label has not one text a row.
+        BadInput: a position or a length is beyond its row, or a label does not have one text per
+            row.
     """
 
     ids: Int[np.ndarray, "row length"]
@@ -91,7 +92,7 @@ class PromptSet:
             if len(texts) != len(self):
                 raise BadInput(
                     f"label {name!r} has {len(texts)} texts for {len(self)} prompts: "
-                    "give one a row."
+                    "give one per row."
                 )
 
     def __len__(self) -> int:
@@ -219,16 +220,16 @@ class PromptSet:
         carries the split whose promise it keeps (`TaskSet.split_of`): a trained string with an
         input that its family was never trained on is `unseen_cell`, and a string that was never
         trained is `unseen_string` with every input. Rows of the splits `unseen_family` and
-        `unseen_input` come on top, as a share of about a quarter at most.
+        `unseen_input` are added, about a quarter of the rows at most.
 
         Args:
             taskset: the set.
             encoder: turns texts into ids; or a Hugging Face tokenizer.
-            rows: about the largest number of rows that do not come on top.
+            rows: about the largest number of rows before those that are added.
             seed: decides what is chosen.
             positions: as for `from_records`.
             template: for a tokenizer, see `TextEncoder`; by default instruction and input stand in
-                the order of the set, a line each.
+                the order of the set, on a line each.
             max_length: as for `from_records`.
             truncate: as for `from_records`.
 
@@ -369,13 +370,13 @@ class PromptSet:
             name: [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
             for name, array in self._tensors().items()
         }
-        # The order of positions is that of the states; in prompt sets of old it was the alphabet's.
+        # The order of positions is that of the states; in older prompt sets it was alphabetical.
         order = list(self.positions)
         ordered = [] if order == sorted(order) else [order]
         return canonical_hash([tensors, self.labels, self.tokenizer_hash, *ordered])
 
     def save(self, folder: Path) -> None:
-        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line a row)."""
+        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row)."""
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "tokenizer_hash": self.tokenizer_hash,

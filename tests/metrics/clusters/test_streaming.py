@@ -149,7 +149,7 @@ def test_bad_input_is_named(saved, tmp_path):
     with pytest.raises(BadInput, match="not a file"):
         kmeans_streaming(tmp_path / "none.safetensors", 3, tensor="states")
     (tmp_path / "text.safetensors").write_text("no tensors here, only a sentence or two")
-    with pytest.raises(BadInput, match="no safetensors file"):
+    with pytest.raises(BadInput, match="not a safetensors file"):
         kmeans_streaming(tmp_path / "text.safetensors", 3, tensor="states")
     with pytest.raises(BadInput, match="no file was given"):
         kmeans_streaming([], 3, tensor="states")

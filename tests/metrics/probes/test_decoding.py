@@ -118,8 +118,8 @@ def test_hundreds_of_classes_and_a_class_of_one_row_are_counted_right():
         (torch.arange(119), torch.arange(120), 3, "labels of shape"),
         (torch.zeros(120, dtype=torch.long), torch.arange(120), 3, "one label"),
         (torch.arange(120), torch.arange(5), 3, "groups of shape"),
-        (torch.arange(120), torch.zeros(120), 3, "nobody to vote"),
-        (torch.arange(120), torch.arange(120), 0, "nobody to vote"),
+        (torch.arange(120), torch.zeros(120), 3, "no voters"),
+        (torch.arange(120), torch.arange(120), 0, "no voters"),
     ],
 )
 def test_what_has_no_neighbors_is_refused_in_a_sentence(labels, strings, neighbors, message):

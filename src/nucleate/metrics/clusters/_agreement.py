@@ -44,8 +44,8 @@ def agreement(clusters: ArrayLike, labels: ArrayLike) -> Agreement:
             expected information.
 
     Returns:
-        The scores, 1 where both partitions are trivial and equal. Both are thresholds of sorts: a
-        small gain in separation can carry them from 0.1 to 0.7.
+        The scores, 1 where both partitions are trivial and equal. A small gain in
+        separation can raise both from 0.1 to 0.7.
 
     Raises:
         BadInput: clusters and labels of different numbers of rows.

@@ -21,7 +21,7 @@ class Space:
     Attributes:
         rows: centered rows, each followed by 1 and its squared length: a sum of them holds their
             number.
-        columns: the same, turned. A product with centroids gives squared distances as [problem,
+        columns: the same, transposed. A product with centroids gives squared distances as [problem,
             centroid, row], of which a least one over centroids reads memory in order.
         mean: what was subtracted.
         finite: which problems have neither NaN nor infinity; the others are zeros here.
@@ -37,12 +37,12 @@ class Space:
         """Prepare rows `[problem row width]`, of any kind; they are computed in float32.
 
         Raises:
-            BadInput: rows that are no array of real numbers, or of another shape.
+            BadInput: rows that are not an array of real numbers, or of another shape.
         """
         x = as_tensor(x, least_rows=1)
         if x.ndim != 3:
             raise BadInput(
-                f"rows of shape {list(x.shape)} are no problems; give [problem row width]"
+                f"rows of shape {list(x.shape)} are not problems; give [problem row width]"
             )
         low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
         finite = (torch.isfinite(low) & torch.isfinite(high)).flatten(1).all(1)

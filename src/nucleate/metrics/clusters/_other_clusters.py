@@ -1,4 +1,4 @@
-"""Clusters by other algorithms than k-means, and how well clusters are set apart."""
+"""Clusters by other algorithms than k-means, and the silhouette of clusters."""
 
 from collections.abc import Callable
 
@@ -109,12 +109,12 @@ def singletons(clusters: ArrayLike) -> Int[np.ndarray, "*place row"]:
         clusters: `[*place row]`, whole numbers; negative ones are noise.
 
     Raises:
-        BadInput: clusters that are no whole numbers.
+        BadInput: clusters that are not whole numbers.
     """
     found = as_values(clusters)
     if found.dtype.kind not in "iu" or not found.size:
         raise BadInput(
-            f"clusters of shape {list(found.shape)} and dtype {found.dtype} are no clusters; give "
+            f"clusters of shape {list(found.shape)} and dtype {found.dtype} are not clusters; give "
             "a whole number per row"
         )
     alone = int(found.max()) + 1 + np.arange(found.shape[-1])
@@ -138,7 +138,7 @@ def silhouette(
         `[*place *labeling]`, -1 to 1, about 0 or a little below by chance. A row counts as 0 if
         its class has no other row (of another group), or no other class has one. 0 for
         constant states. In many dimensions it is small for classes that are
-        perfectly told apart (0.08 to 0.14 in a simulation), and clusters that k-means found score
+        perfectly separated (0.08 to 0.14 in a simulation), and clusters that k-means found score
         above 0 in noise: compare with permuted labels, and clusters with `gaussian_twin`. All
         distances of a place are held at once.
 

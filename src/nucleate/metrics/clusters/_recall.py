@@ -13,7 +13,7 @@ def recall_by_class(clusters: ArrayLike, labels: ArrayLike) -> Float[np.ndarray,
     Classes and clusters are paired so that most rows agree (Kuhn 1955, the Hungarian method).
 
     Args:
-        clusters: `[*place row]`; a negative number is no cluster (noise of `hdbscan`).
+        clusters: `[*place row]`; negative numbers are noise (as of `hdbscan`).
         labels: `[row]`.
 
     Returns:
@@ -33,7 +33,7 @@ def matched_accuracy(clusters: ArrayLike, labels: ArrayLike) -> np.ndarray | flo
     """Share of all rows that lie in the cluster of their class (see `recall_by_class`).
 
     Args:
-        clusters: `[*place row]`; a negative number is no cluster.
+        clusters: `[*place row]`; negative numbers are noise.
         labels: `[row]`.
 
     Returns:

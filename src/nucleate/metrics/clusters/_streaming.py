@@ -74,8 +74,8 @@ def kmeans_streaming(
     less than `tol` of itself and leaves no cluster empty; clusters that lose all rows are
     put on the rows that are farthest from their centroids. A last pass assigns exactly.
 
-    Memory: the chunk twice in float32, `chunk_rows` x k distances twice, 4 bytes a row for labels,
-    and the sample (200 rows a cluster, at least 20,000).
+    Memory: the chunk twice in float32, `chunk_rows` x k distances twice, 4 bytes per row for
+    labels, and the sample (200 rows per cluster, at least 20,000).
 
     Args:
         source: one or more safetensors files whose rows follow one another, or anything of shape
@@ -84,7 +84,7 @@ def kmeans_streaming(
         tensor: the name of the tensor in the files, of shape [row width].
         standardized: cluster z-scores; dimensions that do not vary beyond rounding become 0.
         chunk_rows: rows read at a time; changes the result by rounding only.
-        max_iter: at most so many, beside the first and the last.
+        max_iter: the most passes, not counting the first and the last.
         tol: a share of the inertia.
         seed: decides the sample and the seeds.
         device: where distances are computed.
@@ -283,7 +283,7 @@ class _Files:
                 if self._tensor in names:
                     return list(file.get_slice(self._tensor).get_shape())
         except SafetensorError as error:
-            raise BadInput(f"{path} is no safetensors file ({error}); convert it") from error
+            raise BadInput(f"{path} is not a safetensors file ({error}); convert it") from error
         raise BadInput(
             f"{path} has no tensor {self._tensor!r}; give tensor= one of {', '.join(names)}"
         )

@@ -185,7 +185,7 @@ def _decisions(
     """Labels and decisions as codes of the labels; -1 for a decision that is no label."""
     codes = one(labels, rows)
     classes, chosen = int(codes.max()) + 1, as_values(predictions)
-    if chosen.shape == (rows, classes) and chosen.dtype.kind in "iuf":
+    if chosen.shape == (rows, classes) and chosen.dtype.kind in "biuf":
         return codes, torch.from_numpy(chosen.argmax(1))
     if chosen.shape not in ((rows,), (rows, 1)):
         raise BadInput(

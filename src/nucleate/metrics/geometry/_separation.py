@@ -1,4 +1,4 @@
-"""How far classes lie apart, without clustering: separation, nearest centroids, rank."""
+"""Separation of classes without clustering: distances of class means, nearest centroids."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,8 @@ def class_separation(
 
     Mean over pairs of classes of 2 |mu_a - mu_b|^2 / (s_a^2 + s_b^2), where s^2 is the variance
     summed over dimensions and |.|^2 is less s_a^2 / n_a + s_b^2 / n_b, what sampling alone adds
-    (Galanti, Gyorgy and Hutter 2021, turned over: the mean of the ratios themselves explodes
-    where means coincide).
+    (Galanti, Gyorgy and Hutter 2021, inverted: the mean of their own ratios diverges where means
+    coincide).
 
     Args:
         x: states, two rows or more.
@@ -41,9 +41,10 @@ def class_separation(
     Raises:
         BadInput: labels or groups that do not fit the rows, or one class only.
 
-    Rows of one instruction are not independent, which lifts it above 0 by chance too: compare with
-    labels permuted over instructions. What varies beside the class (the input) is counted as
-    spread and can hide classes that are perfectly apart.
+    Notes:
+        Rows of one instruction are not independent, which raises it above 0 by chance too: compare
+        with labels permuted over instructions. Variation of other factors (the input) counts as
+        within-class variance and can hide classes that are perfectly separated.
     """
     states, finite = centered(x)
     codes = class_codes(labels, states)
@@ -102,7 +103,7 @@ def nearest_centroid(
         x: states, two rows or more.
         labels: classes `[*labeling row]`, integers or texts; many labelings in one pass.
         folds: which fold each row is in `[row]`. All rows of an instruction string must share one:
-            they know each other's class (an accuracy of 0.14-0.18 instead of 0.05 otherwise).
+            otherwise they reveal each other's class (an accuracy of 0.14-0.18 instead of 0.05).
         groups: instruction string of each row `[row]`: checked against the folds, and used for
             speed.
 
@@ -116,8 +117,9 @@ def nearest_centroid(
         BadInput: labels, folds or groups that do not fit the rows; one class or one fold only; a
             string in two folds.
 
-    What varies more than the class (the input) moves rows away from their class's mean without
-    making the class harder to read; a linear probe is not fooled by it.
+    Notes:
+        Factors that vary more than the class (the input) move rows away from the mean of their
+        class without making it harder to decode; a linear probe is not affected.
     """
     states, finite = centered(x)
     codes = class_codes(labels, states)
@@ -141,11 +143,11 @@ def nearest_centroid(
 def centroid_margin(
     x: ArrayLike, labels: ArrayLike, folds: ArrayLike, groups: ArrayLike | None = None
 ) -> Float[np.ndarray, "*place row"]:
-    """How much nearer each row is to its own class's mean than to the nearest other one.
+    """How much closer each row is to its own class's mean than to the nearest other one.
 
     (distance to the nearest other mean - distance to the own mean) / s, where the means are of
     the other folds only and s is the root mean squared distance of their rows from the means of
-    their classes. So it has no unit: it stays as it is when all states are scaled or turned, and
+    their classes. So it has no unit: it does not change when all states are scaled or rotated, and
     can be compared between steps and streams. (Distances, not their squares: a row on the far
     side of its own mean has the margin of its class.)
 
@@ -186,7 +188,7 @@ def nearest_centroid_margin(
     """Mean over rows of `centroid_margin`, whose arguments these are.
 
     Returns:
-        `[*place]`: 0 or below where classes cannot be told apart (each row is further from the
+        `[*place]`: 0 or below where classes cannot be distinguished (each row is further from the
         mean of its class in other folds than from the nearest of many others), upwards without a
         bound. Rows without a margin are left out; NaN if none is left.
 

@@ -1,4 +1,4 @@
-"""How alike two readings of the same rows are: of checkpoints, layers or seeds."""
+"""Similarity of two representations of the same rows: of checkpoints, layers or seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
@@ -146,7 +146,7 @@ def _cka(a: _Reading, b: _Reading) -> Float[Tensor, "place"]:
 
 
 def _scaled(points: Float[Tensor, "place row width"]) -> Float[Tensor, "place row any"]:
-    """Rows scaled to a length of 1 altogether; turned to fewer dimensions if they are wider."""
+    """Rows scaled to a total length of 1; rotated into fewer dimensions if they are wider."""
     length = points.flatten(1).norm(dim=1)[:, None, None]
     points = points / length.where(length > 0, 1)
     if points.shape[2] <= points.shape[1]:

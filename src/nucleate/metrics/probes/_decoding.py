@@ -1,4 +1,4 @@
-"""Reading a class off nearby rows; folds and control labels for whatever reads classes."""
+"""Decoding from nearest neighbors; folds and control labels for all decoders."""
 
 import numpy as np
 import torch
@@ -43,8 +43,10 @@ def knn_decodability(
         BadInput: labels or groups that do not fit the rows, one class or one string only, or no
             neighbor asked for.
 
-    It sees the variance that there is: where the input varies more than the task, the nearest rows
-    share the input, and the value is low though a linear probe reads the task without error.
+    Notes:
+        Distances are dominated by the largest variance: where the input varies more than the task,
+        the nearest rows share the input, and the value is low even where a linear probe decodes the
+        task without error.
     """
     states, finite = centered(x)
     codes = class_codes(labels, states)
@@ -53,7 +55,7 @@ def knn_decodability(
     if n_neighbors < 1 or int(strings.max()) == 0:
         raise BadInput(
             f"{n_neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
-            "nobody to vote; ask for at least one neighbor and give rows of at least two strings"
+            "no voters; ask for at least one neighbor and give rows of at least two strings"
         )
     classes = int(codes.max()) + 1
     result = states.new_empty(len(states), len(codes), dtype=torch.float64)
@@ -140,11 +142,11 @@ def grouped_folds(
     if not 2 <= n_splits <= len(first):
         raise BadInput(
             f"{len(first)} instruction strings cannot be spread over {n_splits} folds; ask for at "
-            "least 2 folds and at most one a string"
+            "least 2 folds and at most one per string"
         )
     rng = np.random.default_rng(seed)
     of_string = codes[first]
-    # Strings in random order, class by class, are dealt out in turn.
+    # Strings in random order, class by class, are assigned to folds in turn.
     order = np.lexsort((rng.random(len(first)), of_string))
     folds = np.empty(len(first), dtype=np.int64)
     folds[order] = np.arange(len(first)) % n_splits
@@ -154,7 +156,7 @@ def grouped_folds(
 def control_labels(labels: ArrayLike, groups: ArrayLike, seed: int = 0) -> Int[np.ndarray, "row"]:
     """Give every instruction string a random class, in the sizes of the classes that there are.
 
-    A read-out that predicts these has memorized the strings: they mean nothing (the control task
+    A classifier that predicts these has memorized the strings: they mean nothing (the control task
     of Hewitt and Liang 2019).
 
     Args:
@@ -181,7 +183,7 @@ def control_labels(labels: ArrayLike, groups: ArrayLike, seed: int = 0) -> Int[n
 
 
 def ranks_within(labels: ArrayLike, conditions: ArrayLike) -> Int[np.ndarray, "row"]:
-    """Number conditions anew within each class, so that nested ones become crossed.
+    """Renumber conditions within each class, so that nested ones become crossed.
 
     Where every task has families of its own (t.1, t.2, t.3), no family holds two tasks. The first,
     second and third family of all tasks do; `ccgp` takes these.

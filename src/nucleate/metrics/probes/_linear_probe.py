@@ -1,4 +1,4 @@
-"""How well a linear read-out tells classes apart on rows that it has not seen."""
+"""Held-out accuracy and likelihood of a linear classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ Split = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """What a linear read-out knows of the classes of held-out rows.
+    """Scores of a linear classifier on held-out rows.
 
     Attributes:
         accuracy: share of the rows whose likeliest class is their own, 0 to 1.
-        nll: mean negative log-likelihood of the own class, nats a row, 0 upwards; ln(classes) is
+        nll: mean negative log-likelihood of the own class, nats per row, 0 upwards; ln(classes) is
             what a uniform guess has, and an overconfident read-out has more.
-        correct: the same a row: 1 or 0, or a share where classes tie.
-        row_nll: the same a row.
+        correct: the same for each row: 1 or 0, or a share where classes tie.
+        row_nll: the nll of each row.
         converged: whether the search of every fold ended by its criterion.
     """
 
@@ -84,10 +84,11 @@ def linear_probe(
         BadInput: labels, folds or groups that do not fit the rows; one class or one fold only; a
             string in two folds; a penalty or tolerance that is not above 0.
 
-    Scaling a dimension changes nothing; a rotation does, for each dimension is z-scored.
-    A probe can learn what the model does not use, and can memorize strings: `selectivity` tells
-    how much. Random features of enough width are decodable too: compare with permuted labels and
-    with an untrained model.
+    Notes:
+        Scaling a dimension changes nothing; a rotation does, for each dimension is z-scored. A
+        probe can learn what the model does not use, and can memorize strings: `selectivity` tells
+        how much. Random features of enough width are decodable too: compare with permuted labels
+        and with an untrained model.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)

@@ -1,4 +1,4 @@
-"""What is asked with a linear probe: memorizing, generalizing over conditions, description."""
+"""Uses of a linear probe: selectivity, generalization over conditions, description length."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +26,7 @@ _PORTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 @dataclass(frozen=True)
 class Selectivity:
-    """Accuracy on the classes beside accuracy on classes that strings were given by lot.
+    """Accuracy on the classes beside accuracy on classes assigned to strings at random.
 
     Attributes:
         task: accuracy on held-out rows of strings that the probe has seen.
@@ -57,10 +57,10 @@ def selectivity(
 ) -> Selectivity:
     """How much of a linear probe's accuracy is more than memorizing instruction strings.
 
-    The probe learns the classes, and control labels that each string has by lot (Hewitt and Liang
-    2019). Both are tested on held-out rows of strings whose other rows the probe has seen: a
-    control label says nothing about a string that was not seen. So `task` is not the accuracy on
-    new strings, which `linear_probe` gives with folds by string.
+    The probe learns the classes, and control labels that are assigned to each string at random
+    (Hewitt and Liang 2019). Both are tested on held-out rows of strings whose other rows the probe
+    has seen: a control label says nothing about a string that was not seen. So `task` is not the
+    accuracy on new strings, which `linear_probe` gives with folds by string.
 
     Args:
         x: states, two rows or more.
@@ -83,8 +83,9 @@ def selectivity(
         BadInput: labels, groups or folds that do not fit the rows, one class only, no draw, or a
             penalty or tolerance that is not above 0.
 
-    It says how easily strings are memorized, which grows with the width and falls with the penalty
-    and the number of strings: compare only at the same of all these.
+    Notes:
+        It measures how easily strings are memorized, which grows with the width and falls with the
+        penalty and the number of strings: compare only where all of these are the same.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
@@ -167,9 +168,10 @@ def ccgp(
         BadInput: labels or conditions that do not fit the rows; one class or one condition only;
             fewer than two folds; a penalty or tolerance that is not above 0.
 
-    Where conditions are inputs, the same instruction strings are trained on and tested: it says
-    nothing about new strings. Bernardi et al. take the mean over all ways to split conditions;
-    this takes one at a time.
+    Notes:
+        Where conditions are inputs, the same instruction strings are trained on and tested: it says
+        nothing about new strings. Bernardi et al. average over all ways to split conditions; here
+        one fold at a time is held out.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
@@ -195,7 +197,7 @@ class MdlProbe:
     """How short a linear probe makes the description of the classes.
 
     Attributes:
-        bits: code length, bits a row.
+        bits: code length, bits per row.
         compression: code length of uniform guesses over that, 1 where nothing is learned; below 1
             where the probe is confident and wrong.
     """
@@ -228,7 +230,7 @@ def mdl_probe(
         seed: of the order.
 
     Returns:
-        Bits a row, from 0 to log2(classes) and above, and compression. States that do not vary
+        Bits per row, from 0 to log2(classes) and above, and compression. States that do not vary
         have about log2(classes) bits, and a compression of about 1. NaN for states that are not
         finite.
 
@@ -236,8 +238,9 @@ def mdl_probe(
         BadInput: labels or groups that do not fit the rows; one class or one string only; a
             penalty or tolerance that is not above 0.
 
-    It counts how soon a probe learns, so it depends on how many rows there are; compare only at
-    the same rows and order.
+    Notes:
+        It measures how soon a probe learns, so it depends on the number of rows; compare only with
+        the same rows and order.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
