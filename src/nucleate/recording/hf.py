@@ -87,7 +87,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Keep the logged numbers."""
         known = {_SCALARS[name]: it for name, it in (logs or {}).items() if name in _SCALARS}
-        self.recorder.log(state.global_step, **known)
+        if known.keys() != {"tokens"}:  # the summary at a training's end counts once more
+            self.recorder.log(state.global_step, **known)
 
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Put the end on record."""
