@@ -9,15 +9,18 @@ import pytest
 from nucleate.findings import (
     Accuracy,
     Clusters,
-    Controls,
-    NullBand,
     OnsetSummary,
+    Strongest,
     Summary,
-    Used,
     Verdict,
+    judge_places,
+    overall,
+    place_finding,
     words,
 )
-from nucleate.views import RunView, picture_table
+from nucleate.intervene import CausalMap
+from nucleate.panel import Panel
+from nucleate.views import RunReport, picture_table
 
 STREAMS = ["embed", *(f"block.{k}" for k in range(6)), "final_norm"]
 POSITIONS = {"instruction_end": ("raw",), "last": ("raw", "conditioned")}
@@ -57,7 +60,7 @@ def _panel(outputs: str, learned: bool, rng: np.random.Generator) -> pd.DataFram
                     peak = _peak(outputs, position, learned)[depth]
                     if view != ("conditioned" if position == "last" else "raw"):
                         peak *= 0.2
-                    start = 0.0 if stream == "embed" else 0.14
+                    start = 0.0 if stream == "embed" else 0.14 if learned else 0.04
                     task = start + (peak - start) * _rise(step, 60) * (peak > start)
                     levels = {
                         "task": task,
@@ -66,16 +69,18 @@ def _panel(outputs: str, learned: bool, rng: np.random.Generator) -> pd.DataFram
                         "output": 0.4 * task,
                     }
                     for label, level in levels.items():
-                        value = level + 0.01 * rng.standard_normal() * (stream != "embed")
+                        moves = stream != "embed" and step != STEPS[-1]
+                        value = level + 0.01 * rng.standard_normal() * moves
                         gap = step == STEPS[10] and stream == "block.2"
-                        rows.append(
+                        rows += [
                             {"step": step, "stream": stream, "position": position, "view": view,
-                             "label": label, "metric": "ari", "half": "all",
+                             "label": label, "metric": "ari", "half": half,
                              "value": np.nan if gap else value,
                              "low": value - 0.04, "high": value + 0.03, "k": 20, "n": 600,
                              "n0_mean": 0.0, "n0_q99": N0, "n1_max": N1, "n2": N2, "p": 0.005,
-                             "p_adjusted": 0.01, "note": "nan" if gap else ""}
-                        )  # fmt: skip
+                             "note": "nan" if gap else ""}
+                            for half in (("all", "report") if label == "task" else ("all",))
+                        ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -86,46 +91,47 @@ def _accuracy(learned: bool) -> pd.DataFrame:
             value = 0.05 + ((end - 0.05) * _rise(step, 70) if learned else 0.0)
             rows.append(
                 {"step": step, "split": split, "accuracy": value, "loss": 3 * (1 - value), "n": 500,
+                 "strings": 100,
                  "low": max(value - 0.03, 0), "high": min(value + 0.02, 1), "chance": 0.05}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _onsets(learned: bool) -> pd.DataFrame:
-    series = [("ari", "instruction_end", "raw", s, "") for s in STREAMS]
-    series += [("ari", "last", "conditioned", s, "") for s in STREAMS]
-    series += [("accuracy", "", "", "", "seen")]
+    curves = [("ari", "instruction_end", "raw", s, "") for s in STREAMS]
+    curves += [("ari", "last", "conditioned", s, "") for s in STREAMS]
+    curves += [("accuracy", "", "", "", "seen")]
     return pd.DataFrame(
         [
-            {"series": name, "position": position, "view": view, "stream": stream, "split": split,
+            {"curve": name, "position": position, "view": view, "stream": stream, "split": split,
              "step": 41.0 if learned else np.nan, "low": 33.0 if learned else np.nan,
              "high": 55.0 if learned else np.nan, "found": float(learned)}
-            for name, position, view, stream, split in series
+            for name, position, view, stream, split in curves
         ]
     )  # fmt: skip
 
 
-def _causal(outputs: str, learned: bool) -> pd.DataFrame:
+def _causal(outputs: str, learned: bool) -> CausalMap:
     rows = []
     for position in POSITIONS:
         for depth, stream in enumerate(STREAMS):
             at_last = position == "last" and learned and 2 <= depth <= 6
             shift = USE[outputs if outputs == "shared" else "own"] if at_last else 0.05
             erase = 0.56 if at_last else 0.0
-            ari = _peak(outputs, position, learned)[depth]
-            clear = ari > N1
-            verdict = "present but not used" if clear else "absent"
-            if at_last:
-                verdict = "used" if clear else "used without clusters"
+            beyond = {
+                f"{name}_excess_{end}": by + (0.4 if at_last else 0.0)
+                for name in ("shift", "erase", "ablate", "patch")
+                for end, by in (("low", -0.02), ("high", 0.02))
+            }
             rows.append(
                 {"stream": stream, "position": position, "shift": shift, "shift_low": shift - 0.03,
                  "shift_high": shift + 0.02, "chance": 0.05, "random_direction": 0.0,
                  "wrong_task": 0.004, "mean_shift": 0.04, "shuffled": 0.01, "other_input": 0.02,
                  "displaced": 0.03, "accuracy": 0.97 if learned else 0.05, "erase": erase,
                  "erase_low": erase - 0.02, "erase_high": erase + 0.02, "random_erase": 0.01,
-                 "ari": ari, "clusters": "clusters" if clear else "none", "verdict": verdict}
+                 "shift_strings": 100, "erase_strings": 100, **beyond}
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return CausalMap(pd.DataFrame(rows), pd.DataFrame())
 
 
 def _doses(learned: bool) -> pd.DataFrame:
@@ -177,67 +183,60 @@ def _picture(learned: bool, rng: np.random.Generator) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _summary(name: str, outputs: str, learned: bool, causal: pd.DataFrame) -> Summary:
-    onset = OnsetSummary(step=41, low=33, high=55, found=1.0)
-    never = OnsetSummary(step=None, low=None, high=None, found=0.0)
+def _summary(name: str, outputs: str, learned: bool, places: pd.DataFrame) -> Summary:
+    onset = OnsetSummary(step=41, low=33, high=55, found=1.0, first_step=0)
+    never = OnsetSummary(step=None, low=None, high=None, found=0.0, first_step=0)
+    judged = [place_finding(row) for row in places.to_dict("records")]
     clusters = {}
     for position in POSITIONS:
-        ends = _peak(outputs, position, learned)
-        depth = int(np.argmax(ends)) or 1
-        last = ends[depth] if learned else 0.08
+        here = [place for place in judged if place.position == position]
+        best = max(here[1:], key=lambda place: place.ari)
         clusters[position] = Clusters(
-            stream=STREAMS[depth], view="conditioned" if position == "last" else "raw",
-            first=0.14, last=last, low=last - 0.04, high=last + 0.02,
-            null=NullBand(n0=N0, n1=N1, n2=N2), verdict="clusters" if learned else "none",
+            stream=best.stream, view=best.view, first=0.14, last=best.ari, low=best.low,
+            high=best.high, null=best.null, verdict=best.clusters,
             onset=onset if learned else never,
-            by_stream=dict(zip(STREAMS, ends, strict=True)),
         )  # fmt: skip
-    used = [
-        Used(
-            controls=Controls(**{key: row[key] for key in Controls.model_fields}),
-            **{key: row[key] for key in Used.model_fields if key not in ("controls",)},
-        )
-        for row in causal.to_dict("records")
-    ]
+    there, used = overall(clusters.values(), judged)
+    strongest = Strongest(stream="block.3", position="last", value=USE["own"], low=0.8, high=0.97)
     summary = Summary(
         name=name, tasks="synthetic: 20 tasks x 3 families x 5 inputs", outputs=outputs,
         model="gpt2, 6 x 96", seed=0, null=None, steps=400, config_hash="0" * 64,
         accuracy={
             split: Accuracy(
                 value=value if learned else 0.05, low=(value if learned else 0.05) - 0.02,
-                high=min((value if learned else 0.05) + 0.01, 1), loss=0.1, n=500, chance=0.05,
+                high=min((value if learned else 0.05) + 0.01, 1), loss=0.1, n=500, strings=100,
+                chance=0.05,
             )
             for split, value in SPLITS.items() if split != "train"
         },
         accuracy_onset=onset if learned else never, clusters=clusters,
-        embedding_change={"instruction_end": 0.0, "last": -0.0}, used=used,
+        embedding_change={"instruction_end": 0.0, "last": -0.0}, places=judged,
+        strongest_shift=strongest if learned else None,
         seconds={"train": 31.0, "record": 1.2, "panel": 9.1, "interventions": 6.0},
         peak_memory_bytes=900_000_000, recording_share=0.038,
-        verdict=Verdict(
-            clusters="clusters" if learned else "none",
-            used="used" if learned else "not used", words=[],
-        ),
+        verdict=Verdict(clusters=there, used=used, words=[]),
     )  # fmt: skip
     verdict = summary.verdict.model_copy(update={"words": words(summary)})
     return summary.model_copy(update={"verdict": verdict})
 
 
-MakeView = Callable[..., RunView]
+MakeView = Callable[..., RunReport]
 
 
 @pytest.fixture(scope="session")
 def make_view() -> MakeView:
     """A function that makes a run: name, outputs, and whether the model has learned anything."""
 
-    def make(name: str = "own", outputs: str = "own", learned: bool = True) -> RunView:
+    def make(name: str = "own", outputs: str = "own", learned: bool = True) -> RunReport:
         rng = np.random.default_rng(len(name))
-        causal = _causal(outputs, learned)
-        return RunView(
-            summary=_summary(name, outputs, learned, causal),
-            panel=_panel(outputs, learned, rng),
+        panel = _panel(outputs, learned, rng)
+        places = judge_places(_causal(outputs, learned), Panel(panel, {}))
+        return RunReport(
+            summary=_summary(name, outputs, learned, places),
+            panel=panel,
             accuracy=_accuracy(learned),
             onsets=_onsets(learned),
-            causal_map=causal,
+            places=places,
             picture=_picture(learned, rng),
             doses=_doses(learned),
             redirections=_redirections(learned),

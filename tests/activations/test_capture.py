@@ -1,11 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from nucleate import capture
-from nucleate.activations import read, stream_names
+from nucleate import BadInput, capture, verify
+from nucleate.activations import anatomy_of, check_readable, predicting, read, stream_names
 from nucleate.prompts import PromptSet
 from small import ARCHITECTURES, material, model
 
@@ -136,3 +139,96 @@ def test_a_position_on_the_last_token_of_an_answer_is_read():
             torch.testing.assert_close(
                 values[:-2, :, row], alone(net, prompts, row)[:-1], atol=1e-5, rtol=1e-4
             )
+
+
+def words() -> PreTrainedTokenizerFast:
+    vocabulary = {word: index for index, word in enumerate(["<unk>", *"abcdefgh"])}
+    bare = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=bare, unk_token="<unk>")
+
+
+TEXTS = ["a b c", "d", "a b h g"]
+
+
+@pytest.mark.parametrize("given", [TEXTS, tuple(TEXTS), pd.Series(TEXTS), iter(TEXTS)])
+def test_texts_give_the_states_of_their_last_tokens(given):
+    net, tokenizer = model().eval(), words()
+    states = capture(net, given, tokenizer)
+    assert states.positions == ("last",)
+    for row, text in enumerate(TEXTS):
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            hidden = net(ids, output_hidden_states=True).hidden_states
+        torch.testing.assert_close(states.values[0, 0, row], hidden[0][0, -1])
+        torch.testing.assert_close(states.at("final_norm", "last")[row], hidden[-1][0, -1])
+
+
+def test_texts_may_be_read_at_other_positions():
+    states = capture(model(), TEXTS, words(), positions=["first", "mean"])
+    assert states.positions == ("first", "mean")
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "said"),
+    [
+        ("a b", {"tokenizer": words()}, "neither a prompt set nor a list of texts"),
+        (["a", 7], {"tokenizer": words()}, r"prompts\[1\] is 7"),
+        (["a", "b"], {}, "need the model's tokenizer"),
+        ([], {"tokenizer": words()}, "has no rows"),
+        (material()[2], {"tokenizer": words()}, "with texts only"),
+        (material()[2], {"positions": "last"}, "with texts only"),
+        (["a"], {"tokenizer": words(), "positions": "lst"}, "'lst' is no position"),
+    ],
+)
+def test_what_is_neither_a_prompt_set_nor_texts_is_refused(given, options, said):
+    with pytest.raises(BadInput, match=said):
+        capture(model(), given, **options)
+
+
+def hidden_blocks():
+    """A model whose blocks the search does not find."""
+    net = model().eval()
+    net.model.layers = torch.nn.Sequential(*net.model.layers)
+    return net
+
+
+def test_blocks_that_are_named_are_found_and_remembered():
+    net, prompts = hidden_blocks(), material()[2]
+    with pytest.raises(BadInput, match="name the list with blocks="):
+        capture(net, prompts)
+    expected = capture(model(), prompts).values
+    assert torch.equal(capture(net, prompts, blocks="model.layers").values, expected)
+    assert torch.equal(capture(net, prompts).values, expected)
+    other = hidden_blocks()
+    assert torch.equal(capture(other, prompts, blocks=other.model.layers).values, expected)
+    third = hidden_blocks()
+    assert verify(third, prompts, blocks="model.layers").worst < 1e-5
+    check_readable(third, prompts)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ("model.nothing", "is no module of"),
+        ("model.norm", "no list of modules"),
+        (torch.nn.ModuleList([torch.nn.Linear(2, 2)]), "is no module of"),
+    ],
+)
+def test_blocks_that_are_none_are_refused(blocks, said):
+    with pytest.raises(BadInput, match=said):
+        anatomy_of(hidden_blocks(), blocks=blocks)
+
+
+def test_a_list_that_runs_otherwise_than_in_order_is_refused():
+    net = model().eval()
+    net.model.unused = torch.nn.ModuleList([torch.nn.Linear(16, 16)])
+    with pytest.raises(BadInput, match="not run in order"):
+        anatomy_of(net, blocks="model.unused")
+    assert anatomy_of(net).blocks == ("model.layers.0", "model.layers.1")
+
+
+def test_the_logits_that_predict_an_answer_stand_one_token_before_it():
+    index, real = predicting(np.array([3, 1, 2]), np.array([2, 0, 3]))
+    assert index.tolist() == [[2, 3, 2], [0, 0, 0], [1, 2, 3]]
+    assert real.tolist() == [[True, True, False], [False] * 3, [True] * 3]

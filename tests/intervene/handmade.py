@@ -119,7 +119,9 @@ def _multiply(mlp: torch.nn.Module) -> None:
 
 def _answer(weights: torch.Tensor, *, by_input: bool) -> None:
     for task, x in product(range(TASKS), range(INPUTS)):
-        weights[FIRST_ANSWER + pair(task, x), at("answer", pair(task, x))] = STRONG
+        # Rounding must not decide between answers that are equally likely: later tasks win.
+        size = STRONG * (1 + task / 100)
+        weights[FIRST_ANSWER + pair(task, x), at("answer", pair(task, x))] = size
         if by_input and task == 0:
             weights[FIRST_ANSWER + pair(task, x), at("input", x)] = STRONG
 

@@ -94,15 +94,17 @@ def test_single_token_answers_are_judged_in_one_pass_and_agree():
     assert found["hit.rotated"].tolist() == [a == b for a, b in zip(alone, rotated, strict=True)]
 
 
-def test_without_an_edit_nothing_flips_and_the_divergence_is_zero():
+def test_without_an_edit_the_next_token_is_the_greedy_one_and_the_divergence_is_zero():
     prompts = material()[2]
     own = [[int(prompts.ids[r, p])] for r, p in enumerate(prompts.prompt_lengths)]
-    found = asked(model().eval(), prompts, {"own": own})
-    assert not found["flip"].any()
+    net = model().eval()
+    found = asked(net, prompts, {"own": own})
+    alone = [greedy(net, prompt(prompts, r), 1)[0] for r in range(len(prompts))]
+    assert found["token"].tolist() == alone
     assert found["kl"] == pytest.approx(0, abs=1e-6)
 
 
-def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
+def test_next_token_and_divergence_are_those_of_the_edited_prediction():
     prompts = material()[2]
     net = model().eval()
     with torch.no_grad():  # large enough that an edit changes answers
@@ -110,6 +112,7 @@ def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
             parameter.mul_(4)
     own = [[int(prompts.ids[r, p])] for r, p in enumerate(prompts.prompt_lengths)]
     found = asked(net, prompts, {"own": own}, lambda index, s: -2 * s if index == 0 else None)
+    flips = []
     for row in range(len(prompts)):
         with torch.no_grad():
             ids = torch.tensor([prompt(prompts, row)])
@@ -119,8 +122,9 @@ def test_flip_and_divergence_are_from_the_clean_to_the_edited_prediction():
             edited = net(inputs_embeds=inputs).logits[0, -1].double().log_softmax(-1)
         kl = torch.nn.functional.kl_div(edited, clean, reduction="sum", log_target=True)
         assert found["kl"][row] == pytest.approx(float(kl), abs=1e-3)
-        assert found["flip"][row] == (clean.argmax() != edited.argmax())
-    assert found["flip"].any()
+        assert found["token"][row] == edited.argmax()
+        flips.append(bool(clean.argmax() != edited.argmax()))
+    assert any(flips)
 
 
 def test_by_likelihood_the_likeliest_of_the_wanted_answers_is_the_answer():
@@ -130,7 +134,14 @@ def test_by_likelihood_the_likeliest_of_the_wanted_answers_is_the_answer():
         "likelihood.third": np.array([[-3.0, -2.0], [-9.0, -2.0]]),
         "hit.own": np.zeros((2, 2)), "hit.target": np.zeros((2, 2)), "hit.third": np.ones((2, 2)),
     }  # fmt: skip
-    by_likelihood(scores)
-    assert scores["hit.own"].tolist() == [[1, 0], [1, 0]]
-    assert scores["hit.target"].tolist() == [[0, 1], [1, 0]]  # the second row's first is a tie
+    by_likelihood(scores, {"own": [[1], [1]], "target": [[2], [2]], "third": [[3], [3]]})
+    assert scores["hit.own"].tolist() == [[1, 0], [0.5, 0]]
+    assert scores["hit.target"].tolist() == [[0, 1], [0.5, 0]]  # the second row's first is a tie
     assert scores["hit.third"].tolist() == [[0, 0], [0, 1]]
+
+
+def test_by_likelihood_one_answer_under_two_names_is_no_tie_with_itself():
+    likely = {"own": np.array([[-1.0]]), "target": np.array([[-1.0]]), "third": np.array([[-1.0]])}
+    scores = {f"likelihood.{name}": values for name, values in likely.items()}
+    by_likelihood(scores, {"own": [[1, 5]], "target": [[2]], "third": [[1, 5]]})
+    assert [scores[f"hit.{name}"].item() for name in likely] == [0.5, 0.5, 0.5]

@@ -32,7 +32,7 @@ def prompts(own) -> PromptSet:
 
 def test_the_default_probe_crosses_task_family_string_and_input(prompts):
     counts = Counter(prompts.labels["split"])
-    assert counts == {"seen": 280, "unseen_string": 280, "unseen_cell": 40, "unseen_family": 100}
+    assert counts == {"seen": 280, "unseen_string": 300, "unseen_cell": 20, "unseen_family": 100}
     strings = defaultdict(set)
     for family, string, name in zip(
         *(prompts.labels[key] for key in ("family", "instruction", "input")), strict=True
@@ -41,6 +41,19 @@ def test_the_default_probe_crosses_task_family_string_and_input(prompts):
     assert all(len(inputs) == 5 for inputs in strings.values())
     per_family = Counter(family for family, _ in strings)
     assert {per_family[f"t{t:02d}.f{f}"] for t in range(20) for f in range(3)} == {2}
+
+
+def test_a_prompt_set_prints_as_one_line_and_equals_its_like(own, prompts):
+    like, other = _probe(own), _probe(own, seed=1)
+    assert prompts == like != other
+    assert len({prompts, like, other}) == 2
+    assert prompts != "prompts"
+    assert repr(prompts) == (
+        "PromptSet(700 rows of 8-11 tokens; positions instruction_end, last; labels (distinct "
+        "values) task (20), family (80), instruction (140), input (5), output (100), split (4); "
+        f"hash {prompts.content_hash()[:10]})"
+    )
+    assert prompts._repr_html_() == f"<code>{prompts!r}</code>"
 
 
 def test_tokens_decode_to_what_the_labels_say(own, prompts):
@@ -54,11 +67,13 @@ def test_tokens_decode_to_what_the_labels_say(own, prompts):
         assert prompts.positions["last"][row] == prompts.prompt_lengths[row] - 1
 
 
-def test_a_held_out_cell_is_marked_whatever_its_string(own, prompts):
+def test_a_held_out_cell_is_marked_under_trained_strings_only(own, prompts):
     held_out = {(row.family, row.input) for row in own.split("unseen_cell")}
-    columns = (prompts.labels[name] for name in ("family", "input", "split"))
-    for family, name, split in zip(*columns, strict=True):
-        assert ((family, name) in held_out) == (split == "unseen_cell")
+    trained = {row.instruction for row in own.split("train")}
+    columns = (prompts.labels[name] for name in ("family", "instruction", "input", "split"))
+    for family, string, name, split in zip(*columns, strict=True):
+        cell = (family, name) in held_out and string in trained
+        assert cell == (split == "unseen_cell")
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
@@ -159,7 +174,11 @@ def test_a_probe_of_places_crosses_common_inputs_and_puts_new_places_on_top(plac
     assert not set(names[~clustered]) & trained
     tasks = np.array(prompts.labels["task"])
     assert {(tasks[clustered] == task).sum() for task in taskset.tasks} == {65}
-    assert {"seen", "unseen_string", "unseen_input"} == set(splits)
+    # A place met four of some thirty wordings of a task, so most crossed pairs are new.
+    assert {"seen", "unseen_cell", "unseen_string", "unseen_input"} == set(splits)
+    pairs = {(row.instruction, row.input) for row in taskset.split("train")}
+    asked = zip(prompts.labels["instruction"], names, splits, strict=True)
+    assert all(((string, name) in pairs) == (split == "seen") for string, name, split in asked)
 
 
 def _by_hand(**changes: object) -> PromptSet:

@@ -24,7 +24,7 @@ def test_numbers_with_an_exponent_are_numbers():
     ("setting", "message"),
     [
         ("model.width", "not of the form key=value"),
-        ("model.widht=3", "'model.widht' is 3"),
+        ("model.widht=3", r"no setting is named 'model.widht' \(did you mean 'model.width'\?\)"),
         ("model.width=wide", "'model.width' is 'wide'"),
         ("training.steps=0", "'training.steps' is 0"),
         ("outputs=[both]", "'outputs"),

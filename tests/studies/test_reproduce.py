@@ -19,8 +19,8 @@ TINY = [
     "synthetic.unseen_strings=2", "model.depth=2", "model.width=16", "model.heads=2",
     "training.steps=40", "training.batch_size=32", "training.learning_rate=1e-2",
     "training.warmup_steps=4", "training.checkpoint_every=15", "training.device=cpu",
-    "recording.points=8", "recording.rows=48", "panel.restarts=4", "panel.permutations=99",
-    "panel.bootstraps=40", "causal.rows=24",
+    "recording.points=8", "recording.rows=48", "panel.n_init=4", "panel.n_permutations=99",
+    "panel.n_bootstraps=40", "causal.rows=24",
 ]  # fmt: skip
 
 

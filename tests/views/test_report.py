@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from nucleate import views
 from nucleate._core.errors import BadInput
+from nucleate.findings import cluster_verdict, words
 
 SECONDS = {"training": 61.0, "panel": 9.0}
 CHROMIUM = Path("/usr/bin/chromium")
@@ -119,7 +120,7 @@ def test_the_page_forbids_itself_the_network(report):
 def test_the_words_of_the_runs_and_their_nulls_stand_on_the_page(report, runs):
     source = re.sub(r"<[^>]+>", "", report.read_text())
     for run in runs:
-        for line in findings.words(run.summary):
+        for line in words(run.summary):
             assert line.replace("'", "&#x27;") in source
     assert "N0 0.06 · N1 0.19 · N2 0.12" in source
 
@@ -147,8 +148,8 @@ def test_hostile_names_are_inert(hostile_report):
 
 def test_a_run_that_found_nothing_says_so_first(null_report):
     source = null_report.read_text()
-    assert "<b>No task clusters; task information is not used" in source
-    assert "Used (" not in source
+    assert "<b>The states group by task at none of 16 places in the network; none matters" in source
+    assert "Used at" not in source
 
 
 def test_a_run_without_pictures_and_interventions_still_has_a_report(make_view, tmp_path):
@@ -156,14 +157,20 @@ def test_a_run_without_pictures_and_interventions_still_has_a_report(make_view, 
     bare = dataclasses.replace(
         run,
         picture=run.picture.iloc[:0],
-        causal_map=run.causal_map.iloc[:0],
-        summary=run.summary.model_copy(update={"used": []}),
+        places=run.places.drop(columns=["use", "verdict"]),
+        summary=untested(run.summary),
         patterns={},
         examples=[],
     )
     assert (
         "was not tested" in views.write_report([bare], tmp_path, title="t", seconds={}).read_text()
     )
+
+
+def untested(summary):
+    places = [p.model_copy(update={"effects": None, "verdict": None}) for p in summary.places]
+    verdict = summary.verdict.model_copy(update={"used": "not tested"})
+    return summary.model_copy(update={"places": places, "verdict": verdict})
 
 
 def test_no_runs_are_refused(tmp_path):
@@ -190,7 +197,9 @@ def test_a_missing_cell_is_hatched_and_a_cell_within_the_nulls_is_dotted(runs):
     run, position = runs[0], "instruction_end"
     rows = run.numbers(position, "raw")
     assert len(hatch.get_paths()) == rows["value"].isna().sum() == 1
-    within = (rows["value"] <= 0.19).sum()
+    within = sum(
+        cluster_verdict(row) != "clusters" for _, row in rows.dropna(subset="value").iterrows()
+    )
     assert len(dots.get_offsets()) == within
     assert mesh.get_clim() == (0, 1)
 

@@ -1,4 +1,4 @@
-"""What long work tells whoever watches, and how it learns that it should stop."""
+"""How long work reports its progress, and how it learns that it should stop."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -13,11 +13,11 @@ class Watcher(Protocol):
     """Shows progress; the command line has one for terminals and one for plain lines."""
 
     def part(self, name: str, total: int) -> Tick:
-        """Begin a part of `total` units; the returned function is told how many are done."""
+        """Begin a part of `total` units; the returned function takes the units done and a note."""
         ...
 
     def say(self, line: str) -> None:
-        """One line of news."""
+        """Show a line."""
         ...
 
     def stopping(self) -> bool:
@@ -26,7 +26,7 @@ class Watcher(Protocol):
 
 
 class Silent:
-    """Shows nothing and never stops: for use as a library."""
+    """Shows nothing and never stops."""
 
     def part(self, name: str, total: int) -> Tick:  # noqa: ARG002 - the protocol's form
         """Nothing is shown."""
@@ -41,14 +41,19 @@ class Silent:
 
 
 def stoppable(watcher: Watcher, name: str) -> Callable[[int, int], None]:
-    """Progress of a part that can be cut short: it ends as soon as the user wants to stop."""
+    """Progress of a part that can be cut short: it ends as soon as the user wants to stop.
+
+    Returns:
+        a function of the units done and all units; it raises `Interrupted` when the watcher asks
+        to stop and not all is done.
+    """
     ticks: list[Tick] = []
 
     def progress(done: int, total: int) -> None:
         if not ticks:
             ticks.append(watcher.part(name, total))
         ticks[0](done, "")
-        if watcher.stopping():
-            raise Interrupted(f"stopped during {name}; run again to go on")
+        if watcher.stopping() and done < total:
+            raise Interrupted(f"stopped during {name}; run again to resume")
 
     return progress

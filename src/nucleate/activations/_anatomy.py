@@ -1,4 +1,4 @@
-"""Where a model's blocks are: found by watching it run, checked against what it reports itself."""
+"""A model's blocks: found by watching a forward pass, checked against the model's own output."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nucleate._core.errors import BadInput
 from nucleate.activations._hooks import evaluating, tap, unwrapped
 
-# Two sequences that differ in their last token: what comes before must not know.
+# Two sequences that differ in their last token: earlier states must not change.
 _TRIAL_TOKENS = 7
 
 
@@ -31,24 +31,45 @@ class Anatomy:
     body: str
     checked: bool
 
+    @property
+    def list_name(self) -> str:
+        """Name of the list that holds the blocks."""
+        return self.blocks[0].rpartition(".")[0]
 
-# By name, since modules held here would keep their model alive for ever.
+
+Blocks = nn.ModuleList | nn.Sequential | str
+"""The list of a model's blocks, or its dotted name inside the unwrapped model."""
+
+# By name, since modules held here would keep their model alive forever.
 _known: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
 
 
-def anatomy_of(model: nn.Module) -> Anatomy:
-    """Find a decoder's blocks, once a model.
+def anatomy_of(model: nn.Module, *, blocks: Blocks | None = None) -> Anatomy:
+    """Find a decoder's blocks, once per model.
 
     The blocks are the longest list of modules that one forward pass runs in order, each once, and
     that is inside no other list (the experts of a mixture are). Their classes may differ.
+
+    Args:
+        model: any decoder-only causal LM.
+        blocks: the list of blocks, or its dotted name, where the search fails or finds another
+            one. It is remembered for the model, so that everything that reads it later, such as a
+            recorder, finds the same blocks.
 
     Raises:
         BadInput: the model is no decoder-only language model, or its blocks cannot be found.
     """
     root = unwrapped(model)
-    if root not in _known:
-        _known[root] = _find(root)
+    named = None if blocks is None else _list_name(root, blocks)
+    if root not in _known or (named is not None and _known[root].list_name != named):
+        _known[root] = _find(root, named)
     return _known[root]
+
+
+def text_config(model: nn.Module) -> Any:
+    """The configuration of the part of a model that reads text; None where a model has none."""
+    config: Any = getattr(unwrapped(model), "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def accepts(model: nn.Module, *names: str) -> bool:
@@ -57,14 +78,14 @@ def accepts(model: nn.Module, *names: str) -> bool:
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
-    """One forward pass without a cache, by the front door: wrappers set up what they need there."""
+    """One forward pass without a cache, by the model's own `__call__`: wrappers rely on it."""
     root = unwrapped(model)
     if accepts(root, "use_cache"):
         settings["use_cache"] = False
     return root(input_ids=ids, **settings)
 
 
-def _find(root: nn.Module) -> Anatomy:
+def _find(root: nn.Module, named: str | None) -> Anatomy:
     config = getattr(root, "config", None)
     if getattr(config, "is_encoder_decoder", False):
         raise BadInput(
@@ -72,7 +93,7 @@ def _find(root: nn.Module) -> Anatomy:
             "language models"
         )
     with evaluating(root):
-        blocks, body = _run_in_order(root)
+        blocks, body = _run_in_order(root, named)
         seen = _trial(root, blocks, body)
     _check_causal(root, seen)
     return Anatomy(blocks, body, _check_reported(root, seen))
@@ -93,18 +114,51 @@ def vocabulary(model: nn.Module) -> int:
     return int(getattr(embedding, "num_embeddings", 0))
 
 
-def _run_in_order(root: nn.Module) -> tuple[tuple[str, ...], str]:
+def _list_name(root: nn.Module, blocks: Blocks) -> str:
+    """The dotted name of a list of blocks that the user gave."""
+    kind = type(root).__name__
+    if isinstance(blocks, str):
+        try:
+            name, found = blocks, root.get_submodule(blocks)
+        except AttributeError as error:
+            raise BadInput(
+                f"blocks={blocks!r} is no module of {kind}; give a name of "
+                "model.named_modules(), such as model.layers"
+            ) from error
+    else:
+        names = {module: name for name, module in root.named_modules()}
+        if blocks not in names:
+            raise BadInput(f"blocks= is no module of {kind}; give the list that the model runs")
+        name, found = names[blocks], blocks
+    if not isinstance(found, nn.ModuleList | nn.Sequential) or not len(found):
+        raise BadInput(
+            f"blocks={name!r} of {kind} is a {type(found).__name__} and no list of modules; name "
+            "the ModuleList that holds the blocks"
+        )
+    return name
+
+
+def _candidates(root: nn.Module, named: str | None) -> dict[str, list[str]]:
+    """Lists of modules that may be the blocks: the one that is named, or all outermost ones."""
+    lists = {
+        name: m
+        for name, m in root.named_modules()
+        if (isinstance(m, nn.ModuleList) if named is None else name == named)
+    }
+    return {
+        name: [f"{name}.{key}" for key, _ in blocks.named_children()]
+        for name, blocks in lists.items()
+        if not any(name.startswith(f"{other}.") for other in lists)
+    }
+
+
+def _run_in_order(root: nn.Module, named: str | None) -> tuple[tuple[str, ...], str]:
     """Run the model once and see which list of modules is its blocks, and which part is its body.
 
     The body is the outermost part around the blocks that runs and is not the head's owner: some
     models have an outer one that they never call.
     """
-    lists = {name: m for name, m in root.named_modules() if isinstance(m, nn.ModuleList)}
-    outer = {
-        name: [f"{name}.{k}" for k in range(len(blocks))]
-        for name, blocks in lists.items()
-        if not any(name.startswith(f"{other}.") for other in lists)
-    }
+    outer = _candidates(root, named)
     order: list[str] = []
     around = {part for name in outer for part in _ancestors(name)}
     names = [*around, *(name for blocks in outer.values() for name in blocks)]
@@ -122,15 +176,26 @@ def _run_in_order(root: nn.Module) -> tuple[tuple[str, ...], str]:
         for blocks in outer.values()
         if blocks and [name for name in order if name in set(blocks)] == blocks
     ]
+    kind = type(root).__name__
+    if not ran and named is not None:
+        raise BadInput(
+            f"blocks={named!r} of {kind} are not run in order, each once, by a forward pass; name "
+            "another list of modules"
+        )
     if not ran:
         raise BadInput(
-            f"no blocks found in {type(root).__name__}: it has no list of modules that a forward "
-            "pass runs in order; nucleate reads decoder-only language models from transformers"
+            f"no blocks found in {kind}: it has no list of modules that a forward pass runs in "
+            "order; name the list with blocks= (nucleate.capture, nucleate.activations.anatomy_of)"
         )
     blocks = max(ran, key=len)
     around_blocks = _ancestors(blocks[0].rpartition(".")[0])
-    body = next(part for part in around_blocks if part in order and (part or not has_head(root)))
-    return blocks, body
+    body = [part for part in around_blocks if part in order and (part or not has_head(root))]
+    if not body:
+        raise BadInput(
+            f"{kind} has no module around {blocks[0]} whose output is the states after the final "
+            "norm; nucleate reads decoder-only language models from transformers"
+        )
+    return blocks, body[0]
 
 
 def _ancestors(name: str) -> list[str]:
@@ -167,7 +232,7 @@ def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
 
 @contextmanager
 def _as_before(root: nn.Module) -> Iterator[None]:
-    """Take off what transformers leaves on a model that was asked for hidden states once."""
+    """Remove the hooks that transformers leaves on a model after returning hidden states."""
     mark = "_output_capturing_hooks_installed"
     before = [(m, set(m._forward_hooks), mark in m.__dict__) for m in root.modules()]
     try:

@@ -1,10 +1,10 @@
 """Reading a prompt set's hidden states, and how its answers score, out of a causal LM.
 
-The pass runs beside whatever the model is doing: in evaluation mode, without gradients, without
-a draw from any random generator, with every hook removed and every training flag put back.
+The pass leaves the model as it was: it runs in evaluation mode without gradients, draws from no
+random generator, and afterwards removes every hook and restores every training flag.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._anatomy import (
+    Blocks,
     accepts,
     anatomy_of,
     has_head,
     run,
+    text_config,
     vocabulary,
 )
+from nucleate.activations._answers import predicting
 from nucleate.activations._hooks import evaluating, head_reads, unwrapped
 from nucleate.activations._packing import (
     Batch,
@@ -39,7 +42,7 @@ _NUMBERS_A_BATCH = {"cpu": 2**18}
 _TOKENS_ELSEWHERE = 2**14
 # Sharing pays where it leaves at most this part of the tokens.
 _WORTH_SHARING = 0.8
-# What was found out: model -> length, kind of attention, precision -> whether it may share.
+# Results of the trial: model -> length, kind of attention, precision -> whether it may share.
 _obeys: WeakKeyDictionary[nn.Module, dict[tuple[int, str, torch.dtype], bool]] = WeakKeyDictionary()
 # Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
 _OBEY_MASKS = ("eager", "sdpa")
@@ -47,7 +50,7 @@ _OBEY_MASKS = ("eager", "sdpa")
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over a prompt set gives.
+    """The result of one pass over a prompt set.
 
     Attributes:
         states: all streams at all of the prompt set's positions, in the model's dtype.
@@ -71,23 +74,79 @@ class Reading:
         return {name: value for name, value in named.items() if value is not None}
 
 
-def capture(model: nn.Module, prompts: PromptSet) -> States:
-    """Hidden states of a prompt set's rows at every stream and every position of the prompt set.
+def capture(
+    model: nn.Module,
+    prompts: PromptSet | Iterable[Any],
+    tokenizer: Any = None,
+    *,
+    positions: str | int | Sequence[str | int] | None = None,
+    blocks: Blocks | None = None,
+) -> States:
+    """Read hidden states of prompts at every stream and position.
 
     Args:
         model: any decoder-only causal LM from transformers, compiled, distributed or adapted by
-            PEFT or not; its mode, its hooks and all random generators are as before afterwards.
-        prompts: the rows; padding, where rows differ in length, is on the right and is never read.
+            PEFT or not; its mode, hooks and the random generators are left as they were.
+        prompts: a prompt set; or texts, such as a list of strings or a column of a data frame,
+            together with their `tokenizer`.
+        tokenizer: the model's; for texts only.
+        positions: for texts only: where states are read, as in `PromptSet.from_records`; `last`,
+            the last token of each text, by default.
+        blocks: the list of the model's blocks, or its dotted name such as `model.layers`, where
+            they are not found; later calls with the same model remember it.
 
     Returns:
-        states [stream, position, row, width], on the model's device, equal to those of each row
-        read alone up to float rounding (`verify` measures it).
+        states [stream, position, row, width] on the model's device. They equal those of each row
+        read alone, without padding, up to float rounding (`verify` measures the difference).
 
     Raises:
         BadInput: the model is no decoder, or its blocks cannot be found; a row has ids that the
-            model does not know, or is longer than it can read.
+            model does not know, or is longer than it can read; texts without a tokenizer.
+
+    Examples:
+        >>> import nucleate as nc
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> model = LlamaForCausalLM(LlamaConfig(vocab_size=20, hidden_size=8, intermediate_size=16,
+        ...     num_hidden_layers=2, num_attention_heads=2))
+        >>> rows = [{"ids": [3, 1, 4]}, {"ids": [1, 5]}]
+        >>> states = nc.capture(model, nc.PromptSet.from_records(rows, None, positions="last"))
+        >>> states.streams
+        ('embed', 'block.0', 'block.1', 'final_norm')
+        >>> states.at("block.1", "last").shape
+        torch.Size([2, 8])
     """
-    return read(model, prompts, scores=False).states
+    anatomy_of(model, blocks=blocks)
+    if isinstance(prompts, PromptSet):
+        if tokenizer is not None or positions is not None:
+            raise BadInput(
+                "a prompt set has its tokens and positions; give tokenizer= and positions= with "
+                "texts only"
+            )
+        return read(model, prompts, scores=False).states
+    rows = [{"text": text} for text in _texts(prompts, tokenizer)]
+    made = PromptSet.from_records(
+        rows, tokenizer, positions="last" if positions is None else positions
+    )
+    return read(model, made, scores=False).states
+
+
+def _texts(given: Iterable[Any], tokenizer: Any) -> list[str]:
+    """Check what is given in place of a prompt set."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise BadInput(
+            f"prompts is {given!r}, neither a prompt set nor a list of texts; give [text, ...] "
+            "with tokenizer=, or a PromptSet"
+        )
+    texts = list(given)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise BadInput(
+                f"prompts[{row}] is {text!r} and no text; give strings, or make a prompt set with "
+                "PromptSet.from_records"
+            )
+    if tokenizer is None:
+        raise BadInput("texts need the model's tokenizer; call capture(model, texts, tokenizer)")
+    return texts
 
 
 def read(
@@ -112,17 +171,20 @@ def read(
     return out.reading()
 
 
-def check_readable(model: nn.Module, prompts: PromptSet | None = None) -> None:
-    """Fail now rather than later where a model's states cannot be read; cheap the second time.
+def check_readable(
+    model: nn.Module, prompts: PromptSet | None = None, *, blocks: Blocks | None = None
+) -> None:
+    """Check that a model's states can be read; cheap the second time.
 
     Args:
         model: as for `capture`.
         prompts: rows that must fit the model as well.
+        blocks: as for `capture`.
 
     Raises:
         BadInput: as `capture`.
     """
-    anatomy_of(model)
+    anatomy_of(model, blocks=blocks)
     if prompts is not None:
         _check_fits(model, prompts)
 
@@ -195,10 +257,7 @@ class _Answers:
         length = (prompts.lengths - prompts.prompt_lengths)[batch.rows]
         have = np.flatnonzero(length > 0) if out.scores else np.arange(0)
         rows, count = batch.rows[have], length[have]
-        prompt = prompts.prompt_lengths[rows]
-        offset = np.arange(count.max(initial=0))
-        real = offset < count[:, None]
-        token = np.where(real, prompt[:, None] - 1 + offset, prompt[:, None] - 1)
+        token, real = predicting(prompts.prompt_lengths[rows], count)
         some = replace(
             batch,
             rows=rows,
@@ -267,7 +326,7 @@ def tokens_a_batch(model: nn.Module) -> int:
     numbers = _NUMBERS_A_BATCH.get(next(model.parameters()).device.type)
     if numbers is None:
         return _TOKENS_ELSEWHERE
-    width = getattr(_text_config(model), "hidden_size", None) or 1024
+    width = getattr(text_config(model), "hidden_size", None) or 1024
     return max(1, numbers // int(width))
 
 
@@ -285,29 +344,23 @@ def sharing(model: nn.Module, prompts: PromptSet) -> Shared | None:
     if shared.tokens > _WORTH_SHARING * alone or shared.longest > _window(model):
         return None
     verdicts = _obeys.setdefault(unwrapped(model), {})
-    key = (shared.longest, _text_config(model)._attn_implementation, _precision(model))
+    key = (shared.longest, text_config(model)._attn_implementation, _precision(model))
     if key not in verdicts:
         verdicts[key] = _agrees(model, prompts, shared.trial())
     return shared if verdicts[key] else None
 
 
 def _could_share(model: nn.Module) -> bool:
-    attention = getattr(_text_config(model), "_attn_implementation", None)
+    attention = getattr(text_config(model), "_attn_implementation", None)
     return attention in _OBEY_MASKS and accepts(model, "attention_mask", "position_ids")
 
 
 def _window(model: nn.Module) -> float:
     """How far back the model's most short-sighted attention sees, in tokens."""
-    text = _text_config(model)
+    text = text_config(model)
     names = ("sliding_window", "window_size", "attention_chunk_size")
     sizes = [getattr(text, name, None) for name in names]
     return float(min((s for s in sizes if isinstance(s, int) and s > 0), default=np.inf))
-
-
-def _text_config(model: nn.Module) -> Any:
-    """The settings of the part that reads text."""
-    config: Any = getattr(unwrapped(model), "config", None)
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def _agrees(model: nn.Module, prompts: PromptSet, trial: Batch) -> bool:
@@ -353,7 +406,7 @@ def _check_fits(model: nn.Module, prompts: PromptSet) -> None:
             f"the prompts have token id {highest}, {type(root).__name__} knows ids below {known}; "
             "make the prompt set with the model's own tokenizer"
         )
-    limit = getattr(_text_config(model), "max_position_embeddings", None)
+    limit = getattr(text_config(model), "max_position_embeddings", None)
     longest = int(read_lengths(prompts).max())
     if isinstance(limit, int) and 0 < limit < longest:
         raise BadInput(

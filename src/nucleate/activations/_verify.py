@@ -1,4 +1,4 @@
-"""Checking that states read in batches are those of each row alone."""
+"""Verification that states read in batches equal those of each row read alone."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nucleate.activations._anatomy import anatomy_of
+from nucleate.activations._anatomy import Blocks, anatomy_of
 from nucleate.activations._capture import (
     Collector,
     read,
@@ -25,8 +25,8 @@ class Verification:
     Attributes:
         errors: stream -> largest norm of the difference, relative to the norm of the row's state,
             over rows and positions; about 1e-7 in float32, 1e-2 in bfloat16.
-        rows: how many rows were read alone.
-        shared: whether rows that begin alike were read as one sequence.
+        rows: number of rows that were read alone.
+        shared: whether rows with a common beginning were read as one sequence.
         reported: whether the streams were compared with the model's own `hidden_states`.
     """
 
@@ -41,21 +41,27 @@ class Verification:
         return max(self.errors.values())
 
 
-def verify(model: nn.Module, prompts: PromptSet, *, rows: int = 64) -> Verification:
+def verify(
+    model: nn.Module, prompts: PromptSet, *, rows: int = 64, blocks: Blocks | None = None
+) -> Verification:
     """Read some rows alone, unpadded, and compare them with what `capture` reads.
 
     Args:
         model: as for `capture`.
         prompts: the rows.
-        rows: how many of them, evenly spaced, are read alone.
+        rows: number of rows, evenly spaced, that are read alone.
+        blocks: as for `capture`.
 
     Returns:
-        the error of every stream. What can fool it: a mistake that a row read alone has as well,
-        such as a wrong template; `check_readable` compares the streams with the model's own.
+        the error of every stream.
 
     Raises:
         BadInput: as `capture`.
+
+    Notes:
+        A mistake that a row read alone has as well, such as a wrong template, does not show.
     """
+    anatomy_of(model, blocks=blocks)
     together = read(model, prompts, scores=False).states
     chosen = np.unique(np.linspace(0, len(prompts) - 1, min(rows, len(prompts))).astype(int))
     alone = Collector(model, prompts, scores=False)

@@ -1,4 +1,4 @@
-"""Where a checkpoint is, and which step its name tells."""
+"""Where a checkpoint is, and the step in its name."""
 
 import json
 import re
@@ -7,6 +7,9 @@ from typing import Any
 
 from nucleate._core.errors import BadInput
 
+# In the order in which transformers and peft look for them.
+SAFE = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin")
 _NUMBER = r"[-_=]?(\d+)(?=$|[-_.])"
 _STEP_NAMES = (
     re.compile(rf"(?:^|[-_=.])(?:global[-_]?)?step{_NUMBER}", re.IGNORECASE),
@@ -18,7 +21,7 @@ _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
 def step_in(name: str) -> int | None:
-    """The step that a folder's or a revision's name tells, or None."""
+    """The step in a folder's or a revision's name, or None."""
     for pattern in _STEP_NAMES:
         if found := pattern.search(name):
             return int(found[1])

@@ -1,4 +1,4 @@
-"""Recording a series of checkpoints: the run that a live recorder would have left."""
+"""Recording a series of checkpoints into the run that a live recorder would have written."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ _SOURCE = "source"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What `record_series` did.
+    """The result of `record_series`.
 
     Attributes:
         run: the folder.
-        steps: read now.
-        present: on record before.
+        steps: steps read now.
+        present: steps recorded before.
     """
 
     run: Path
@@ -47,21 +47,21 @@ def record_series(
 ) -> Recorded:
     """Read a prompt set out of every checkpoint of a series into a run, one checkpoint at a time.
 
-    A step that the run has is not read again and its checkpoint not loaded, so that a call that
-    was cut off resumes where it stood. The journal says which checkpoint a step came from.
+    Steps that the run has are not read again, nor are their checkpoints loaded, so that an
+    interrupted call can be repeated to resume. The journal names the checkpoint of each step.
 
     Args:
-        where: the run's folder; one that holds a run of the same prompt set is continued.
+        where: the run's folder; a run of the same prompt set is continued.
         prompts: the rows.
         series: the checkpoints; no step twice.
-        load: makes a model of a checkpoint.
-        report: of `check_series`; its hashes tell whether a recorded step came from these weights.
+        load: loads the model of a checkpoint.
+        report: of `check_series`; its hashes show whether a recorded step came from these weights.
         overwrite: let an earlier step void later ones that the series does not have, and those of
             a finished training.
-        progress: told the checkpoints done and all of them.
+        progress: called with the checkpoints done and their total.
 
     Returns:
-        which steps were read, and which were there.
+        the steps that were read now, and those that were recorded before.
 
     Raises:
         BadInput: a step occurs twice; a checkpoint cannot be loaded or read; the folder holds a run

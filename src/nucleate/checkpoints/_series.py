@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate._core.errors import BadInput
-from nucleate.checkpoints._find import local_folder, step_in, trainer_step
-from nucleate.checkpoints._weights import PICKLED, SAFE
-from nucleate.runs import Run
+from nucleate.checkpoints._find import PICKLED, SAFE, local_folder, step_in, trainer_step
+from nucleate.runs import Journal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +20,7 @@ class Checkpoint:
     Args:
         step: optimizer steps taken.
         path: its folder: `config.json` and safetensors, or a LoRA adapter's two files.
-        name: what it is called in messages; the path if not given.
+        name: its name in messages; the path if not given.
         allow_pickle: take weights from `pytorch_model.bin` where there are no safetensors.
     """
 
@@ -43,12 +42,11 @@ class Checkpoint:
             allow_pickle: as for the class.
 
         Raises:
-            BadInput: there is no such checkpoint, or its step cannot be told.
+            BadInput: there is no such checkpoint, or its step is unknown.
         """
         path = local_folder(source, allow_pickle=allow_pickle)
         if step is None:
-            told = path.absolute().name if path == Path(source) else str(source).partition("@")[2]
-            step = step_in(told)
+            step = _named_step(source, path)
         if step is None:
             step = trainer_step(path)
         if step is None:
@@ -71,9 +69,9 @@ class Checkpoint:
 
         Args:
             dtype: `float32`, `bfloat16` or `float16`; by default as stored.
-            device: where it goes.
+            device: device of the model.
             attention: `eager` or `sdpa`; by default what `config.json` asks for, else what
-                transformers prefers. Another one than in training changes the last bits.
+                transformers prefers. One that differs from training changes the last bits.
             base: for a LoRA adapter, the model that it belongs on; by default the one it names.
             trust_remote_code: run the model code that came with the checkpoint.
 
@@ -104,11 +102,21 @@ class Checkpoint:
 class Series:
     """Checkpoints of one model along its training, in the order of their steps.
 
-    Nothing is read before it is asked for. `check_series` says whether the series can be trusted:
-    published ones often cannot.
+    Checkpoints are read lazily. `check_series` finds faults, which published series often have.
 
     Args:
         checkpoints: at least one, in any order.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for step in (500, 0, 1000):
+        ...         (Path(folder) / f"checkpoint-{step}").mkdir()
+        ...     series = nc.Series.find(folder)
+        >>> series.steps
+        (0, 500, 1000)
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -134,7 +142,7 @@ class Series:
             allow_pickle: take weights from `pytorch_model.bin` where there are no safetensors.
 
         Raises:
-            BadInput: no checkpoint is found, or the step of one cannot be told.
+            BadInput: no checkpoint is found, or the step of one is unknown.
         """
         many = [source] if isinstance(source, str | Path) else list(source)
         if revisions:
@@ -142,6 +150,36 @@ class Series:
         if len(many) == 1 and (Path(many[0]).is_dir() or "@" not in str(many[0])):
             return cls(_in_folder(many[0], allow_pickle=allow_pickle))
         return cls(tuple(Checkpoint.find(one, allow_pickle=allow_pickle) for one in many))
+
+    @classmethod
+    def of_model(
+        cls, source: str | Path, *, step: int | None = None, allow_pickle: bool = False
+    ) -> "Series":
+        """One model as a series of one checkpoint.
+
+        Args:
+            source: a folder, or `repository[@revision]` on the hub.
+            step: optimizer steps taken; by default what the name says, or 0.
+            allow_pickle: as for `Checkpoint`.
+
+        Raises:
+            BadInput: there is no such model.
+        """
+        path = local_folder(source, allow_pickle=allow_pickle)
+        taken = (_named_step(source, path) or 0) if step is None else step
+        return cls((Checkpoint(taken, path, str(source), allow_pickle),))
+
+    @classmethod
+    def of_run(cls, run: str | Path) -> "Series":
+        """The checkpoints in a run folder, also those that the run's journal does not list.
+
+        Raises:
+            BadInput: it holds none.
+        """
+        folder = Path(run) / "checkpoints"
+        if not folder.is_dir():
+            raise BadInput(f"the run {run} holds no checkpoint; name the trained model")
+        return cls.find(folder)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -153,6 +191,11 @@ class Series:
 
     def __iter__(self) -> Iterator[Checkpoint]:
         return iter(self.checkpoints)
+
+
+def _named_step(source: str | Path, path: Path) -> int | None:
+    """The step in a folder's or a revision's name."""
+    return step_in(path.absolute().name if path == Path(source) else str(source).partition("@")[2])
 
 
 def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
@@ -177,7 +220,8 @@ def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, .
 
 def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
     """The checkpoints that a run's journal vouches for and that are still there."""
-    steps = sorted({record["step"] for record in Run(folder).journal.live("checkpoint")})
+    journal = Journal(folder / "journal.jsonl")
+    steps = sorted({record["step"] for record in journal.live("checkpoint")})
     paths = {step: folder / "checkpoints" / str(step) for step in steps}
     found = tuple(
         Checkpoint(step, path, "", allow_pickle) for step, path in paths.items() if path.is_dir()
@@ -188,7 +232,7 @@ def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
 
 
 def _children(folder: Path) -> list[tuple[int, Path]]:
-    """Sub-folders whose name tells a step; bare numbers count only where nothing else does."""
+    """Sub-folders whose name contains a step; bare numbers count only if there are no others."""
     if not folder.is_dir():
         return []
     paths = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "tmp"))]

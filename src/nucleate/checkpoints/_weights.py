@@ -11,11 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate.checkpoints._find import PICKLED, SAFE
 
-# In the order in which transformers and peft look for them.
-SAFE = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 _DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin")
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def stored_dtypes(folder: Path) -> set[str]:
 
 
 def _read(path: Path, name: str) -> Tensor:
-    # Opened anew each time: an open file keeps all that was read of it in memory.
+    # Opened again each time: an open file keeps everything read from it in memory.
     try:
         with safe_open(path, framework="pt") as file:
             tensor: Tensor = file.get_tensor(name)

@@ -1,17 +1,16 @@
 """`nucleate config`: what can be set, and what a preset sets."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from nucleate.cli._reproduce import Preset
+from nucleate.cli import _options as options
+from nucleate.cli._text import Command, Group
 
-app = typer.Typer(help="Show what can be set.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Show what can be set.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def schema() -> None:
     """Print the JSON Schema of the configuration."""
     from nucleate.studies import ReproduceConfig
@@ -19,12 +18,12 @@ def schema() -> None:
     typer.echo(json.dumps(ReproduceConfig.model_json_schema(), indent=2))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
-    preset: Annotated[Preset, typer.Option(help="How much is trained.")] = Preset.default,
-    tasks: Annotated[str | None, typer.Option(help="synthetic, geo, or a file.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    preset: options.PresetOption = options.Preset.default,
+    tasks: options.Tasks = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
 ) -> None:
     """Print the resolved configuration as YAML, ready to be edited and given to --config."""
     import yaml

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from nucleate.cli import _options as options
+from nucleate.cli._text import say
+
 
 class Tracker(StrEnum):
     """Where scalars can go; each needs the extra of its name."""
@@ -22,25 +25,29 @@ def export(
     to: Annotated[Tracker, typer.Option(help="The tracker.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder; by default export/TRACKER beside the run, trackio: its own."),
+        typer.Option(
+            help="Folder; by default export/TRACKER beside the run, for trackio its own folder."
+        ),
     ] = None,
     uri: Annotated[
         str | None, typer.Option(help="MLflow only: a database or server instead of a folder.")
     ] = None,
     project: Annotated[str, typer.Option(help="Project or experiment.")] = "nucleate",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print where it went as JSON on standard output.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Write a run's numbers over training steps, each beside its nulls, into a tracker.
+    """Write a run's scalars over training steps, each with its nulls, to an experiment tracker.
 
-    W&B runs are written offline. Exporting again replaces what was exported before.
+    W&B runs are written offline. Exporting again replaces the earlier export.
     """
+    from nucleate.export import check_export
+
+    check_export(run, to.value, out=out, uri=uri)
+    say(f"nucleate export {run} --to {to.value}", err=True)
     from nucleate.export import export_run
 
     done = export_run(run, to.value, out=out, uri=uri, project=project)
     if as_json:
         typer.echo(json.dumps(vars(done)))
         return
-    typer.echo(f"{done.scalars} scalars at {done.steps} steps -> {done.where}")
-    typer.echo(f"look: {done.look}")
+    say(f"{done.scalars} scalars at {done.steps} steps -> {done.where}")
+    say(f"look: {done.look}")

@@ -1,14 +1,15 @@
-"""`nucleate intervene`: at every place, is the task information that is there used?"""
+"""`nucleate intervene`: is task information used at the places where it is present?"""
 
 import json
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.cli._record import _POSITIONS, Attention, Dtype
+from nucleate.cli import _options as options
+from nucleate.cli._text import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,82 +36,72 @@ def intervene(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Of a run: the trained model; by default its newest checkpoint."),
+        typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
     ] = None,
     prompts: Annotated[
         str | None,
-        typer.Option(help="Of a model: a .jsonl or .csv file, a saved prompt set, or a run."),
+        typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Of a model: where the tables go. Of a run: its folder.")
+        Path | None,
+        typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
     ] = None,
-    positions: Annotated[
-        str, typer.Option(help="For a file, comma-separated: instruction_end, last, 3, -2 ...")
-    ] = _POSITIONS,
-    template: Annotated[
-        str | None, typer.Option(help="For a file: a format string, or chat.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Folder or name; by default the one beside the weights.")
-    ] = None,
+    positions: options.Positions = None,
+    template: options.Template = None,
+    tokenizer: options.Tokenizer = None,
     rows: Annotated[
-        int | None, typer.Option(min=8, help="Rows tested at most; all by default.")
+        int | None,
+        typer.Option(min=8, help="Rows tested at most; by default the run's own setting, or all."),
     ] = None,
     scored: Annotated[
-        Scored, typer.Option(help="What the model would say, or the likeliest of three answers.")
-    ] = Scored.greedy,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, mps ...; auto takes an accelerator.")
-    ] = "auto",
-    dtype: Annotated[Dtype | None, typer.Option(help="By default as stored.")] = None,
-    attention: Annotated[
-        Attention | None, typer.Option(help="By default what the checkpoint asks for.")
+        Scored | None,
+        typer.Option(
+            help="What the model would say, or the likeliest of three answers; by default the "
+            "run's own setting, or greedy."
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the map as JSON on standard output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of all random draws; by default the run's own, or 0."),
+    ] = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = None,
+    attention: options.Attention = None,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Change states at every place of a prompt set, beside controls, and see what the answers do.
+    """Edit hidden states at every place of a prompt set, with controls, and score the answers.
 
-    Writes causal_map.csv (a place a row), causal_edits.csv (an edit a row) and causal_map.json; of
-    the place where a shift does most causal_doses.csv and causal_redirections.csv.
+    Writes causal_map.csv (one row per place), causal_edits.csv (one row per edit) and
+    causal_map.json; and causal_doses.csv and causal_redirections.csv for the place where a shift
+    changes most answers.
     """
-    from nucleate._core.errors import BadInput
     from nucleate._core.progress import stoppable
-    from nucleate.cli import _record as recording
+    from nucleate.checkpoints import load_prompts
     from nucleate.cli._watch import watching
-    from nucleate.findings import judge_places
-    from nucleate.intervene import causal_map, look_closely
-    from nucleate.runs import Run
 
-    recording._prepare(threads)
-    run = Run(Path(source)) if (Path(source) / "manifest.json").exists() else None
-    if run is not None and prompts is not None:
-        raise BadInput(f"{source} is a run, with a prompt set of its own; leave --prompts out")
-    if run is None and (prompts is None or out is None or model is not None):
-        raise BadInput(
-            f"{source} is no run folder; for a model give --prompts and --out, and no --model"
-        )
-    series = _newest(run, model) if run is not None else recording._series(
-        source, None, None, allow_pickle=False
+    is_run, series = _source(source, model, prompts, out)
+    read = load_prompts(
+        prompts or source, series, positions=options.names_in(positions), template=template,
+        tokenizer=tokenizer,
     )  # fmt: skip
-    read = recording._probe(prompts or source, positions, template, tokenizer, series)
     checkpoint = series.checkpoints[-1]
-    options: dict[str, Any] = {
-        "dtype": dtype and dtype.value,
-        "device": recording._device(device),
-        "attention": attention and attention.value,
-    }
-    network = checkpoint.load(**options).eval()
     with watching(quiet=quiet) as watcher:
+        watcher.say(f"nucleate intervene {source}: {checkpoint}")
+        options.prepare_torch(threads)
+        from nucleate.findings import judge_places
+        from nucleate.intervene import causal_map, look_closely, map_settings_of
+
+        own = map_settings_of(source if is_run else None)
+        rows = own["rows"] if rows is None else rows
+        seed = int(own["seed"] if seed is None else seed)
+        network = checkpoint.load(**options.loading(device, dtype, attention)).eval()
         found = causal_map(
             network,
             read,
             rows=rows,
-            scored=scored.value,
+            scored=own["scored"] if scored is None else scored.value,
             seed=seed,
             progress=stoppable(watcher, "causal map"),
         )
@@ -118,41 +109,48 @@ def intervene(
     found.save(folder)
     if found.strongest is not None:
         look_closely(network, read, *found.strongest, folder=folder, rows=rows, seed=seed)
-    places = judge_places(found, None if run is None else _panel(run, checkpoint.step))
-    typer.echo(_as_json(places, found.about) if as_json else "\n".join(_lines(places, folder)))
+    places = judge_places(found, _panel(Path(source), checkpoint.step) if is_run else None)
+    if as_json:
+        typer.echo(_as_json(places, found.about))
+        return
+    _show(places, folder)
 
 
-def _newest(run: Any, model: str | None) -> "Series":
-    """The model that a run trained: as named, or its newest checkpoint."""
+def _source(
+    source: str, model: str | None, prompts: str | None, out: Path | None
+) -> tuple[bool, "Series"]:
+    """Whether the source is a run, and the checkpoint that is edited."""
     from nucleate._core.errors import BadInput
     from nucleate.checkpoints import Series
-    from nucleate.cli import _record as recording
+    from nucleate.runs import read_manifest
 
-    if model is not None:
-        return recording._series(model, None, None, allow_pickle=False)
-    checkpoints = run.path / "checkpoints"
-    if not checkpoints.is_dir():
+    if (Path(source) / "manifest.json").exists():
+        read_manifest(source)
+        if prompts is not None:
+            raise BadInput(f"{source} is a run, with a prompt set of its own; leave --prompts out")
+        return True, Series.of_run(source) if model is None else Series.of_model(model)
+    if prompts is None or out is None or model is not None:
         raise BadInput(
-            f"the run {run.path} holds no checkpoint; name the trained model with --model"
+            f"{source} is no run folder; for a model give --prompts and --out, and no --model"
         )
-    return Series.find([str(checkpoints)])
+    return False, Series.of_model(source)
 
 
-def _panel(run: Any, step: int) -> "Panel | None":
+def _panel(run: Path, step: int) -> "Panel | None":
     """The run's panel, where it has one that ends with the states of this model."""
     from nucleate.panel import Panel
 
-    if not (run.path / "panel.csv").exists():
+    if not (run / "panel.csv").exists():
         return None
-    panel = Panel.load(run.path)
+    panel = Panel.load(run)
     return panel if int(panel.table["step"].max()) == step else None
 
 
-def _lines(table: "pd.DataFrame", folder: Path) -> list[str]:
-    """For a terminal: places grouped by what they are called, and the numbers of each."""
+def _show(table: "pd.DataFrame", folder: Path) -> None:
+    """Places grouped by what they are called, with the numbers of each, and the rules."""
     from nucleate.findings import RULES
 
-    lines = [f"{len(table)} places, {int(table['rows'].iloc[0])} rows -> {folder}/causal_map.csv"]
+    say(f"{len(table)} places, {int(table['rows'].iloc[0])} rows -> {folder}/causal_map.csv")
     head = ("place", *_SHOWN, "verdict")
     body = [
         (f"{row['position']}/{row['stream']}", *(_number(row[name]) for name in _SHOWN),
@@ -163,8 +161,9 @@ def _lines(table: "pd.DataFrame", folder: Path) -> list[str]:
     for line in (head, *body):
         cells = [cell.ljust(width) if k in (0, len(head) - 1) else cell.rjust(width)
                  for k, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
-        lines.append("  ".join(cells).rstrip())
-    return [*lines, *RULES]
+        typer.echo("  ".join(cells).rstrip())
+    for rule in RULES:
+        say(rule)
 
 
 def _number(value: float) -> str:

@@ -5,28 +5,34 @@ Nothing heavy is imported before a verb needs it, so that `--help` answers at on
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate.cli import _config, _export, _intervene, _measure, _record, _reproduce, _series
+from nucleate.cli._text import Command, Group, say
+
+# Click's errors of the command line, of which typer makes only this one public.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="nucleate",
+    cls=Group,
     help="See when, where and why a language model groups its inner states by task - and whether "
     "it uses the groups.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("reproduce")(_reproduce.reproduce)
-app.command("record")(_record.record)
+app.command("reproduce", cls=Command)(_reproduce.reproduce)
+app.command("record", cls=Command)(_record.record)
 app.add_typer(_series.app, name="series")
-app.command("measure")(_measure.measure)
-app.command("intervene")(_intervene.intervene)
-app.command("export")(_export.export)
+app.command("measure", cls=Command)(_measure.measure)
+app.command("intervene", cls=Command)(_intervene.intervene)
+app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 
 
@@ -49,10 +55,34 @@ def _root(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False, prog_name="nucleate") or 0)
     except (BadInput, RunFailed, Interrupted) as error:
-        typer.echo(f"nucleate: {error}", err=True)
+        say(f"nucleate: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("nucleate: stopped at once; run again to go on", err=True)
+    except _UsageError as error:
+        _show_usage_error(error)
+        sys.exit(BadInput.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        say("nucleate: stopped at once; run again to resume", err=True)
         sys.exit(Interrupted.exit_code)
+
+
+def _show_usage_error(error: Any) -> None:
+    """What is wrong with the command line, in a sentence; the help where there is nothing on it."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        typer.echo(message, err=True)
+        return
+    message = " ".join(message.split()).replace("Value error, ", "").rstrip(".")
+    value = _given(getattr(error, "param", None))
+    if value and repr(value) not in message:
+        message += f", got {value!r}"
+    command = error.ctx.command_path if error.ctx is not None else "nucleate"
+    say(f"nucleate: {message[:1].lower()}{message[1:]} (see {command} --help)", err=True)
+
+
+def _given(param: Any) -> str | None:
+    """The value that the command line has for an option."""
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    places = [words.index(name) for name in getattr(param, "opts", ()) if name in words]
+    return words[places[0] + 1] if places and places[0] + 1 < len(words) else None

@@ -1,9 +1,12 @@
-"""`nucleate measure`: every number of a run beside its nulls, only what is new."""
+"""`nucleate measure`: measure a run's new snapshots, each number with its nulls."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from nucleate.cli import _options as options
+from nucleate.cli._text import say
 
 if TYPE_CHECKING:
     from nucleate.panel import Null
@@ -19,61 +22,91 @@ def measure(
     list_metrics: Annotated[
         bool, typer.Option("--list", help="List the metrics and the nulls, and stop.")
     ] = False,
-    permutations: Annotated[int, typer.Option(min=0, help="Of labels (N0).")] = 999,
+    n_permutations: Annotated[
+        int | None,
+        typer.Option(
+            "--n-permutations", "--permutations", min=0, help="Permutations of each label (N0)."
+        ),
+    ] = None,
     untrained: Annotated[
         str | None,
         typer.Option(
-            help="A model's folder, name or config: five of it with fresh weights are read (N1)."
+            help="A model's folder or name: five models of its config with new random weights are "
+            "read (N1)."
         ),
     ] = None,
     gaussian: Annotated[
-        int, typer.Option(min=0, help="Draws of one Gaussian, each clustered anew (N3).")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Draws of a Gaussian of equal covariance, each clustered (N3)."),
+    ] = None,
     scrambled: Annotated[
-        Path | None, typer.Option(help="A measured run that had no tasks to learn (N4).")
+        Path | None, typer.Option(help="A measured run trained without task information (N4).")
     ] = None,
-    bootstraps: Annotated[int, typer.Option(min=0, help="Of instruction strings.")] = 200,
-    restarts: Annotated[int, typer.Option(min=1, help="Of k-means.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Places side by side; by default one a core.")
+    n_bootstraps: Annotated[
+        int | None,
+        typer.Option(
+            "--n-bootstraps",
+            "--bootstraps",
+            min=0,
+            help="Resamples of instruction strings, for intervals.",
+        ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was found as JSON on standard output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    n_init: Annotated[
+        int | None, typer.Option("--n-init", "--restarts", min=1, help="Restarts of k-means.")
+    ] = None,
+    keyframes: Annotated[
+        int | None, typer.Option(min=2, help="Steps at which metrics that take long are measured.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws.")] = None,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Measure clusters, separation and decodability at every place of every snapshot of a run.
+    """Measure clusters, separation and decodability at every place and snapshot of a run.
 
-    The tables go into the run's folder. Run again, it measures new snapshots only, and goes on
-    where it was stopped.
+    The tables are written to the run's folder. Run again, it measures new snapshots only, and
+    resumes where it was stopped. Settings that are not given are the run's own: those of its
+    configuration, else of the panel in its folder, else 999 permutations, 200 bootstraps,
+    n-init 20, 5 keyframes and seed 0.
     """
-    from nucleate._core.errors import BadInput
-
     if list_metrics:
         typer.echo("\n".join(_listing()))
         return
-    if run is None:
-        raise BadInput("name the folder of a run, or ask for --list")
+    from nucleate._core.errors import BadInput
     from nucleate._core.progress import stoppable
     from nucleate.cli._watch import watching
-    from nucleate.findings import describe_panel
-    from nucleate.panel import measure as measure_run
-    from nucleate.runs import Run
+    from nucleate.panel import check_metric_names
+    from nucleate.runs import read_manifest
 
-    opened = Run(run)
+    if run is None:
+        raise BadInput("name the folder of a run, or ask for --list")
+    read_manifest(run)
+    names = options.names_in(metrics)
+    check_metric_names(names or ())
+    if scrambled is not None and not (scrambled / "panel.csv").exists():
+        raise BadInput(
+            f"the panel in {scrambled} cannot be read, for there is no panel.csv; measure that run "
+            "first"
+        )
     with watching(quiet=quiet) as watcher:
+        watcher.say(f"nucleate measure {run}")
+        from nucleate.findings import describe_panel
+        from nucleate.panel import measure as measure_run
+        from nucleate.panel import settings_differences
+        from nucleate.runs import Run
+
+        opened = Run(run)
         if untrained is not None:
             _read_untrained(opened, untrained, watcher)
-        ladder = _ladder(opened, permutations, gaussian, scrambled)
         panel = measure_run(
             opened,
-            nulls=ladder,
-            metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
-            bootstraps=bootstraps,
-            restarts=restarts,
+            nulls=_ladder(opened, n_permutations, gaussian, scrambled),
+            metrics=names,
+            n_bootstraps=n_bootstraps,
+            n_init=n_init,
+            keyframes=keyframes,
             seed=seed,
-            workers=threads,
+            n_jobs=threads,
             progress=stoppable(watcher, "panel"),
         )
     found = describe_panel(panel)
@@ -81,28 +114,26 @@ def measure(
         typer.echo(found.to_json(run))
         return
     for line in found.lines(run):
-        typer.echo(line)
+        say(line)
+    if others := settings_differences(opened, panel):
+        say(f"Not with the run's own settings: {'; '.join(others)}.")
 
 
-def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None) -> list["Null"]:
-    from nucleate.panel import (
-        ControlLabels,
-        Gaussian,
-        Panel,
-        Permuted,
-        Scrambled,
-        SurfaceText,
-        Untrained,
-    )
+def _ladder(
+    run: "Run", n_permutations: int | None, gaussian: int | None, scrambled: Path | None
+) -> "tuple[Null, ...]":
+    """The run's own nulls, with what was asked for in their place."""
+    from dataclasses import replace
 
-    found: list[Null] = [Permuted(permutations), SurfaceText(), ControlLabels()]
-    if kept := run.untrained():
-        found.append(Untrained(tuple(kept)))
-    if gaussian:
-        found.append(Gaussian(gaussian))
-    if scrambled is not None:
-        found.append(Scrambled(Panel.load(scrambled)))
-    return found
+    from nucleate.panel import Panel, Scrambled, settings_of
+
+    own = settings_of(run)
+    given = {"N0": n_permutations, "N3": gaussian}
+    draws = {**own.nulls, **{name: it for name, it in given.items() if it is not None}}
+    if not draws.get("N3"):
+        draws.pop("N3", None)
+    found = replace(own, nulls=draws).ladder(run)
+    return found if scrambled is None else (*found, Scrambled(Panel.load(scrambled)))
 
 
 def _read_untrained(run: "Run", model: str, watcher: Any) -> None:

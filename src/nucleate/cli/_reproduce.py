@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-
-class Preset(StrEnum):
-    """How much is trained."""
-
-    smoke = "smoke"
-    default = "default"
-    large = "large"
+from nucleate.cli import _options as options
+from nucleate.cli._text import say
 
 
 class Outputs(StrEnum):
@@ -30,11 +25,8 @@ class Null(StrEnum):
 
 
 def reproduce(
-    preset: Annotated[Preset, typer.Option(help="How much is trained.")] = Preset.default,
-    tasks: Annotated[
-        str | None,
-        typer.Option(help="synthetic, geo, or a JSON Lines file.", metavar="NAME|FILE"),
-    ] = None,
+    preset: options.PresetOption = options.Preset.default,
+    tasks: options.Tasks = None,
     outputs: Annotated[
         Outputs | None,
         typer.Option(help="Synthetic tasks: outputs of each task's own, shared by all, or both."),
@@ -43,33 +35,31 @@ def reproduce(
         Null | None,
         typer.Option(help="Train without task information: the report must then claim nothing."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all random draws; 0 if not set.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder; by default one below runs/, named by the options.")
+        Path | None,
+        typer.Option(help="Folder; by default one below runs/, named after the options."),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="In all; by default one a core.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One setting, as in model.width=64.", metavar="KEY=VALUE"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the findings as JSON on standard output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    threads: options.Threads = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train small models, watch task clusters form, ask whether they are used, write a report.
 
-    Run again after Ctrl-C, it goes on where it stood.
+    Run again after Ctrl-C or a crash to resume.
     """
-    from nucleate._core.workers import context
-
-    # The processes' server imports the heavy libraries while this process does.
-    context("nucleate.studies")
     from nucleate.cli._watch import watching
-    from nucleate.studies import default_folder, resolve
+    from nucleate.studies import (
+        check_settings,
+        check_tasks,
+        default_folder,
+        resolve,
+        start_workers,
+    )
 
     resolved = resolve(
         preset.value,
@@ -81,8 +71,11 @@ def reproduce(
         seed=seed,
     )
     folder = out or default_folder(preset.value, resolved)
+    check_settings(resolved, folder)
     with watching(quiet=quiet) as watcher:
         watcher.say(f"nucleate reproduce --preset {preset.value}, seed {resolved.seed} -> {folder}")
+        check_tasks(resolved)
+        start_workers()
         from nucleate.studies import reproduce as run_reproduce
 
         result = run_reproduce(resolved, folder, threads=threads, watcher=watcher)
@@ -90,7 +83,7 @@ def reproduce(
         typer.echo(result.to_json())
         return
     for line in result.lines():
-        typer.echo(line)
+        say(line)
 
 
 def _kinds(outputs: Outputs) -> tuple[str, ...]:

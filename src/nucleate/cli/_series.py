@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from nucleate._core.progress import Watcher
-    from nucleate.checkpoints import Series, SeriesReport
+from nucleate.cli import _options as options
+from nucleate.cli._text import Command, Group, say
 
-app = typer.Typer(help="Look at checkpoints along a training.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from nucleate.checkpoints import SeriesReport
+
+app = typer.Typer(
+    cls=Group, help="Inspect the checkpoints of a training run.", no_args_is_help=True
+)
 _FLAGGED = 1
 
 
@@ -19,7 +23,7 @@ def _root() -> None:
     pass
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     source: Annotated[
         list[str],
@@ -29,24 +33,22 @@ def check(
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Write the report there, as JSON.")] = None,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Read pytorch_model.bin where it is all.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON on standard output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    allow_pickle: options.AllowPickle = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Hash and compare all weights; tell what is duplicated, missing, out of order or misplaced.
+    """Hash and compare all weights; report what is duplicated, missing, swapped or misplaced.
 
-    Leaves with 0 where nothing is wrong, with 1 where something is.
+    The exit code is 0 where nothing is wrong, and 1 where something is.
     """
     from nucleate.checkpoints import Series
-    from nucleate.cli._watch import watching
+    from nucleate.cli._watch import checked, watching
     from nucleate.runs import write_json
 
+    series = Series.find(source, allow_pickle=allow_pickle)
     with watching(quiet=quiet) as watcher:
-        report = checked(Series.find(source, allow_pickle=allow_pickle), watcher)
+        watcher.say(f"nucleate series check: {len(series)} checkpoints, {_span(series.steps)}")
+        report = checked(series, watcher)
     if out is not None:
         write_json(out, report.to_dict())
     if as_json:
@@ -57,30 +59,12 @@ def check(
         raise typer.Exit(_FLAGGED)
 
 
-def checked(series: "Series", watcher: "Watcher") -> "SeriesReport":
-    """Check a series while a watcher shows how much is read; it stops when the user wants to."""
-    from nucleate._core.errors import Interrupted
-    from nucleate.checkpoints import check_series
-
-    tick = None
-    mebibyte = 2**20
-
-    def progress(done: int, total: int) -> None:
-        nonlocal tick
-        if tick is None:
-            tick = watcher.part("weights read, MiB", max(1, total // mebibyte))
-        tick(max(1, total // mebibyte) if done == total else done // mebibyte, "")
-        if watcher.stopping():
-            raise Interrupted("stopped while weights were read; run again to begin anew")
-
-    return check_series(series, progress=progress)
+def _span(steps: tuple[int, ...]) -> str:
+    return f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
 
 
 def _show(report: "SeriesReport") -> None:
     """A table, and a sentence for each flag."""
-    from rich.console import Console
-    from rich.table import Table
-
     header = ("step", "weights", "norm", "moved", "flags")
     rows = [
         (
@@ -92,23 +76,14 @@ def _show(report: "SeriesReport") -> None:
         )
         for one in report.checkpoints
     ]
-    console = Console()
-    if console.is_terminal:
-        table = Table(*header)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    else:
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        for row in (header, *rows):
-            line = "  ".join(
-                text.rjust(width) for text, width in zip(row[:4], widths, strict=False)
-            )
-            typer.echo(f"{line}  {row[4]}".rstrip())
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        cells = (text.rjust(width) for text, width in zip(row[:4], widths, strict=False))
+        typer.echo(f"{'  '.join(cells)}  {row[4]}".rstrip())
     for flag in report.flags:
-        typer.echo(f"{flag.kind}: {flag.sentence}")
+        say(f"{flag.kind}: {flag.sentence}")
     if report.ok:
-        typer.echo(f"{len(rows)} checkpoints, nothing wrong")
+        say(f"{len(rows)} checkpoints, nothing wrong")
 
 
 def _number(value: float | None) -> str:

@@ -1,11 +1,11 @@
-"""What long work shows: bars with the time left on a terminal, plain lines otherwise."""
+"""Display of progress: bars with the remaining time on a terminal, plain lines otherwise."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,9 +18,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nucleate._core.errors import Interrupted
 from nucleate._core.progress import Silent, Tick, Watcher
+from nucleate.cli._text import say
 
-# Plain lines are read in logs: often enough to see life, seldom enough to read.
+if TYPE_CHECKING:
+    from nucleate.checkpoints import Series, SeriesReport
+
+# Plain lines are read in logs: frequent enough to show progress, rare enough to read.
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -41,6 +46,29 @@ def watching(*, quiet: bool) -> Iterator[Watcher]:
         signal.signal(signal.SIGINT, before)
 
 
+def checked(series: "Series", watcher: Watcher) -> "SeriesReport":
+    """Check a series while a watcher shows how much is read; it stops when the user wants to."""
+    from nucleate.checkpoints import check_series
+
+    tick = None
+    mebibyte = 2**20
+
+    def progress(done: int, total: int) -> None:
+        nonlocal tick
+        if tick is None:
+            tick = watcher.part("weights read, MiB", max(1, total // mebibyte))
+        tick(max(1, total // mebibyte) if done == total else done // mebibyte, "")
+        if watcher.stopping():
+            raise Interrupted("stopped while weights were read; run again to check them")
+
+    return check_series(series, progress=progress)
+
+
+def _print(console: Console, line: str) -> None:
+    """Print beside bars; words that are longer than a line stay whole."""
+    console.print(line, highlight=False, markup=False, overflow="ignore", crop=False)
+
+
 class _Stop:
     """Remembers a first Ctrl-C; a second one ends the program at once."""
 
@@ -52,7 +80,7 @@ class _Stop:
         if self.wanted:
             raise KeyboardInterrupt
         self.wanted = True
-        self._console.print("stopping at the next safe place; Ctrl-C again stops at once")
+        _print(self._console, "stopping at the next safe place; Ctrl-C again stops at once")
 
 
 class _Quiet(Silent):
@@ -67,7 +95,7 @@ class _Lines(_Quiet):
     """A line every few seconds, and one at the end of each part."""
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is what shows
+        say(line, err=True)
 
     def part(self, name: str, total: int) -> Tick:
         began = time.monotonic()
@@ -89,14 +117,14 @@ class _Lines(_Quiet):
 
 
 class _Bars(_Quiet):
-    """One bar a part."""
+    """One bar per part."""
 
     def __init__(self, stop: _Stop, progress: Progress) -> None:
         super().__init__(stop)
         self._progress = progress
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line, highlight=False)
+        _print(self._progress.console, line)
 
     def part(self, name: str, total: int) -> Tick:
         bar: TaskID = self._progress.add_task(name, total=total, note="")
@@ -117,6 +145,6 @@ def _with_bars(console: Console, stop: _Stop) -> Iterator[Watcher]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    # Few redraws: they take time from the training.
+    # Few redraws: they cost training time.
     with Progress(*columns, console=console, refresh_per_second=2) as progress:
         yield _Bars(stop, progress)

@@ -1,5 +1,5 @@
 """Export: the scalars of a run for experiment trackers."""
 
-from nucleate.export._export import Exported as Exported
-from nucleate.export._export import export_run as export_run
-from nucleate.export._export import scalars_of as scalars_of
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

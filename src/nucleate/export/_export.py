@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucleate._core.errors import BadInput
-from nucleate.export._trackers import TRACKERS, Target
+from nucleate.export._trackers import TRACKERS, Target, check_export, check_panel
 from nucleate.panel import Panel
 from nucleate.runs import Run
 from nucleate.tasks import canonical_hash
@@ -69,12 +69,7 @@ def export_run(
             asked for cannot be used.
     """
     run = run if isinstance(run, Run) else Run(run)
-    if to not in TRACKERS:
-        raise BadInput(f"the tracker {to!r} is unknown: take one of {', '.join(TRACKERS)}")
-    if uri is not None and (to != "mlflow" or out is not None):
-        raise BadInput(
-            f"the URI {uri!r} is for MLflow alone, and instead of a folder: leave it out"
-        )
+    check_export(run.path, to, out=out, uri=uri)
     scalars = scalars_of(run)
     place = run.path.resolve()
     settings = run.manifest.get("config_hash", run.manifest)
@@ -131,10 +126,7 @@ def scalars_of(run: Run) -> Scalars:
 
 
 def _measured(run: Run) -> Iterator[tuple[int, str, float]]:
-    if not (run.path / "panel.csv").exists():
-        raise BadInput(
-            f"{run.path} has no panel.csv: measure the run and save the panel into its folder first"
-        )
+    check_panel(run.path)
     panel = Panel.load(run.path).table
     panel["name"] = [_name(*row) for row in panel[list(_NAMED)].itertuples(index=False)]
     yield from _beside(panel, "value", _BESIDE)

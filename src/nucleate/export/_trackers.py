@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nucleate._core.errors import BadInput
+from nucleate.runs import read_manifest
 
 # The most metrics that MLflow takes in one request.
 _BATCH = 1000
@@ -245,6 +246,43 @@ TRACKERS: dict[str, Callable[[Target], Exporter]] = {
     "wandb": _WandB,
     "trackio": _Trackio,
 }
+
+
+def check_panel(run: Path) -> None:
+    """Refuse a run without a panel.
+
+    Raises:
+        BadInput: it has none.
+    """
+    if not (run / "panel.csv").exists():
+        raise BadInput(
+            f"{run} has no panel.csv: measure the run and save the panel into its folder first"
+        )
+
+
+def check_export(
+    run: Path, to: str, *, out: Path | str | None = None, uri: str | None = None
+) -> None:
+    """Refuse at once what `export_run` could not do.
+
+    Args:
+        run: a run folder.
+        to: the tracker.
+        out: as for `export_run`.
+        uri: as for `export_run`.
+
+    Raises:
+        BadInput: the folder is no run, or has no panel; the tracker is unknown; there is a URI
+            where a folder is wanted.
+    """
+    read_manifest(run)
+    check_panel(run)
+    if to not in TRACKERS:
+        raise BadInput(f"the tracker {to!r} is unknown: take one of {', '.join(TRACKERS)}")
+    if uri is not None and (to != "mlflow" or out is not None):
+        raise BadInput(
+            f"the URI {uri!r} is for MLflow alone, and instead of a folder: leave it out"
+        )
 
 
 def _needs(module: str, extra: str) -> Any:

@@ -1,47 +1,5 @@
 """Findings: from numbers to judgments and words; every verdict is made here and nowhere else."""
 
-from nucleate.findings._dynamics_words import describe_abruptness as describe_abruptness
-from nucleate.findings._dynamics_words import describe_association as describe_association
-from nucleate.findings._dynamics_words import describe_between_tasks as describe_between_tasks
-from nucleate.findings._dynamics_words import describe_change_points as describe_change_points
-from nucleate.findings._dynamics_words import describe_onset as describe_onset
-from nucleate.findings._dynamics_words import describe_order as describe_order
-from nucleate.findings._findings import Findings as Findings
-from nucleate.findings._findings import accuracy_table as accuracy_table
-from nucleate.findings._findings import findings as findings
-from nucleate.findings._format import NULLS as NULLS
-from nucleate.findings._format import POSITION_NAMES as POSITION_NAMES
-from nucleate.findings._format import beyond_all_nulls as beyond_all_nulls
-from nucleate.findings._format import depth_order as depth_order
-from nucleate.findings._format import highest_null as highest_null
-from nucleate.findings._format import interval as interval
-from nucleate.findings._format import number as number
-from nucleate.findings._format import plain as plain
-from nucleate.findings._format import position_name as position_name
-from nucleate.findings._format import short_names as short_names
-from nucleate.findings._panel_findings import PanelFound as PanelFound
-from nucleate.findings._panel_findings import describe_panel as describe_panel
-from nucleate.findings._places import judge_places as judge_places
-from nucleate.findings._rules import MARGIN as MARGIN
-from nucleate.findings._rules import RULES as RULES
-from nucleate.findings._rules import ClusterVerdict as ClusterVerdict
-from nucleate.findings._rules import PlaceVerdict as PlaceVerdict
-from nucleate.findings._rules import Use as Use
-from nucleate.findings._rules import choose_stream as choose_stream
-from nucleate.findings._rules import cluster_verdict as cluster_verdict
-from nucleate.findings._rules import place_verdict as place_verdict
-from nucleate.findings._rules import use_verdict as use_verdict
-from nucleate.findings._summary import Accuracy as Accuracy
-from nucleate.findings._summary import Clusters as Clusters
-from nucleate.findings._summary import Controls as Controls
-from nucleate.findings._summary import NullBand as NullBand
-from nucleate.findings._summary import OnsetSummary as OnsetSummary
-from nucleate.findings._summary import Summary as Summary
-from nucleate.findings._summary import Used as Used
-from nucleate.findings._summary import Verdict as Verdict
-from nucleate.findings._words import best_erase as best_erase
-from nucleate.findings._words import best_shift as best_shift
-from nucleate.findings._words import contrast_words as contrast_words
-from nucleate.findings._words import finding as finding
-from nucleate.findings._words import place as place
-from nucleate.findings._words import words as words
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

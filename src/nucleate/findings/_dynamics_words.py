@@ -17,12 +17,15 @@ from nucleate.dynamics import (
 _SIGNIFICANT = 0.05
 
 
-def describe_onset(found: Onset | SeedOnset, name: str = "the value") -> str:
+def describe_onset(
+    found: Onset | SeedOnset, name: str = "the value", first_step: float | None = None
+) -> str:
     """Say since when something stays above chance, in one run or over seeds.
 
     Args:
         found: what `onset` or `onset_over_seeds` gave.
         name: what it is the onset of, a singular noun with its article.
+        first_step: of the series. An interval that begins there says only how late it can be.
     """
     if isinstance(found, SeedOnset):
         return _describe_seeds(found, name)
@@ -31,6 +34,11 @@ def describe_onset(found: Onset | SeedOnset, name: str = "the value") -> str:
         return _sentence(f"no step was found from which {name} stays above its null band{share}")
     if found.low is None or found.high is None:
         how = "no interval: nothing was resampled"
+    elif first_step is not None and found.low <= first_step:
+        return _sentence(
+            f"{name} rises above its null band for good no later than step {found.high:g} (95 % "
+            "bound, this run only)"
+        )
     else:
         how = f"95 % interval {found.low:g} to {found.high:g}, this run only"
     return _sentence(f"{name} stays above its null band from step {found.step} on ({how})")

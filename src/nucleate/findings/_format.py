@@ -5,18 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from nucleate.findings._rules import NULLS
 from nucleate.findings._summary import Summary
 
 POSITION_NAMES = {"instruction_end": "end of the instruction", "last": "last prompt token"}
-NULLS = ("n0_q99", "n1_max", "n2")
-
-
-def beyond_all_nulls(rows: pd.DataFrame) -> Bool[np.ndarray, " row"]:
-    """Which values exceed N0 (99 % point), N1 and N2; a null that is missing is not exceeded."""
-    values = rows["value"].to_numpy(float)[:, None]
-    return np.asarray((values > rows[list(NULLS)].to_numpy(float)).all(axis=1))
 
 
 def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
@@ -40,6 +34,12 @@ def depth_order(streams: Iterable[str]) -> list[str]:
 def position_name(position: str) -> str:
     """The position in words."""
     return POSITION_NAMES.get(position, position)
+
+
+def place_name(stream: str, position: str) -> str:
+    """A place in words: `block.3 at the last prompt token`."""
+    known = {"embed": "the embedding", "final_norm": "the output of the final norm"}
+    return f"{known.get(stream, stream)} at the {position_name(position)}"
 
 
 def plain(text: object, limit: int = 0) -> str:

@@ -12,15 +12,14 @@ from nucleate.dynamics import (
     null_band,
     onset,
 )
-from nucleate.findings._rules import choose_stream
+from nucleate.findings._rules import NULLS, choose_stream
 from nucleate.panel import Panel
 
 View = Literal["raw", "conditioned"]
-NULLS = ("n0_q99", "n1_max", "n2")
 
 
 @dataclass(frozen=True)
-class Place:
+class Headline:
     """Where a report looks at one position: chosen on one half, reported on the other.
 
     Attributes:
@@ -34,20 +33,20 @@ class Place:
     report: pd.DataFrame
 
 
-def headline_places(panel: Panel) -> list[Place]:
+def headline_places(panel: Panel) -> list[Headline]:
     """The place of each position: the stream of most ARI(task) at the last step."""
     table = panel.table
     last = int(table["step"].max())
     found = []
     for position in dict.fromkeys(table["position"]):
-        view = _headline_view(table, position)
+        view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)
         report = select_ari(table, position=position, view=view, stream=stream, half="report")
-        found.append(Place(position, view, stream, report))
+        found.append(Headline(position, view, stream, report))
     return found
 
 
-def ari_onset(panel: Panel, place: Place) -> Onset:
+def ari_onset(panel: Panel, place: Headline) -> Onset:
     """When ARI(task) rises above its nulls for good; instruction strings are resampled."""
     report = {name: place.report[name].to_numpy(float) for name in ("value", *NULLS)}
     band = null_band(*(report[name] for name in NULLS))
@@ -76,7 +75,7 @@ def values_of(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return known["step"].to_numpy(int), known["value"].to_numpy(float)
 
 
-def _headline_view(table: pd.DataFrame, position: str) -> View:
+def headline_view(table: pd.DataFrame, position: str) -> View:
     """Input-conditioned where that is defined: the input's share of the variance hides the task."""
     rows = select_ari(table, position=position, view="conditioned", half="report")
     return "conditioned" if rows["value"].notna().any() else "raw"

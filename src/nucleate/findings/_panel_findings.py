@@ -10,14 +10,13 @@ from typing import Any
 from nucleate.dynamics import Abruptness, Onset, abruptness
 from nucleate.findings._dynamics_words import describe_abruptness, describe_onset
 from nucleate.findings._headline import (
-    NULLS,
-    Place,
+    Headline,
     ari_onset,
     headline_places,
     select,
     values_of,
 )
-from nucleate.findings._rules import cluster_verdict
+from nucleate.findings._rules import NULLS, cluster_verdict
 from nucleate.panel import Panel
 
 _FEWEST_STEPS = 8
@@ -34,6 +33,7 @@ class PlaceFound:
         nulls: the bars that it must exceed; None for one that is not there.
         verdict: `clusters`, `none` or `undecided`.
         onset: when ARI left its nulls for good; None where there is one step only.
+        first_step: the first recorded step.
         abrupt: read-out -> how abruptly it changed; where there are enough steps.
     """
 
@@ -46,6 +46,7 @@ class PlaceFound:
     nulls: Mapping[str, float | None]
     verdict: str
     onset: Onset | None
+    first_step: int
     abrupt: Mapping[str, Abruptness]
 
     def sentences(self) -> list[str]:
@@ -61,7 +62,7 @@ class PlaceFound:
             f"ARI(task) {self.ari:.2f}{interval} ({bars})."
         ]
         if self.onset is not None:
-            found.append(describe_onset(self.onset, "ARI(task)"))
+            found.append(describe_onset(self.onset, "ARI(task)", self.first_step))
         found += [describe_abruptness(each, name) for name, each in self.abrupt.items()]
         return found
 
@@ -126,7 +127,7 @@ def describe_panel(panel: Panel) -> PanelFound:
     )
 
 
-def _found(panel: Panel, place: Place) -> PlaceFound:
+def _found(panel: Panel, place: Headline) -> PlaceFound:
     last = place.report.iloc[-1]
     several = len(place.report) > 1
     there = {"position": place.position, "view": place.view, "stream": place.stream}
@@ -143,6 +144,7 @@ def _found(panel: Panel, place: Place) -> PlaceFound:
         nulls={name.split("_")[0].upper(): _known(last[name]) for name in NULLS},
         verdict=cluster_verdict(last),
         onset=ari_onset(panel, place) if several else None,
+        first_step=int(place.report["step"].iloc[0]),
         abrupt=abrupt,
     )
 

@@ -1,75 +1,95 @@
-"""Places: the causal map beside the panel, with every judgment about each (stream, position)."""
+"""Places: the panel and the causal map side by side, every (stream, position) judged once."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nucleate._core.errors import BadInput
+from nucleate.findings._headline import headline_view
 from nucleate.findings._rules import cluster_verdict, place_verdict, use_verdict
 from nucleate.intervene import CausalMap
 from nucleate.panel import Panel
 
+_BESIDE = {"value": "ari", "low": "ari_low", "high": "ari_high", "n0_q99": "n0", "n1_max": "n1",
+           "n2": "n2"}  # fmt: skip
 
-def judge_places(causal_map: CausalMap, panel: Panel | None = None) -> pd.DataFrame:
-    """Put the panel's numbers beside the causal map's and judge every place.
+
+def judge_places(causal_map: CausalMap | None, panel: Panel | None = None) -> pd.DataFrame:
+    """Judge every place that a causal map or a panel knows.
 
     Args:
-        causal_map: of a model.
-        panel: of the same states; its last step counts. Without it, whether the task can be
-            decoded stands in for clusters.
+        causal_map: of a model; None where no interventions were made.
+        panel: of the same states; its last step counts, on the half of the instruction strings
+            that no stream was chosen on. None: whether the task can be decoded stands in for it.
 
     Returns:
-        `CausalMap.table` with the columns `view`, `ari`, `ari_low`, `ari_high` and
-        `probe_accuracy` where there is a panel, and the judgments `clusters`, `use`, `verdict`.
+        One row per (stream, position). With a panel: `view`, `ari`, `ari_low`, `ari_high`, the
+        nulls `n0`, `n1`, `n2`, `probe_accuracy`, and `clusters` (`clusters`, `none`,
+        `undecided`); without one `decodable` and `present` (the same words). With a causal map:
+        all columns of `CausalMap.table`, `use` (`used`, `not used`, `undecided`), and `verdict`
+        (`used`, `used without clusters`, `present but not used`, `absent`, `undecided`).
 
     Raises:
-        BadInput: the panel lacks one of the places.
+        BadInput: nothing is given, the panel lacks one of the map's places, or the map was made by
+            a version that judged places itself.
     """
+    if causal_map is None and panel is None:
+        raise BadInput("there is neither a causal map nor a panel to judge; give at least one")
+    if causal_map is None:
+        assert panel is not None
+        return _of_panel(panel.table)
     table = causal_map.table.copy()
+    if "erase_excess_low" not in table:
+        raise BadInput(
+            "the causal map was made by an earlier version, which kept no intervals of the effects "
+            "beyond their controls; make it again with nucleate intervene"
+        )
     if panel is None:
-        found = np.where(table["decodable"] > table["decodable_bar"], "clusters", "none")
-        table["clusters"] = np.where(table["decodable"].isna(), "undecided", found)
+        present = np.where(table["decodable"] > table["decodable_bar"], "clusters", "none")
+        table["present"] = np.where(table["decodable"].isna(), "undecided", present)
     else:
-        table = _beside(table, panel.table)
+        table = _beside(table, _of_panel(panel.table))
+        table["present"] = table["clusters"]
     table["use"] = [use_verdict(row) for _, row in table.iterrows()]
     table["verdict"] = [
-        place_verdict(clusters, use)
-        for clusters, use in zip(table["clusters"], table["use"], strict=True)
+        # Decodability says nothing of clusters, so that "without clusters" needs a panel.
+        "used" if use == "used" and panel is None else place_verdict(present, use)
+        for present, use in zip(table["present"], table["use"], strict=True)
     ]
-    return table
+    return table.drop(columns="present") if panel is not None else table
 
 
-def _beside(table: pd.DataFrame, panel: pd.DataFrame) -> pd.DataFrame:
-    """Put what a panel says of the same places, at its last step, beside each row."""
-    last = panel[(panel["step"] == panel["step"].max()) & (panel["label"] == "task")]
-    ari = last[last["metric"] == "ari"]
+def _of_panel(table: pd.DataFrame) -> pd.DataFrame:
+    """ARI(task) of every place at the last step, in the view in which its position is reported."""
+    last = table[(table["step"] == table["step"].max()) & (table["label"] == "task")]
     lines = []
-    for place in table[["stream", "position"]].itertuples(index=False):
-        here = ari[ari["position"] == place.position]
-        defined = here[(here["view"] == "conditioned") & here["value"].notna()]
-        # The input's share of the variance hides the task where it is not subtracted.
-        view = "raw" if defined.empty else "conditioned"
-        row = here[(here["stream"] == place.stream) & (here["view"] == view)]
-        row = row[row["half"] == "report"]
-        if row.empty:
-            raise BadInput(
-                f"the panel has no ARI(task) at {place.stream}, {place.position}; measure the same "
-                "prompts with the metric agreement, or leave the panel out"
-            )
-        probed = last[
-            (last["metric"] == "probe_accuracy")
-            & (last["stream"] == place.stream)
-            & (last["position"] == place.position)
-            & (last["view"] == view)
-        ]["value"]
-        found = row.iloc[0]
-        lines.append(
-            {
-                "view": view,
-                "ari": found["value"],
-                "ari_low": found["low"],
-                "ari_high": found["high"],
-                "probe_accuracy": probed.iloc[0] if len(probed) else np.nan,
-                "clusters": cluster_verdict(found),
-            }
+    for position in dict.fromkeys(last["position"]):
+        view = headline_view(table, position)
+        here = last[(last["position"] == position) & (last["view"] == view)]
+        probed = here[here["metric"] == "probe_accuracy"].set_index("stream")["value"]
+        for row in here[(here["metric"] == "ari") & (here["half"] == "report")].to_dict("records"):
+            lines.append(_line(row, float(probed.get(row["stream"], np.nan))))
+    return pd.DataFrame(lines)
+
+
+def _line(row: Mapping[Any, Any], probe_accuracy: float) -> dict[str, object]:
+    return {
+        "stream": row["stream"], "position": row["position"], "view": row["view"],
+        **{name: row[column] for column, name in _BESIDE.items()},
+        "probe_accuracy": probe_accuracy, "clusters": cluster_verdict(row),
+    }  # fmt: skip
+
+
+def _beside(table: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    place = ["stream", "position"]
+    merged = table.merge(judged, on=place, how="left", validate="one_to_one")
+    lacking = merged[merged["clusters"].isna()]
+    if len(lacking):
+        first = lacking.iloc[0]
+        raise BadInput(
+            f"the panel has no ARI(task) at {first['stream']}, {first['position']}; measure the "
+            "same prompts with the metric agreement, or leave the panel out"
         )
-    return pd.concat([table, pd.DataFrame(lines, index=table.index)], axis=1)
+    return merged

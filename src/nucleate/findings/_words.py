@@ -1,112 +1,116 @@
-"""Plain sentences about runs, generated from their numbers and saying no more than those do."""
+"""Plain sentences about runs, generated from their summaries and saying no more than those do."""
 
-from collections.abc import Sequence
-
-from nucleate.findings._format import interval, number, position_name, short_names
-from nucleate.findings._summary import Clusters, OnsetSummary, Summary, Used
+from nucleate.findings._format import interval, number, place_name, position_name
+from nucleate.findings._rules import MARGIN
+from nucleate.findings._summary import (
+    Clusters,
+    Effects,
+    OnsetSummary,
+    PlaceFinding,
+    Strongest,
+    Summary,
+)
 
 _SPLIT_NAMES = {
     "seen": "instruction strings seen in training",
-    "unseen_string": "unseen strings of trained families",
-    "unseen_cell": "unseen pairs of family and input",
+    "unseen_string": "new strings of trained families",
+    "unseen_cell": "new pairs of family and input",
     "unseen_family": "families never trained",
-    "unseen_input": "unseen inputs",
+    "unseen_input": "new inputs",
 }
 _NULL_NAMES = {
-    "n0": "by chance (N0)",
-    "n1": "untrained (N1)",
-    "n2": "bag of tokens (N2)",
+    "n0": "with tasks permuted over instructions",
+    "n1": "at most in untrained models",
+    "n2": "for the bag of the prompt's tokens",
+}
+_CONTROL_NAMES = {
+    "random_direction": "random direction",
+    "wrong_task": "third task's answer",
+    "mean_shift": "mean of all tasks",
+    "shuffled": "permuted tasks",
+    "other_input": "other input",
+}
+_OUTPUTS = {
+    "own": "each task has answers of its own",
+    "shared": "all tasks share their answers",
+    "natural": "tasks in words",
 }
 
-_USED = {
-    "used": "Used (clusters are there, and changing them changes the answers)",
-    "used without clusters": "Used without clusters (none beyond the nulls, yet changing the task "
-    "means changes the answers)",
-}
+
+def finding(summary: Summary) -> str:
+    """The one sentence that stands over everything else, in plain words.
+
+    It says at how many places states group by task, at how many of these the answers depend on the
+    groups, and at how many they do not.
+    """
+    total = f"{len(summary.places)} places in the network"
+    there = [place for place in summary.places if place.clusters == "clusters"]
+    open_ones = sum(place.clusters == "undecided" for place in summary.places)
+    said = f"The states group by task at {len(there) or 'none'} of {total}"
+    if open_ones and not there:
+        said += f" for sure (undecided at {open_ones})"
+    if not summary.tested:
+        return f"{said}; whether the answers depend on the task was not tested."
+    if there:
+        read, idle, unsure = (
+            sum(place.verdict == verdict for place in there)
+            for verdict in ("used", "present but not used", "undecided")
+        )
+        said += f": at {read} of these the answers depend on the groups, at {idle} they do not"
+        said += f", at {unsure} this is undecided" if unsure else ""
+    return f"{said}; {_elsewhere(summary)}."
+
+
+def kind_of(summary: Summary) -> str:
+    """What the answers of a run's tasks are, in a few words, to stand behind its name."""
+    null = ", the instruction says nothing of the task" if summary.null else ""
+    return _OUTPUTS[summary.outputs] + null
 
 
 def words(summary: Summary) -> list[str]:
-    """What one run shows, in plain sentences.
+    """What one run shows, in plain sentences, each with its numbers.
 
-    Every claim carries its number, its interval and what the number is by chance. Where the
-    verdict is `none`, `absent` or `undecided` the sentence says so. `summary.verdict.words` is not
-    read: these sentences are what goes there.
+    Every claim carries its number, its interval and what the number is by chance. Where a verdict
+    is `none`, `absent` or `undecided` the sentence says so. `summary.verdict.words` is not read:
+    these sentences are what goes there.
 
     Args:
         summary: what the run found.
 
     Returns:
-        Sentences on accuracy, clusters by position, their onset, the embedding, use, and cost.
+        The finding; then sentences on accuracy, use, clusters by position and their onset, the
+        embedding, cost, and notes.
     """
     return [
+        finding(summary),
         *_accuracy(summary),
+        *_use(summary),
         *(line for p, found in summary.clusters.items() for line in _clusters(p, found, summary)),
         *_embedding(summary),
-        *_use(summary),
         f"Recording took {100 * summary.recording_share:.1f} % of the training time.",
+        *summary.notes,
     ]
 
 
-def finding(summary: Summary) -> str:
-    """The one sentence that stands over everything else."""
-    there = [
-        f"at the {position_name(position)} ({found.stream}, ARI {number(found.last)})"
-        for position, found in summary.clusters.items()
-        if found.verdict == "clusters"
-    ]
-    unclear = any(found.verdict == "undecided" for found in summary.clusters.values())
-    if there:
-        clusters = f"Task clusters {' and '.join(there)}"
-    else:
-        clusters = "Undecided whether there are task clusters" if unclear else "No task clusters"
-    return f"{clusters}; {_use_clause(summary, bool(there))}."
-
-
-def contrast_words(summaries: Sequence[Summary]) -> list[str]:
-    """Sentences that set runs side by side.
-
-    A difference is stated where 95 % intervals do not overlap; that is a difference between these
-    models on this prompt set, not between kinds of models: the unit for that is the seed.
-
-    Args:
-        summaries: two or more; nothing is said of one.
-    """
-    if len(summaries) < 2:
-        return []
-    names = short_names(summaries)
-    lines = []
-    for position in summaries[0].clusters:
-        if all(position in summary.clusters for summary in summaries):
-            lines += _contrast_clusters(position, summaries, names)
-    lines += _contrast_use(summaries, names)
-    if len({summary.seed for summary in summaries}) == 1:
-        lines.append(
-            f"All this is one seed a run (seed {summaries[0].seed}): it describes these models; "
-            "repeat it with other seeds before generalizing."
-        )
-    return lines
-
-
-def best_shift(summary: Summary) -> Used | None:
-    """The place whose shift redirects most answers, None where none was tested."""
-    tested = [used for used in summary.used if used.shift is not None]
-    return max(tested, key=lambda used: used.shift or 0.0, default=None)
-
-
-def best_erase(summary: Summary) -> Used | None:
-    """The place where erasing costs most beyond its control, None where none was tested."""
-    return max(summary.used, key=_erase_excess, default=None)
-
-
-def place(used: Used) -> str:
-    """`position/stream` of one intervention."""
-    return f"{used.position}/{used.stream}"
+def _elsewhere(summary: Summary) -> str:
+    """The second half of the finding: the places where no groups are shown."""
+    rest = [place for place in summary.tested if place.clusters != "clusters"]
+    read = sum(place.verdict in ("used", "used without clusters") for place in rest)
+    unsure = sum(place.verdict == "undecided" for place in rest)
+    if not rest:
+        return "no other place was tested"
+    said = f"of the other {len(rest)} places, " if len(rest) < len(summary.tested) else ""
+    if read:
+        return f"{said}the answers depend on the task at {read} although no groups are shown there"
+    if unsure:
+        return f"{said}none is shown to matter for the answers (undecided at {unsure})"
+    return f"{said}none matters for the answers"
 
 
 def _accuracy(summary: Summary) -> list[str]:
     parts = [
-        f"{number(summary.accuracy[split].value)} on {name} "
-        f"{interval(summary.accuracy[split].low, summary.accuracy[split].high)}"
+        f"{number(summary.accuracy[split].value)} "
+        f"{interval(summary.accuracy[split].low, summary.accuracy[split].high)} on {name}"
         for split, name in _SPLIT_NAMES.items()
         if split in summary.accuracy
     ]
@@ -115,54 +119,93 @@ def _accuracy(summary: Summary) -> list[str]:
     least, most = (number(f(a.chance for a in summary.accuracy.values())) for f in (min, max))
     chance = least if least == most else f"{least} to {most}"
     return [
-        f"After {summary.steps} steps the share of right answers is {', '.join(parts)}; "
-        f"by chance it would be {chance}."
+        f"After {summary.steps} steps the share of right answers is {', '.join(parts)} (95 % "
+        f"intervals over instruction strings); by chance it would be {chance}."
     ]
+
+
+def _use(summary: Summary) -> list[str]:
+    if not summary.tested:
+        return ["Whether the answers depend on task information was not tested."]
+    tested = f"of the {len(summary.tested)} places that were tested"
+    lines = []
+    if idle := summary.called("present but not used"):
+        clearest = max(idle, key=lambda place: place.ari or 0.0)
+        lines.append(
+            f"Present but not used at {len(idle)} {tested}, most clearly "
+            f"{_idle(clearest)}: the groups are there, and changing them changes fewer "
+            f"than {MARGIN:.0%} of the answers."
+        )
+    for verdict, opening in (
+        ("used", "Used at"),
+        ("used without clusters", "Used without clusters at"),
+    ):
+        if places := summary.called(verdict):
+            lines.append(f"{opening} {len(places)} {tested}: {_effects(max(places, key=_effect))}.")
+    for name, found in (
+        ("share of answers that a shift redirects", summary.strongest_shift),
+        ("cost of erasing the task", summary.strongest_erase),
+    ):
+        if found is not None:
+            lines.append(
+                f"Largest {name}, of all places: {strongest_words(found)}; the interval allows for "
+                "the choice of the place."
+            )
+    if unsure := summary.called("undecided"):
+        lines.append(f"Undecided whether used at {len(unsure)} {tested}.")
+    if not summary.called("used", "used without clusters", "undecided"):
+        strongest = max(summary.tested, key=_effect)
+        lines.append(
+            f"At none {tested} do the answers depend on task information; the largest effect "
+            f"beyond a control is {_idle(strongest)}."
+        )
+    return lines
 
 
 def _clusters(position: str, found: Clusters, summary: Summary) -> list[str]:
     where = f"at the {position_name(position)}"
     how = ", each input's mean removed," if found.view == "conditioned" else ""
     measured = (
-        f"{found.stream}{how} has ARI {number(found.last)} {interval(found.low, found.high)} "
-        f"on the held-out half of the instruction strings, against {_nulls(found)}"
+        f"{found.stream}{how} has an agreement of clusters with tasks (ARI) of "
+        f"{number(found.last)} {interval(found.low, found.high)} on the half of the instruction "
+        f"strings that it was not chosen on, against {_nulls(found)}"
     )
     first = f"at the first recorded step it was {number(found.first)}"
     if found.verdict == "none":
         return [f"No task clusters {where}: {measured}."]
     if found.verdict == "undecided":
-        return [f"Undecided whether there are task clusters {where}: {measured}; {first}."]
+        why = f" ({found.reason})" if found.reason else ""
+        return [f"Undecided whether there are task clusters {where}{why}: {measured}; {first}."]
     return [
         f"Task clusters {where}: {measured}; {first}.",
-        _onset(where, found.onset) + " " + _order(found.onset, summary.accuracy_onset),
+        f"They are above chance for good {dated(found.onset)}. "
+        + _order(found.onset, summary.accuracy_onset),
     ]
 
 
 def _nulls(found: Clusters) -> str:
+    nulls = found.null.model_dump()
     parts = [
-        f"{number(value)} {_NULL_NAMES[name]}"
-        for name, value in found.null.model_dump().items()
-        if value is not None
+        f"{number(value)} {_NULL_NAMES[name]}" for name, value in nulls.items() if value is not None
     ]
-    missing = [name.upper() for name, value in found.null.model_dump().items() if value is None]
+    missing = [_NULL_NAMES[name] for name, value in nulls.items() if value is None]
     if missing:
-        parts.append(f"no value for {' and '.join(missing)}, which was not measured")
+        parts.append(f"an unknown value {' and '.join(missing)}")
     return ", ".join(parts)
 
 
-def _onset(where: str, onset: OnsetSummary) -> str:
+def dated(onset: OnsetSummary) -> str:
+    """When an onset is, as far as it can be told: from a step on, or no later than a step."""
     if onset.step is None:
-        return f"No step was found from which the clusters {where} stay above their null band."
-    return (
-        f"The clusters {where} stay above their null band from step {onset.step} on "
-        f"({_onset_interval(onset)})."
-    )
-
-
-def _onset_interval(onset: OnsetSummary) -> str:
-    if onset.low is not None and onset.high is not None:
-        return f"95 % interval {onset.low} to {onset.high}"
-    return f"no closed interval: {100 * onset.found:.0f} % of the bootstraps have an onset at all"
+        return "at no recorded step"
+    if onset.low is None or onset.high is None:
+        return (
+            f"from step {onset.step} on (no closed interval: {100 * onset.found:.0f} % of the "
+            "resamples have an onset at all)"
+        )
+    if onset.low <= onset.first_step:
+        return f"no later than step {onset.high} (95 % bound)"
+    return f"from step {onset.step} on (95 % interval {onset.low} to {onset.high})"
 
 
 def _order(clusters: OnsetSummary, accuracy: OnsetSummary) -> str:
@@ -194,172 +237,71 @@ def _embedding(summary: Summary) -> list[str]:
     return [f"From first to last step the ARI of the embedding changed by {', '.join(parts)}."]
 
 
-def _use_clause(summary: Summary, clusters: bool) -> str:
-    verdicts = {used.verdict for used in summary.used}
-    if not verdicts:
-        return "whether answers depend on task information was not tested"
-    places = [used for used in summary.used if used.verdict in _USED]
-    if places:
-        best = max(places, key=_effect)
-        return f"used at {place(best)} ({_short_effect(best)})"
-    if "undecided" in verdicts:
-        return "undecided whether the answers depend on task information"
-    nowhere = "at any place that was tested"
-    return f"not used {nowhere}" if clusters else f"task information is not used {nowhere}"
+def _effect(place: PlaceFinding) -> float:
+    """How far the larger of the two effects lies above its own controls."""
+    assert place.effects is not None
+    return max(shift_excess(place.effects), erase_excess(place.effects))
 
 
-def _use(summary: Summary) -> list[str]:
-    if not summary.used:
-        return ["Whether answers depend on task information was not tested."]
-    by: dict[str, list[Used]] = {}
-    for used in summary.used:
-        by.setdefault(used.verdict, []).append(used)
-    tested = f"of the {len(summary.used)} places that were tested"
-    lines = [
-        f"{opening} at {len(by[verdict])} {tested}: "
-        f"{_effects(max(by[verdict], key=_effect), summary)}."
-        for verdict, opening in _USED.items()
-        if verdict in by
-    ]
-    if idle := by.get("present but not used"):
-        clearest = max(idle, key=lambda used: _ari(used, summary))
-        lines.append(
-            f"Present but not used at {len(idle)} {tested}, most clearly "
-            f"{_idle(clearest, summary)}."
-        )
-    if "undecided" in by:
-        lines.append(f"Undecided whether used at {len(by['undecided'])} {tested}.")
-    if not {*_USED, "undecided"} & set(by):
-        strongest = max(summary.used, key=_effect)
-        lines.append(
-            f"Not used: at none {tested} do the answers depend on task information; the largest "
-            f"effect beyond a control is {_idle(strongest, summary)}."
-        )
-    return lines
-
-
-def _effect(used: Used) -> float:
-    """How far the larger of the two effects lies above its own control."""
-    return max(_shift_excess(used), _erase_excess(used))
-
-
-def _shift_excess(used: Used) -> float:
-    if used.shift is None:
+def shift_excess(effects: Effects) -> float:
+    """How far a shift's effect lies above the largest of its controls; -inf where not tried."""
+    if effects.shift is None:
         return float("-inf")
-    rivals = (used.chance, *used.controls.model_dump().values())
-    return used.shift - max(rival or 0.0 for rival in rivals)
+    rivals = (effects.chance, *effects.controls.model_dump().values())
+    return effects.shift - max(rival or 0.0 for rival in rivals)
 
 
-def _erase_excess(used: Used) -> float:
-    return used.erase - max(used.random_erase, used.displaced or 0.0)
+def erase_excess(effects: Effects) -> float:
+    """How far the cost of erasing lies above the largest of its controls."""
+    return effects.erase - max(effects.random_erase, effects.displaced or 0.0)
 
 
-def _short_effect(used: Used) -> str:
-    """The larger effect in a clause, beside its control."""
-    if _shift_excess(used) >= _erase_excess(used):
-        return f"shifting redirects {number(used.shift)} of answers, chance {number(used.chance)}"
-    return f"erasing costs {number(used.erase)} of accuracy, at random {number(used.random_erase)}"
-
-
-def _effects(used: Used, summary: Summary) -> str:
+def _effects(place: PlaceFinding) -> str:
     """Both interventions at one place, each beside its controls."""
-    ari = _ari(used, summary)
-    seen = f" (ARI {number(ari)})" if ari > float("-inf") else ""
+    effects = place.effects
+    assert effects is not None
+    displaced = (
+        "" if effects.displaced is None else f", equal displacement {number(effects.displaced)}"
+    )
     erase = (
-        f"costs {number(used.erase)} {interval(used.erase_low, used.erase_high)} of accuracy "
-        f"(random subspace {number(used.random_erase)}{_displaced(used)})"
+        f"costs {number(effects.erase)} {interval(effects.erase_low, effects.erase_high)} of "
+        f"accuracy (random subspace {number(effects.random_erase)}{displaced})"
     )
-    if used.shift is None:
-        return f"erasing the task at {place(used)}{seen} {erase}"
+    where = f"{place_name(place.stream, place.position)}{_ari(place)}"
+    if effects.shift is None:
+        return f"erasing the task in {where} {erase}"
     return (
-        f"shifting at {place(used)}{seen} makes the model do the other task on "
-        f"{number(used.shift)} {interval(used.shift_low, used.shift_high)} of inputs "
-        f"({_controls(used)}); erasing the task there {erase}"
+        f"shifting {where} makes the model do another task on {number(effects.shift)} "
+        f"{interval(effects.shift_low, effects.shift_high)} of inputs ({_controls(effects)}); "
+        f"erasing the task there {erase}"
     )
 
 
-_CONTROL_NAMES = {
-    "random_direction": "random direction",
-    "wrong_task": "wrong task",
-    "mean_shift": "mean of all tasks",
-    "shuffled": "permuted tasks",
-    "other_input": "other input",
-}
-
-
-def _controls(used: Used) -> str:
+def _controls(effects: Effects) -> str:
     """What the shift must exceed: chance, and every control that was done."""
-    parts = [f"chance {number(used.chance)}"]
-    for name, value in used.controls.model_dump().items():
+    parts = [f"chance {number(effects.chance)}"]
+    for name, value in effects.controls.model_dump().items():
         if value is not None:
             parts.append(f"{_CONTROL_NAMES[name]} {number(value)}")
     return ", ".join(parts)
 
 
-def _displaced(used: Used) -> str:
-    return "" if used.displaced is None else f", equal displacement {number(used.displaced)}"
-
-
-def _idle(used: Used, summary: Summary) -> str:
+def _idle(place: PlaceFinding) -> str:
     """The same in short, for a place where nothing much happens."""
-    parts = [f"at {place(used)}"]
-    ari = _ari(used, summary)
-    if ari > float("-inf"):
-        parts.append(f"ARI {number(ari)}")
-    if used.shift is not None:
-        parts.append(f"shift {number(used.shift)} (chance {number(used.chance)})")
-    parts.append(f"erase {number(used.erase)} (random {number(used.random_erase)})")
+    effects = place.effects
+    assert effects is not None
+    parts = [f"{place_name(place.stream, place.position)}{_ari(place)}"]
+    if effects.shift is not None:
+        parts.append(f"shifting {number(effects.shift)} (chance {number(effects.chance)})")
+    parts.append(f"erasing {number(effects.erase)} (at random {number(effects.random_erase)})")
     return ", ".join(parts)
 
 
-def _ari(used: Used, summary: Summary) -> float:
-    clusters = summary.clusters.get(used.position)
-    return clusters.by_stream.get(used.stream, float("-inf")) if clusters else float("-inf")
+def _ari(place: PlaceFinding) -> str:
+    return "" if place.ari is None else f" (ARI {number(place.ari)})"
 
 
-def _contrast_clusters(
-    position: str, summaries: Sequence[Summary], names: Sequence[str]
-) -> list[str]:
-    found = [summary.clusters[position] for summary in summaries]
-    parts = [
-        f"{name} {number(f.last)} {interval(f.low, f.high)} in {f.stream} (verdict: {f.verdict})"
-        for name, f in zip(names, found, strict=True)
-    ]
-    apart = max(f.low for f in found) > min(f.high for f in found)
-    end = "the intervals overlap: no difference is claimed"
-    if apart:
-        highest = names[max(range(len(found)), key=lambda run: found[run].low)]
-        lowest = names[min(range(len(found)), key=lambda run: found[run].high)]
-        end = f"{highest} is higher than {lowest}: the intervals do not overlap"
-    lines = [f"ARI at the {position_name(position)}: {'; '.join(parts)}; {end}."]
-    deepest = [f.by_stream.get("final_norm") for f in found]
-    if all(value is not None for value in deepest):
-        parts = [f"{name} {number(value)}" for name, value in zip(names, deepest, strict=True)]
-        lines.append(
-            f"After the last block (final_norm) at the {position_name(position)} the ARI is "
-            f"{', '.join(parts)} (no interval)."
-        )
-    return lines
-
-
-def _contrast_use(summaries: Sequence[Summary], names: Sequence[str]) -> list[str]:
-    shifts = [best_shift(summary) for summary in summaries]
-    erases = [best_erase(summary) for summary in summaries]
-    lines = []
-    if all(shifts):
-        parts = [
-            f"{name} {number(used.shift)} {interval(used.shift_low, used.shift_high)} at "
-            f"{place(used)} (chance {number(used.chance)})"
-            for name, used in zip(names, shifts, strict=True)
-            if used
-        ]
-        lines.append(f"Largest share of answers that a shift redirects: {'; '.join(parts)}.")
-    if all(erases):
-        parts = [
-            f"{name} {number(used.erase)} {interval(used.erase_low, used.erase_high)} at "
-            f"{place(used)} (random subspace {number(used.random_erase)})"
-            for name, used in zip(names, erases, strict=True)
-            if used
-        ]
-        lines.append(f"Largest cost of erasing the task: {'; '.join(parts)}.")
-    return lines
+def strongest_words(found: Strongest) -> str:
+    """The largest effect of any place, with its interval and where it is."""
+    where = place_name(found.stream, found.position)
+    return f"{number(found.value)} {interval(found.low, found.high)}, {where}"

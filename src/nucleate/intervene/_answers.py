@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate.activations import predicting
 from nucleate.intervene._engine import Text
 from nucleate.prompts import PromptSet
 
-Answers = Sequence[Sequence[int]]
+AnswerTokens = Sequence[Sequence[int]]
 """One list of tokens a row."""
 
 
@@ -49,7 +50,7 @@ class Asking:
         Returns:
             for each wanted answer `hit.NAME`, 1 where it is the greedy one, and
             `likelihood.NAME`, its log-likelihood in nats; `kl`, of the next token's distribution
-            from the clean one, in nats; `flip`, 1 where the likeliest next token is another.
+            from the clean one, in nats; `token`, the likeliest next token.
         """
         real = torch.as_tensor(self.real[rows], device=logits.device)[:, None]
         likely, greedy = logits.log_softmax(-1), logits.argmax(-1)
@@ -62,12 +63,12 @@ class Asking:
             found[f"likelihood.{name}"] = each.masked_fill(~real, 0).sum(-1)
         before = clean[:, None, 0].log_softmax(-1)
         found["kl"] = (before.exp() * (before - likely[:, :, 0])).sum(-1).clamp(min=0)
-        found["flip"] = greedy[:, :, 0] != clean[:, None, 0].argmax(-1)
+        found["token"] = greedy[:, :, 0]
         return {name: value.double().cpu().numpy() for name, value in found.items()}
 
 
 def askings(
-    prompts: PromptSet, rows: Int[np.ndarray, "row"], wanted: Mapping[str, Answers]
+    prompts: PromptSet, rows: Int[np.ndarray, "row"], wanted: Mapping[str, AnswerTokens]
 ) -> list[Asking]:
     """What has to be run to score wanted answers of some rows: once, or once for each name.
 
@@ -84,32 +85,44 @@ def askings(
 
 
 def _asking(
-    prompts: PromptSet, rows: Int[np.ndarray, "row"], name: str, answers: Answers
+    prompts: PromptSet, rows: Int[np.ndarray, "row"], name: str, answers: AnswerTokens
 ) -> Asking:
     prompt = prompts.prompt_lengths[rows]
     counts = np.array([len(tokens) for tokens in answers])
-    offset = np.arange(counts.max())
-    real = offset < counts[:, None]
-    padded = np.zeros((len(rows), len(offset)), dtype=np.int64)
+    reads, real = predicting(prompt, counts)
+    padded = np.zeros(real.shape, dtype=np.int64)
     padded[real] = np.concatenate([np.asarray(tokens) for tokens in answers])
     lengths = prompt + counts - 1
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
     for line, (row, length) in enumerate(zip(rows, prompt, strict=True)):
         ids[line, :length] = prompts.ids[row, :length]
         ids[line, length : lengths[line]] = padded[line, : counts[line] - 1]
-    reads = prompt[:, None] - 1 + np.where(real, offset, 0)
     return Asking(Text(ids, lengths, reads), {name: padded}, real)
 
 
-def by_likelihood(scores: dict[str, Float[np.ndarray, "row *edit"]]) -> None:
+def by_likelihood(
+    scores: dict[str, Float[np.ndarray, "row *edit"]], wanted: Mapping[str, AnswerTokens]
+) -> None:
     """Score answers against each other instead: the likeliest of the wanted ones is the answer.
 
-    For models that could say anything: what is right is seldom the greedy answer word by word.
+    For models that could say anything: what is right is seldom the greedy answer word by word. A
+    row with one wanted answer only would always be right, so such rows are not to be asked.
 
     Args:
-        scores: of `Asking.score`; each `hit.NAME` becomes whether NAME is the likeliest.
+        scores: of `Asking.score`; each `hit.NAME` becomes 1 where NAME is the likeliest, and one
+            over their number where several answers are (as in half precision they may be).
+        wanted: the answers, of which some rows have the same one under two names.
     """
-    names = [name.removeprefix("likelihood.") for name in scores if name.startswith("likelihood.")]
-    best = np.max([scores[f"likelihood.{name}"] for name in names], axis=0)
-    for name in names:
-        scores[f"hit.{name}"] = (scores[f"likelihood.{name}"] >= best).astype(float)
+    likely = {name: scores[f"likelihood.{name}"] for name in wanted}
+    best = np.max(list(likely.values()), axis=0)
+    tied = np.zeros_like(best)
+    seen: list[set[tuple[int, ...]]] = [set() for _ in best]
+    for name, answers in wanted.items():
+        new = np.array(
+            [tuple(each) not in known for each, known in zip(answers, seen, strict=True)]
+        )
+        tied[new] += likely[name][new] >= best[new]
+        for each, known in zip(answers, seen, strict=True):
+            known.add(tuple(each))
+    for name in wanted:
+        scores[f"hit.{name}"] = (likely[name] >= best) / tied

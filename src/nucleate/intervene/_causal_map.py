@@ -10,13 +10,15 @@ Two questions a place, each with controls that could have said no:
 
 Beside them: the whole state of a row of task B put in, and only its part within the span of the
 task means; removal here and at all streams above. Means come from other inputs than those that are
-tested, so that a place that merely carries the answer to one input cannot pass.
+tested, so that a place that merely carries the answer to one input cannot pass. Removal works
+about the mean of the row's own input: see `_controls`.
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +32,9 @@ from nucleate._core.errors import BadInput
 from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings, by_likelihood
 from nucleate.intervene._cast import Cast, cast
-from nucleate.intervene._causal_table import Place, Resampled, place_table
+from nucleate.intervene._causal_table import PlaceScores, Resampled, place_table
 from nucleate.intervene._controls import EDITS, Editor
+from nucleate.intervene._edited_answers import FILE, EditedAnswers
 from nucleate.intervene._engine import (
     WAYS,
     Tail,
@@ -41,6 +44,7 @@ from nucleate.intervene._engine import (
 from nucleate.intervene._presence import presence
 from nucleate.prompts import PromptSet
 from nucleate.runs import write_json, write_whole
+from nucleate.tasks import canonical_hash
 
 _TABLE, _EDITS, _ABOUT = "causal_map.csv", "causal_edits.csv", "causal_map.json"
 _TEXTS = ("stream", "position", "edit")
@@ -51,7 +55,9 @@ class CausalMap:
     """What interventions do at every place, and what the place is called for it.
 
     Attributes:
-        table: one row a (stream, position). `rows`, `strings`, `accuracy` without edits,
+        table: one row per (stream, position). `rows`, `strings`, `shift_strings` and
+            `erase_strings` (instruction strings of the rows that decide about either question;
+            a row with an empty instruction counts by its prompt), `accuracy` without edits,
             `task_blind` (the best accuracy without knowing the task); then shares of the rows that
             give task B's answer: `shift` with its rivals `chance`, `wrong_task` (a third task's
             answer instead), `mean_shift`, `random_direction`, `shuffled`, `other_input`; `patch`,
@@ -61,32 +67,98 @@ class CausalMap:
             that occur; `shift_kl`, `erase_kl`: nats from the clean prediction. `decodable`: how
             often the nearest task mean of other strings is the own task's, `decodable_bar`: the
             95 % point of its maximum over places under permuted tasks. `*_low` and `*_high` bound
-            95 % of the bootstrap over instruction strings; those of `shift_excess`,
-            `erase_excess`, `ablate_excess` and `patch_excess` (the effect less its largest
-            control) are corrected for the number of places and questions. NaN: not defined for
-            these rows. Whether a place is *used* is judged by `nucleate.findings`.
-        edits: one row a (stream, position, edit): `redirected` (B's answer), `third`,
+            95 % of the bootstrap over instruction strings; those of `shift_simultaneous` and
+            `erase_simultaneous` hold at all places at once, and so at a place that was chosen for
+            its effect; those of `shift_excess`, `erase_excess`, `ablate_excess` and `patch_excess`
+            (the effect less its largest control) are corrected for the number of places and
+            questions. `erase_excess` and `ablate_excess` are of the rows whose input other tasks
+            have too: where they have not, the task cannot be told from the input. NaN: not
+            defined for these rows. Whether a place is *used* is judged by `nucleate.findings`.
+        edits: one row per (stream, position, edit): `redirected` (B's answer), `third`,
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
-        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`.
+        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`,
+            `settings` (rows, scored, seed) and `settings_hash`.
+
+    Examples:
+        A map is made by `causal_map`, kept in a folder and read from there:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> from nucleate.tasks import synthetic, train_tokenizer
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> tasks = synthetic(tasks=3, families=2, strings=4, inputs=3, seed=0)
+        >>> encoder = nc.Encoder.for_taskset(train_tokenizer(tasks), tasks)
+        >>> prompts = nc.PromptSet.from_taskset(tasks, encoder, rows=16, seed=0)
+        >>> config = ModelConfig(depth=1, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=encoder.vocab_size, max_length=64, seed=0).eval()
+        >>> found = nc.causal_map(model, prompts)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found.save(Path(folder))
+        ...     again = nc.CausalMap.load(Path(folder))
+        >>> sorted(set(again.table["stream"]))
+        ['block.0', 'embed', 'final_norm']
     """
 
     table: pd.DataFrame
     edits: pd.DataFrame
     about: Mapping[str, object] = field(default_factory=dict)
+    _answers: EditedAnswers | Path | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def answers(self) -> EditedAnswers:
+        """The answer of every tested row under every edit; of a saved map, read when asked for.
+
+        Raises:
+            BadInput: the map was saved without them, or their file is damaged.
+        """
+        if self._answers is None:
+            raise BadInput(
+                f"the causal map was saved without {FILE}, the answers to its edits: make it again"
+            )
+        if isinstance(self._answers, Path):
+            return EditedAnswers.load(self._answers)
+        return self._answers
+
+    def best(self, effect: Literal["shift", "erase"] = "shift") -> "Best | None":
+        """The place where most answers are redirected, or where erasing costs most.
+
+        Args:
+            effect: `shift`: the largest share of redirected answers. `erase`: the largest cost
+                beyond a random subspace and a random displacement.
+
+        Returns:
+            The place with its effect, whose interval takes into account that it is the largest of
+            many; None where no place has a value.
+        """
+        size = self.table[effect].to_numpy(dtype=float)
+        if effect == "erase":
+            size = size - self.table[["random_erase", "displaced"]].to_numpy(dtype=float).max(1)
+        if np.isnan(size).all():
+            return None
+        row = self.table.iloc[int(np.nanargmax(size))]
+        low, high = (float(row[f"{effect}_simultaneous_{end}"]) for end in ("low", "high"))
+        return Best(str(row["stream"]), str(row["position"]), float(row[effect]), low, high)
 
     @property
     def strongest(self) -> tuple[str, str] | None:
         """Stream and position of the largest shift; None where no shift could be tried."""
-        known = self.table[self.table["shift"].notna()]
-        if known.empty:
-            return None
-        row = known.iloc[int(known["shift"].to_numpy().argmax())]
-        return str(row["stream"]), str(row["position"])
+        found = self.best("shift")
+        return None if found is None else (found.stream, found.position)
 
     def save(self, folder: Path) -> None:
-        """Write `causal_map.csv`, `causal_edits.csv` and `causal_map.json`, each renamed whole."""
+        """Write the map, each file renamed whole.
+
+        `causal_map.csv`, `causal_edits.csv`, `causal_map.json`, and `causal_answers.safetensors`
+        where the answers are known: 3 bytes per tested row, edit and place (5 where token ids
+        exceed 65,535).
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        if self._answers is None:
+            (folder / FILE).unlink(missing_ok=True)
+        else:
+            self.answers.save(folder)
         write_whole(folder / _TABLE, self.table.to_csv(index=False).encode())
         write_whole(folder / _EDITS, self.edits.to_csv(index=False).encode())
         write_json(folder / _ABOUT, {"about": dict(self.about)})
@@ -101,11 +173,30 @@ class CausalMap:
         try:
             table, edits = (_read(folder / name) for name in (_TABLE, _EDITS))
             said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            return cls(table, edits, said["about"])
+            answers = folder / FILE
+            return cls(table, edits, said["about"], answers if answers.exists() else None)
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(
                 f"the causal map in {folder} cannot be read ({error}): make it again"
             ) from error
+
+
+@dataclass(frozen=True)
+class Best:
+    """The place of the largest effect.
+
+    Attributes:
+        stream, position: where.
+        value: the effect there; as the largest of many estimates it tends to be too large.
+        low, high: 95 % interval of the effect at this place. It holds at all places at once
+            (Bonferroni over places), and therefore whatever place is chosen.
+    """
+
+    stream: str
+    position: str
+    value: float
+    low: float
+    high: float
 
 
 def causal_map(
@@ -128,22 +219,25 @@ def causal_map(
             are made of all.
         scored: `greedy`: an answer is what the model would say, word by word. `likelihood`: the
             likeliest of the own, task B's and a third task's answer, whatever else it would say;
-            for models that were not trained on these tasks.
+            for models that were not trained on these tasks. Rows whose input no other task answers
+            differently are left out: their own answer has no rival.
         seed: of the rows, target tasks, random directions and subspaces, and resamples.
         progress: called with the places done and their number.
 
     Raises:
         BadInput: a model in training mode; fewer than two tasks or two inputs; positions that are
-            no single tokens; a prompt set without the labels.
+            no single tokens; a prompt set without the labels; by likelihood, no row with a rival
+            answer.
 
-    What can fool it: a subspace of rank T - 1 is a large part of a narrow model, so that a random
-    one of that rank costs something too; a place may matter only in company with others
-    (`erase_onward` tells); with few strings the intervals are too narrow.
+    Notes:
+        A subspace of rank T - 1 is a large part of a narrow model, so that a random one of that
+        rank costs something too. A place may matter only together with others (`erase_onward`
+        tells). With few strings the intervals are too narrow, and no verdict rests on them.
     """
     began = time.perf_counter()
     check_askable(model, prompts)
     rng = np.random.default_rng(seed)
-    roles = cast(prompts, rows, rng)
+    roles = cast(prompts, rows, rng, rivals=scored == "likelihood")
     states = read(model, prompts, scores=False).states
     study = _Study(model, prompts, roles, states.values, states.streams, seed, progress)
     study.likeliest = scored == "likelihood"
@@ -152,8 +246,12 @@ def causal_map(
     shares, bar = presence(states.values, roles, seed)
     table["decodable"], table["decodable_bar"] = shares.T.flatten(), bar
     seconds = round(time.perf_counter() - began, 3)
-    about = {"way": study.ways, "scored": scored, "seed": seed, "seconds": seconds}
-    return CausalMap(table, edits, about)
+    settings = {"rows": rows, "scored": scored, "seed": seed}
+    about = {
+        "way": study.ways, "scored": scored, "seed": seed, "seconds": seconds,
+        "settings": settings, "settings_hash": canonical_hash(settings),
+    }  # fmt: skip
+    return CausalMap(table, edits, about, EditedAnswers.of(places, roles))
 
 
 def check_askable(model: nn.Module, prompts: PromptSet) -> None:
@@ -197,7 +295,7 @@ class _Study:
         self.likeliest = False
         self._progress, self._run, self._told = progress, 0, 0
 
-    def at(self, position: int) -> list[Place]:
+    def at(self, position: int) -> list[PlaceScores]:
         """All places of one position, from the embedding upwards."""
         name = list(self.prompts.positions)[position]
         token = self.prompts.positions[name][self.roles.tested]
@@ -215,10 +313,10 @@ class _Study:
                     self._ask(tail, asking, editor, edited, scores, clean)
         if self.likeliest:
             for found in (clean, *scores):
-                by_likelihood(found)
+                by_likelihood(found, self.roles.wanted)
         alone = {key: values[:, 0] for key, values in clean.items()}
         return [
-            Place(stream, name, scores[k], alone, editor.beyond(edited[k], k))
+            PlaceScores(stream, name, scores[k], alone, editor.beyond(edited[k], k))
             for k, stream in enumerate(self.streams)
         ]
 

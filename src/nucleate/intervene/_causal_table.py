@@ -48,6 +48,10 @@ class Resampled:
         even = np.full(self.strings, 1 / self.strings)
         self._counts = rng.multinomial(self.strings, even, size=_RESAMPLES).astype(np.float32)
 
+    def strings_of(self, rows: Bool[np.ndarray, "row"]) -> int:
+        """How many strings some rows have."""
+        return len(np.unique(self._of_row[rows]))
+
     def fewer(self) -> "Resampled":
         """As many resamples as an interval needs that is corrected for nothing."""
         few = copy.copy(self)
@@ -71,7 +75,7 @@ class Resampled:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceScores:
     """The answers under all edits at one place, ready to be put into tables.
 
     Attributes:
@@ -90,9 +94,9 @@ class Place:
     def numbers(self, roles: Cast, resampled: Resampled, places: int) -> dict[str, object]:
         """This place's line of `CausalMap.table`, without `decodable`."""
         shift, shift_effect = self._sufficiency(roles, resampled, places)
-        erase, erase_effect = self._necessity(resampled, places)
+        erase, erase_effect = self._necessity(roles, resampled, places)
         lent = roles.redirectable & (roles.donor != NOBODY)
-        ablated = self._cost("ablate", resampled) - self._cost("random_erase", resampled)
+        ablated = self._excess("ablate", ("random_erase",), roles.compared, resampled)
         patched = self._hit("patch", "target", lent, resampled) - resampled.mean(
             self.clean["hit.target"], lent
         )
@@ -102,13 +106,15 @@ class Place:
             "position": self.position,
             "rows": len(roles.tested),
             "strings": resampled.strings,
-            "accuracy": float(self.clean["hit.own"].mean()),
+            "shift_strings": resampled.strings_of(roles.redirectable),
+            "erase_strings": resampled.strings_of(roles.compared),
+            **_with_interval("accuracy", resampled.mean(self.clean["hit.own"])),
             "task_blind": roles.task_blind,
             **shift,
             **erase,
             **_bounds("shift_excess", shift_effect),
             **_bounds("erase_excess", erase_effect),
-            **_bounds("ablate_excess", ablated.interval(compared)),
+            **_bounds("ablate_excess", ablated[0].interval(compared)),
             **_bounds("patch_excess", patched.interval(compared)),
         }
 
@@ -131,7 +137,7 @@ class Place:
         excess = [(moved - rival).interval(_QUESTIONS * places) for rival in rivals.values()]
         full, part = (self._of(name, "hit.target") for name in ("patch", "patch_subspace"))
         numbers: dict[str, object] = {
-            **_with_interval("shift", moved),
+            **_with_interval("shift", moved, places),
             **{name: rival.value for name, rival in rivals.items()},
             "shift_beyond": _share(self.beyond[:, _EDIT["shift"]], rows),
             "shift_kl": _share(self._of("shift", "kl"), rows),
@@ -143,7 +149,9 @@ class Place:
         }
         return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
 
-    def _necessity(self, resampled: Resampled, places: int) -> tuple[dict[str, object], Interval]:
+    def _necessity(
+        self, roles: Cast, resampled: Resampled, places: int
+    ) -> tuple[dict[str, object], Interval]:
         """What removal costs; the excess of LEACE over both of its controls."""
         cost = {
             name: self._cost(name, resampled)
@@ -152,11 +160,11 @@ class Place:
                 "erase_onward", "random_onward", "displaced_onward",
             )
         }  # fmt: skip
-        rivals = (cost["random_erase"], cost["displaced"])
-        excess = [(cost["erase"] - rival).interval(_QUESTIONS * places) for rival in rivals]
-        numbers: dict[str, object] = {}
+        over = self._excess("erase", ("random_erase", "displaced"), roles.compared, resampled)
+        excess = [each.interval(_QUESTIONS * places) for each in over]
+        numbers: dict[str, object] = _with_interval("erase", cost.pop("erase"), places)
         for name, each in cost.items():
-            whole = name in ("erase", "ablate", "erase_onward")
+            whole = name in ("ablate", "erase_onward")
             numbers |= _with_interval(name, each) if whole else {name: each.value}
         numbers["erase_kl"] = float(self._of("erase", "kl").mean())
         return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
@@ -177,7 +185,7 @@ class Place:
             "third": _share(self._of(name, "hit.third"), rows),
             "prefers_target": _share(prefers, rows),
             **_with_interval("accuracy", self._hit(name, "own", tested, resampled)),
-            **_with_interval("flip", resampled.mean(self._of(name, "flip"), tested)),
+            **_with_interval("flip", resampled.mean(self._flipped(name), tested)),
             **_with_interval("kl", resampled.mean(self._of(name, "kl"), tested)),
             "beyond": _share(self.beyond[:, _EDIT[name]], tested),
         }
@@ -189,12 +197,23 @@ class Place:
     def _hit(self, edit: str, answer: str, rows: np.ndarray, resampled: Resampled) -> Mean:
         return resampled.mean(self._of(edit, f"hit.{answer}"), rows)
 
-    def _cost(self, edit: str, resampled: Resampled) -> Mean:
-        return resampled.mean(self.clean["hit.own"] - self._of(edit, "hit.own"))
+    def _flipped(self, edit: str) -> np.ndarray:
+        flipped: np.ndarray = self._of(edit, "token") != self.clean["token"]
+        return flipped.astype(float)
+
+    def _cost(self, edit: str, resampled: Resampled, rows: np.ndarray | None = None) -> Mean:
+        return resampled.mean(self.clean["hit.own"] - self._of(edit, "hit.own"), rows)
+
+    def _excess(
+        self, edit: str, controls: tuple[str, ...], rows: np.ndarray, resampled: Resampled
+    ) -> list[Mean]:
+        """What an edit costs more than each of its controls, on some rows."""
+        cost = self._cost(edit, resampled, rows)
+        return [cost - self._cost(control, resampled, rows) for control in controls]
 
 
 def place_table(
-    places: list[Place], roles: Cast, resampled: Resampled
+    places: list[PlaceScores], roles: Cast, resampled: Resampled
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One line a place, and one line a place and edit."""
     lines = [place.numbers(roles, resampled, len(places)) for place in places]
@@ -203,12 +222,15 @@ def place_table(
     return pd.DataFrame(lines), pd.DataFrame(edits)
 
 
-def _with_interval(name: str, mean: Mean) -> dict[str, float]:
-    low, high = mean.interval()
-    return {name: mean.value, f"{name}_low": low, f"{name}_high": high}
+def _with_interval(name: str, mean: Mean, places: int | None = None) -> dict[str, object]:
+    """A mean with its interval; and with one that holds at that many places at once."""
+    numbers: dict[str, object] = {name: mean.value, **_bounds(name, mean.interval())}
+    if places is not None:
+        numbers |= _bounds(f"{name}_simultaneous", mean.interval(places))
+    return numbers
 
 
-def _bounds(name: str, interval: Interval) -> dict[str, float]:
+def _bounds(name: str, interval: Interval) -> dict[str, object]:
     return {f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 

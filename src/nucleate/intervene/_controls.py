@@ -1,8 +1,14 @@
 """The edits of one place: shift, patch and removal, each beside the controls that could say no.
 
-All edits of a row run side by side. Whatever is estimated (means, subspaces, erasers) comes from
-rows whose input is another than that of the row it is applied to, so that a place which merely
-carries the answer to one input cannot pass.
+All edits of a row run side by side. The directions (means, subspaces, erasers) are estimated on
+rows with other inputs than the row they are applied to, so that a place which merely carries the
+answer to one input cannot pass.
+
+Removal works about the mean of the row's own input, both where it is fitted and where it is
+applied: an input's offset from the overall mean is no information about the task, and an eraser
+fitted on other inputs would take part of it for one, so that erasing moves the row towards another
+input and costs accuracy in models that know no task. The mean of an input weights its tasks
+equally. An input of a single task has no mean without it; the mean of the other folds is used.
 """
 
 from dataclasses import dataclass
@@ -23,9 +29,9 @@ EDITS = {
     "other_input": "put in the state of a row of the same task with another input",
     "patch": "put in the state of a row of task B with the same input",
     "patch_subspace": "put in its part within the span of the task means, and no more",
-    "erase": "LEACE: no linear trace of the task is left",
-    "ablate": "give the span of the task means the overall mean",
-    "random_erase": "give a random subspace of that rank the overall mean",
+    "erase": "LEACE about the mean of the row's input: no linear trace of the task is left",
+    "ablate": "give the span of the task means the mean of the row's input",
+    "random_erase": "give a random subspace of that rank the mean of the row's input",
     "displaced": "add a random vector of the norm of what `erase` changes, row by row",
     "erase_onward": "LEACE here and at every stream above, at the same token",
     "random_onward": "random subspaces here and at every stream above",
@@ -49,13 +55,15 @@ class Fitted:
         centroids: the tasks' means.
         mean: the mean of those.
         shuffled: means under permuted tasks.
-        erasers: LEACE.
-        spans: removal of the span of the task means, at right angles.
+        centers: the mean at each input, about which removal works; one for each input.
+        erasers: LEACE, of states less their input's center.
+        spans: removal of the span of the task means, at right angles; likewise.
     """
 
     centroids: Float[Tensor, "fold task width"]
     mean: Float[Tensor, "fold width"]
     shuffled: Float[Tensor, "fold task width"]
+    centers: Float[Tensor, "input width"]
     erasers: tuple[Eraser, ...]
     spans: tuple[Eraser, ...]
 
@@ -73,11 +81,15 @@ class Editor:
         self.states, self.roles = states.float(), roles
         device = states.device
         self.fold = torch.as_tensor(roles.fold[roles.tested], device=device)
+        self.input = torch.as_tensor(roles.input[roles.tested], device=device)
         rng = np.random.default_rng(seed)
         permuted = permuted_tasks(roles, rng)
         averages = _averages(roles, roles.task).to(device)
         shuffled = _averages(roles, permuted).to(device)
-        self.fitted = [self._fit(of_stream, averages, shuffled) for of_stream in self.states]
+        inputs = _input_averages(roles).to(device)
+        self.fitted = [
+            self._fit(of_stream, averages, shuffled, inputs) for of_stream in self.states
+        ]
         width, rank = states.shape[-1], min(roles.tasks - 1, states.shape[-1] - 1)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         drawn = torch.randn(_RANDOM_SUBSPACES, width, rank, generator=generator)
@@ -106,8 +118,8 @@ class Editor:
         random = self._remove_random(stream, own, slice(None))
         removed = (own - erased).norm(dim=-1, keepdim=True)
         displaced = own + self._units[stream] * removed
-        ablated = _by_fold(fitted.spans, self.fold, own)
-        inside = patched - own - _by_fold(fitted.spans, self.fold, patched) + ablated
+        ablated = self._ablate(stream, own)
+        inside = patched - own - self._ablate(stream, patched) + ablated
         made = {
             "shift": own + by,
             "mean_shift": own + fitted.mean[self.fold] - means[each, task],
@@ -152,25 +164,33 @@ class Editor:
         longer: np.ndarray = (edited.norm(dim=-1) > limit * (1 + 1e-6)).cpu().numpy()
         return longer
 
-    def _fit(self, states: Tensor, averages: Tensor, shuffled: Tensor) -> Fitted:
+    def _fit(self, states: Tensor, averages: Tensor, shuffled: Tensor, inputs: Tensor) -> Fitted:
         roles = self.roles
-        means = averages @ states
+        means, centers = averages @ states, inputs @ states
+        centered = states - centers[torch.as_tensor(roles.input, device=states.device)]
         erasers, spans = [], []
         for fold in range(roles.folds):
             rows = roles.fitted[roles.fold[roles.fitted] != fold]
-            some = states[torch.as_tensor(rows)]
+            some = centered[torch.as_tensor(rows)]
             erasers.append(Eraser.leace(some, roles.task[rows]))
             spans.append(Eraser.means(some, roles.task[rows]))
         there = averages.any(-1).sum(1, keepdim=True)  # a task may have no input but the fold's
         mean = means.sum(1) / there
-        return Fitted(means, mean, shuffled @ states, tuple(erasers), tuple(spans))
+        return Fitted(means, mean, shuffled @ states, centers, tuple(erasers), tuple(spans))
 
     def _erase(self, stream: int, states: Tensor, rows: Tensor | slice) -> Tensor:
-        return _by_fold(self.fitted[stream].erasers, self.fold[rows], states)
+        fitted = self.fitted[stream]
+        center = fitted.centers[self.input[rows]]
+        return _by_fold(fitted.erasers, self.fold[rows], states - center) + center
+
+    def _ablate(self, stream: int, states: Tensor) -> Tensor:
+        fitted = self.fitted[stream]
+        center = fitted.centers[self.input]
+        return _by_fold(fitted.spans, self.fold, states - center) + center
 
     def _remove_random(self, stream: int, states: Tensor, rows: Tensor | slice) -> Tensor:
         basis = self._bases[self._basis_of[rows]]
-        centered = states - self.fitted[stream].mean[self.fold[rows]]
+        centered = states - self.fitted[stream].centers[self.input[rows]]
         found = torch.einsum("rkd,rd->rk", basis, centered)
         return states - torch.einsum("rk,rkd->rd", found, basis)
 
@@ -190,6 +210,25 @@ def _averages(roles: Cast, task: Int[np.ndarray, "all"]) -> Float[Tensor, "fold 
         weights[fold, task[rows], rows] = 1
     weights /= weights.sum(-1, keepdim=True).clamp(min=1)
     return weights
+
+
+def _input_averages(roles: Cast) -> Float[Tensor, "input all"]:
+    """What gives the center of every input, multiplied with the states.
+
+    The mean over the input's tasks of the mean of each one's rows; of an input of one task the
+    mean of all rows of the other folds.
+    """
+    rows = roles.fitted
+    counts = np.zeros((int(roles.input.max()) + 1, roles.tasks))
+    np.add.at(counts, (roles.input[rows], roles.task[rows]), 1)
+    weights = np.zeros((len(counts), len(roles.task)), dtype=np.float32)
+    weights[roles.input[rows], rows] = 1 / counts[roles.input[rows], roles.task[rows]]
+    alone = (counts > 0).sum(1) < 2
+    fold_of = np.zeros(len(counts), dtype=np.int64)
+    fold_of[roles.input] = roles.fold
+    fitted = np.isin(np.arange(len(roles.task)), rows)
+    weights[alone] = fitted & (roles.fold != fold_of[alone, None])
+    return torch.from_numpy(weights / weights.sum(1, keepdims=True).clip(min=1e-9))
 
 
 def _by_fold(erasers: tuple[Eraser, ...], fold: Tensor, states: Tensor) -> Tensor:

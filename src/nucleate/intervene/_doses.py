@@ -55,7 +55,7 @@ def dose_response(
     Raises:
         BadInput: as `causal_map`; no such place; no row that another task answers differently.
     """
-    place = _Place(model, prompts, stream, position, rows, seed)
+    place = _EditedPlace(model, prompts, stream, position, rows, seed)
     roles, editor = place.roles, place.editor
     if not roles.redirectable.any():
         raise BadInput(
@@ -104,7 +104,7 @@ def redirections(
     Raises:
         BadInput: as `causal_map`; no such place.
     """
-    place = _Place(model, prompts, stream, position, rows, seed)
+    place = _EditedPlace(model, prompts, stream, position, rows, seed)
     roles = place.roles
     names = sorted(set(prompts.labels["task"]))
     answers = _answers(prompts, roles)
@@ -171,7 +171,7 @@ def _answers(prompts: PromptSet, roles: Cast) -> dict[tuple[int, int], tuple[int
 
 
 @dataclass
-class _Rows:
+class _TestedRows:
     """Tested rows at one place, ready to be run on from given states."""
 
     model: nn.Module
@@ -200,7 +200,7 @@ class _Rows:
         return found
 
 
-class _Place(_Rows):
+class _EditedPlace(_TestedRows):
     """One place of a prompt set, with what is estimated there."""
 
     def __init__(
@@ -221,6 +221,6 @@ class _Place(_Rows):
         super().__init__(model, index_of(stream, states.streams, "stream"), token)
         self.own = self.editor.states[self.stream][torch.as_tensor(self.roles.tested)]
 
-    def of(self, some: Bool[np.ndarray, "row"]) -> _Rows:
+    def of(self, some: Bool[np.ndarray, "row"]) -> _TestedRows:
         """Some of the tested rows."""
-        return _Rows(self.model, self.stream, self.token[some])
+        return _TestedRows(self.model, self.stream, self.token[some])

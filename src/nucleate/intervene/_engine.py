@@ -32,6 +32,7 @@ from nucleate.activations import (
     head_reads,
     stream_names,
     tapped,
+    text_config,
     unwrapped,
 )
 
@@ -302,9 +303,7 @@ def _copied(cache: Any) -> Any:
 
 
 def _width(model: nn.Module) -> int:
-    config = unwrapped(model).config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config  # type: ignore[operator]
-    return int(getattr(config, "hidden_size", None) or 1024)
+    return int(getattr(text_config(model), "hidden_size", None) or 1024)
 
 
 def _device(model: nn.Module) -> torch.device:

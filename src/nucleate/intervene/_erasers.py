@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate.intervene._gate import Numbers, as_labeled, as_numbers
 
 # Directions below this part of the largest one are rounding.
 _REAL = 1e-5
@@ -42,19 +44,19 @@ class Eraser:
             )
 
     @classmethod
-    def subspace(
-        cls, basis: Float[Tensor, "*row rank width"], mean: Float[Tensor, "*row width"]
-    ) -> "Eraser":
+    def subspace(cls, basis: Numbers, mean: Numbers) -> "Eraser":
         """Remove the span of some vectors, at right angles.
 
         Args:
-            basis: vectors that span the subspace, of any length and angle; one subspace, or one a
-                row of a batch (then of one rank; vectors that add nothing are made zeros).
-            mean: what the states are centered by.
+            basis: vectors [rank width] that span the subspace, of any length and angle; or
+                [row rank width], one subspace per row of a batch (then of one rank; vectors that
+                add nothing are made zeros). A numpy array, a tensor or lists.
+            mean: what the states are centered by, [width] or [row width].
 
         Raises:
-            BadInput: as many directions as the states are wide.
+            BadInput: as many directions as the states are wide; numbers that are not finite.
         """
+        basis, mean = as_numbers(basis, "the basis"), as_numbers(mean, "the mean")
         _, extents, directions = torch.linalg.svd(basis.double(), full_matrices=False)
         real = extents > _REAL * extents[..., :1].clamp(min=1e-30)
         if basis.ndim == 2:
@@ -64,25 +66,25 @@ class Eraser:
         return cls(kept, kept, mean.to(kept.dtype))
 
     @classmethod
-    def means(cls, states: Float[Tensor, "row width"], labels: "Labels") -> "Eraser":
+    def means(cls, states: Numbers, labels: "Labels") -> "Eraser":
         """Remove the span of the differences between the classes' means, at right angles.
 
         Args:
-            states: of one place.
-            labels: a class each.
+            states: as for `leace`.
+            labels: as for `leace`.
 
         Raises:
             BadInput: as for `leace`.
         """
-        x, onehot = _fitting(states, labels)
+        x, onehot, stored = _fitting(states, labels)
         centroids = (onehot.T @ x) / onehot.sum(0)[:, None]
         span = cls.subspace(centroids - centroids.mean(0), x.mean(0))
-        return span.to(_stored(states))
+        return span.to(stored)
 
     @classmethod
     def leace(
         cls,
-        states: Float[Tensor, "row width"],
+        states: Numbers,
         labels: "Labels",
         *,
         shrink: bool = True,
@@ -94,8 +96,10 @@ class Eraser:
         W cov(x, one-hot): read = U^T W, write = U^T W^+. Computed in float64.
 
         Args:
-            states: of one place.
-            labels: a class each; continuous concepts are not meant.
+            states: of one place, [row width]: a numpy array, a tensor on any device, lists, or
+                pandas columns. Gradients are not followed.
+            labels: a class per row, by name or number; one column of a table will do. Continuous
+                concepts are not meant.
             shrink: shrink the covariance towards a multiple of the identity by the amount that is
                 best for many dimensions (Bodnar, Gupta & Parolya 2014). Without it, and with fewer
                 rows than dimensions, rows are learned by heart and everything is removed.
@@ -103,15 +107,18 @@ class Eraser:
                 states, is not above it are kept; at most one fewer than the classes are removed.
 
         Raises:
-            BadInput: labels for another number of rows, fewer than two classes, or as many
-                directions as the states are wide.
+            BadInput: states that are not finite; labels for another number of rows, missing or
+                one-hot; fewer than two classes, or as many directions as the states are wide.
 
         Source: Belrose et al. 2023, LEACE: Perfect linear concept erasure in closed form.
 
-        What can fool it: only linear traces, and only those at this place, are gone; later blocks
-        may compute them anew from other tokens. The erasure is oblique and may enlarge norms.
+        Notes:
+            Only linear traces, and only those at this place, are gone; later blocks may compute
+            them anew from other tokens. The erasure is oblique and may enlarge norms. What else
+            tells rows of the fitted states from those it is applied to, such as another input, is
+            partly removed as well: subtract each input's own mean first, as `causal_map` does.
         """
-        x, onehot = _fitting(states, labels)
+        x, onehot, stored = _fitting(states, labels)
         mean = x.mean(0)
         centered = x - mean
         covariance = centered.T @ centered / (len(x) if shrink else len(x) - 1)
@@ -121,15 +128,20 @@ class Eraser:
         whiten, color = _roots(covariance)
         directions, extents, _ = torch.linalg.svd(whiten @ cross, full_matrices=False)
         basis = directions[:, extents > tolerance].T
-        return cls(basis @ whiten, basis @ color, mean).to(_stored(states))
+        return cls(basis @ whiten, basis @ color, mean).to(stored)
 
-    def __call__(self, states: Float[Tensor, "*any width"]) -> Float[Tensor, "*any width"]:
+    def __call__(self, states: Numbers) -> Float[Tensor, "*any width"]:
         """The states without what is removed, in their own dtype.
 
         Args:
             states: [width], or [row width] or more, where the eraser's own rows, if it has any,
-                are those of the states.
+                are those of the states. Tensors keep their gradient.
+
+        Raises:
+            BadInput: states of another width, or no numbers.
         """
+        if not isinstance(states, Tensor):
+            states = as_numbers(states, "states")
         if states.shape[-1] != self.mean.shape[-1]:
             raise BadInput(
                 f"the eraser is {self.mean.shape[-1]} wide, the states are {states.shape[-1]}; "
@@ -159,23 +171,20 @@ class Eraser:
         return eye - self.write.mT @ self.read
 
 
-Labels = Sequence[str] | Sequence[int] | Int[Tensor, "row"] | Int[np.ndarray, "row"]
+Labels = Sequence[Any] | Tensor | np.ndarray | pd.Series | pd.DataFrame
 """A class for every row, by name or number."""
 
 
-def _fitting(states: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
-    """States and one-hot classes in float64."""
-    given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if len(given) != len(states):
-        raise BadInput(f"{len(given)} labels for {len(states)} states; give one a row")
-    names, index = np.unique(given, return_inverse=True)
-    if len(names) < 2:
+def _fitting(states: Numbers, labels: Labels) -> tuple[Tensor, Tensor, torch.dtype]:
+    """States and one-hot classes in float64, and the dtype of what is made of them."""
+    x, classes = as_labeled(states, labels)
+    count = int(classes.max()) + 1
+    if count < 2:
         raise BadInput(
-            f"the labels name {len(names)} class, and a difference needs at least two tasks; "
+            f"the labels name {count} class, and a difference needs at least two tasks; "
             "pass rows of several"
         )
-    classes = torch.as_tensor(index, device=states.device)
-    return states.double(), torch.nn.functional.one_hot(classes, len(names)).double()
+    return x.double(), torch.nn.functional.one_hot(classes, count).double(), _stored(x)
 
 
 def _stored(states: Tensor) -> torch.dtype:

@@ -1,10 +1,11 @@
 """Interventions on hidden states: edits at chosen streams and tokens, while the model runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from nucleate._core.errors import BadInput
 from nucleate.activations import tapped, unwrapped
 from nucleate.intervene._erasers import Eraser
+from nucleate.intervene._gate import Numbers, as_numbers
 from nucleate.intervene._places import (
     Pass,
     Selected,
@@ -135,7 +137,7 @@ def shift(
     *,
     stream: Stream,
     position: TokenPosition,
-    by: Float[Tensor, "*any width"],
+    by: Numbers,
 ) -> Intervention:
     """Add a vector to the states at some places, such as mu_B - mu_A.
 
@@ -148,23 +150,39 @@ def shift(
             each row. `Onwards(...)`: with all later ones, generated ones too. All else is edited
             where the prompt is read, and kept by the cache.
         by: one vector [width], one a row [row width], or one a chosen token [row many width]. The
-            logits can be differentiated with respect to it.
+            logits can be differentiated with respect to it. A tensor, a numpy array or lists.
 
     Returns:
         an `Intervention`, to be used in a `with` statement.
 
     Raises:
-        BadInput: no such stream or position; when used: a model in training mode, a token that a
-            row does not have, vectors that are not as wide as the states or not one a row.
+        BadInput: no such stream or position; numbers that are not finite; when used: a model in
+            training mode, a token that a row does not have, vectors that are not as wide as the
+            states or not one per row.
 
-    What can fool it: padding is what the attention mask says; without a mask, 'last' is the last
+    Notes: padding is what the attention mask says; without a mask, 'last' is the last
     column. `capture` packs its rows anew and passes no mask: inside it, choose 'all', or whole
     numbers that count from the front, and one vector for all rows. A cache that was filled outside
     does not say where its prompt ended: the first pass is taken for its last part.
+
+    Examples:
+        >>> import nucleate as nc
+        >>> import torch
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> config = ModelConfig(depth=2, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=20, max_length=16, seed=0).eval()
+        >>> ids = torch.tensor([[3, 1, 4]])
+        >>> before = model(ids).logits
+        >>> with nc.shift(model, stream="block.1", position="last", by=torch.ones(8)):
+        ...     after = model(ids).logits
+        >>> bool((after[:, -1] != before[:, -1]).any()), bool((after[:, 0] == before[:, 0]).all())
+        (True, True)
     """
 
+    vectors = as_numbers(by, "the shift")
+
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
-        return hidden[where.row, where.column] + _values(by, hidden, where, now, "the shift")
+        return hidden[where.row, where.column] + _values(vectors, hidden, where, now, "the shift")
 
     return _edits(model, stream, position, change)
 
@@ -202,8 +220,8 @@ def patch(
     *,
     stream: Stream,
     position: TokenPosition,
-    to: Float[Tensor, "*any width"] | None = None,
-    rows: Int[Tensor, "row"] | None = None,
+    to: Numbers | None = None,
+    rows: Int[Tensor, "row"] | Int[np.ndarray, "row"] | Sequence[int] | None = None,
     source: TokenPosition | None = None,
 ) -> Intervention:
     """Replace the states at some places by given ones, or by those of other rows of the batch.
@@ -225,10 +243,11 @@ def patch(
     if (to is None) == (rows is None):
         raise BadInput("patch needs either the states, to=, or whose they are, rows=; give one")
     origin = Tokens(position if source is None else source)
+    given = None if to is None else as_numbers(to, "the patch")
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
-        if to is not None:
-            values = _values(to, hidden, where, now, "the patch")
+        if given is not None:
+            values = _values(given, hidden, where, now, "the patch")
             return values.expand(len(where.row), -1)
         assert rows is not None
         other = _in_batch(rows, now).to(hidden.device)[where.row]
@@ -242,9 +261,9 @@ def steer(
     *,
     stream: Stream,
     position: TokenPosition,
-    by: Float[Tensor, "*any width"],
+    by: Numbers,
     scale: float,
-    data: Float[Tensor, "row width"],
+    data: Numbers,
 ) -> Intervention:
     """Shift by a vector times a scale, and keep account of how far that leads out of the data.
 
@@ -262,10 +281,11 @@ def steer(
     Raises:
         BadInput: as for `shift`.
     """
-    norms = Norms(data.float().norm(dim=-1))
+    vectors = as_numbers(by, "the steering vector")
+    norms = Norms(as_numbers(data, "the data").detach().float().norm(dim=-1))
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
-        moved = _values(by, hidden, where, now, "the steering vector") * scale
+        moved = _values(vectors, hidden, where, now, "the steering vector") * scale
         steered: Tensor = hidden[where.row, where.column] + moved
         norms.steered.append(steered.detach().float().norm(dim=-1).cpu())
         return steered
@@ -320,7 +340,7 @@ def _values(given: Tensor, hidden: Tensor, where: Selected, now: Pass, what: str
     return given[where.row, where.slot]
 
 
-def _in_batch(rows: Tensor, now: Pass) -> Tensor:
+def _in_batch(rows: Tensor | np.ndarray | Sequence[int], now: Pass) -> Tensor:
     """For each row of the pass, which row of the pass is its source."""
     wanted = now.of_rows(torch.as_tensor(rows), "rows")
     present = torch.arange(len(now.tokens)) if now.rows is None else now.rows

@@ -5,11 +5,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nucleate._core.strings import Strings
 from nucleate.intervene._cast import Cast
-from nucleate.intervene._controls import permuted_tasks
 from nucleate.metrics import condition, nearest_centroid
 
-_FOLDS = 3
 _PERMUTATIONS = 199
 _LEVEL = 0.95
 
@@ -27,33 +26,23 @@ def presence(
 
     Returns:
         The share at every place, and the bar: the 95 % point, over permutations of the tasks over
-        strings, of the largest share at any place. NaN where a task has one string only.
+        the strings of each fold, of the largest share at any place. Every fold holds each task;
+        permutations over all strings would not, and their shares would be too small. NaN where a
+        task has one string only.
     """
     rng = np.random.default_rng(seed)
     rows = roles.fitted
-    fold = _string_folds(roles, rng)
+    task, string = (
+        np.unique(code[rows], return_inverse=True)[1] for code in (roles.task, roles.string)
+    )
+    strings = Strings.of(string, task, string, np.zeros_like(string))
+    fold = strings.folds(rng)
     if fold is None:
         return np.full(states.shape[:2], np.nan), float("nan")
+    labels = strings.permuted(task, _PERMUTATIONS, rng, within=fold).labels.numpy()
     some = states[:, :, torch.as_tensor(rows)].float()
     if roles.crossed:
         some = condition(some, torch.as_tensor(roles.input[rows], device=some.device))
-    labels = [roles.task, *(permuted_tasks(roles, rng) for _ in range(_PERMUTATIONS))]
-    shares = np.asarray(
-        nearest_centroid(some, np.stack(labels)[:, rows], fold[rows], roles.string[rows])
-    )
-    bar = float(np.quantile(shares[..., 1:].max((0, 1)), _LEVEL))
+    shares = np.asarray(nearest_centroid(some, labels, fold[string], string))
+    bar = float(np.quantile(shares[..., 1:].max((0, 1)), _LEVEL, method="higher"))
     return shares[..., 0], bar
-
-
-def _string_folds(roles: Cast, rng: np.random.Generator) -> np.ndarray | None:
-    """A fold for every row: the strings of each task are dealt out in turn."""
-    strings, first = np.unique(roles.string[roles.fitted], return_index=True)
-    task = roles.task[roles.fitted][first]
-    of_string = np.zeros(roles.string.max() + 1, dtype=np.int64)
-    for each in np.unique(task):
-        mine = rng.permutation(strings[task == each])
-        if len(mine) < 2:
-            return None
-        of_string[mine] = np.arange(len(mine)) % _FOLDS
-    of_row: np.ndarray = of_string[roles.string]
-    return of_row

@@ -6,8 +6,7 @@ from importlib.metadata import entry_points
 from nucleate._core.errors import BadInput
 from nucleate.panel._catalog import CATALOG
 from nucleate.panel._metric import Metric
-
-ENTRY_POINTS = "nucleate.metrics"
+from nucleate.panel._names import ENTRY_POINTS, unknown_metric
 
 
 def panel_metrics() -> dict[str, Metric]:
@@ -59,6 +58,6 @@ def choose_metrics(wanted: Sequence[str | Metric] | None) -> tuple[Metric, ...]:
         elif item in known:
             chosen[item] = known[item]
         else:
-            raise BadInput(f"no metric is named {item!r}; choose among all, {', '.join(known)}")
+            raise unknown_metric(item, known)
     order = [*known, *(name for name in chosen if name not in known)]
     return tuple(sorted(chosen.values(), key=lambda metric: order.index(metric.name)))

@@ -1,5 +1,5 @@
 """Prompt sets: the fixed rows that are read at every step, as token ids with named positions."""
 
-from nucleate.prompts._encoding import Encoder as Encoder
-from nucleate.prompts._prompt_set import PromptSet as PromptSet
-from nucleate.prompts._text import TextEncoder as TextEncoder
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

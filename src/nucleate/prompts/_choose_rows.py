@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nucleate._core.errors import BadInput
 from nucleate.tasks import Example, TaskSet
 
 _INPUTS = 5
@@ -39,22 +40,21 @@ def _crossed(
     per_task = max(1, rows // len(tasks))
     inputs = _some(shared, min(_INPUTS, per_task), rng)
     unseen_inputs = _unseen_inputs(taskset, inputs, rng)
-    held_out = {(row.task, row.family, row.input) for row in taskset.split("unseen_cell")}
     chosen = []
     for task in tasks:
-        strings = _strings(taskset, task, per_task // len(inputs), rng)
-        for row in strings:
-            for name in inputs:
-                cell = (task, row.family, name) in held_out
-                chosen.append(_at(row, name, "unseen_cell" if cell else row.split, taskset))
+        strings = _strings(taskset, task, per_task // len(inputs), inputs, rng)
         new_family = _of_task(taskset.split("unseen_family"), task)
-        for row in _one_a_family(new_family, rng):
-            chosen += [_at(row, name, "unseen_family", taskset) for name in inputs]
-        known = [row for row in strings if row.split == "seen"][:2]
-        chosen += [
-            _at(row, name, "unseen_input", taskset) for row in known for name in unseen_inputs
-        ]
+        for row in [*strings, *_one_a_family(new_family, rng)]:
+            chosen += _asked(row, inputs, taskset)
+        for row in [row for row in strings if row.split == "seen"][:2]:
+            chosen += _asked(row, unseen_inputs, taskset)
     return chosen
+
+
+def _asked(row: Example, inputs: list[str], taskset: TaskSet) -> list[Example]:
+    """Ask about inputs in a row's words, as far as the outcome is of a split."""
+    asked = [replace(row, input=i, output=taskset.answers[row.task, i]) for i in inputs]
+    return [replace(one, split=split) for one in asked if (split := taskset.split_of(one))]
 
 
 def _nested(taskset: TaskSet, rows: int, rng: np.random.Generator) -> list[Example]:
@@ -81,16 +81,34 @@ def _few_inputs_each(rows: list[Example], limit: int, rng: np.random.Generator) 
     return [row for inputs in strings.values() for row in list(inputs.values())[:each]][:limit]
 
 
-def _strings(taskset: TaskSet, task: str, count: int, rng: np.random.Generator) -> list[Example]:
+def _strings(
+    taskset: TaskSet, task: str, count: int, inputs: list[str], rng: np.random.Generator
+) -> list[Example]:
     """Choose `count` strings of a task, half of them never trained, spread over its families."""
-    known = _spread(_of_task(taskset.split("seen"), task), rng)
-    new = _spread(_of_task(taskset.split("unseen_string"), task), rng)
+    known, new = (
+        _spread(_crossing(_of_task(taskset.split(split), task), inputs, taskset), rng)
+        for split in ("seen", "unseen_string")
+    )
+    if not known and not new:
+        raise BadInput(
+            f"no string of task {task!r} is trained with all of the inputs {', '.join(inputs)} "
+            "but for held-out ones: set instruction_noise lower, or give more strings."
+        )
     families = len({row.family for row in known})
-    if families <= count:
+    if 0 < families <= count:
         count -= count % families
     count = max(1, count)
     from_new = min(len(new), max(count // 2, count - len(known)))
     return known[: count - from_new] + new[:from_new]
+
+
+def _crossing(rows: list[Example], inputs: list[str], taskset: TaskSet) -> list[Example]:
+    """Rows whose string can be asked about every input in some split."""
+    fits = {
+        row.instruction: len(_asked(row, inputs, taskset)) == len(inputs)
+        for row in {row.instruction: row for row in rows}.values()
+    }
+    return [row for row in rows if fits[row.instruction]]
 
 
 def _spread(rows: Iterable[Example], rng: np.random.Generator) -> list[Example]:
@@ -119,10 +137,6 @@ def _unseen_inputs(taskset: TaskSet, inputs: list[str], rng: np.random.Generator
 
 def _of_task(rows: Iterable[Example], task: str) -> list[Example]:
     return [row for row in rows if row.task == task]
-
-
-def _at(row: Example, name: str, split: str, taskset: TaskSet) -> Example:
-    return replace(row, input=name, output=taskset.answers[row.task, name], split=split)
 
 
 def _some(items: Iterable[str], count: int, rng: np.random.Generator) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 
 Place = int | tuple[int, int]
 """One token, or a half-open span of tokens whose states are averaged."""
@@ -97,8 +98,9 @@ def _name(position: object) -> str:
         return str(int(position) if isinstance(position, str) else as_index(position))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise BadInput(
-            f"{position!r} is no position: use {', '.join(NAMED)}, or a whole number that counts "
-            "tokens of the prompt from 0, or from its end if negative."
+            f"{position!r} is no position{nearest(str(position), NAMED)}: use {', '.join(NAMED)}, "
+            "or a whole number that counts tokens of the prompt from 0, or from its end if "
+            "negative."
         ) from None
 
 

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ Positions = str | int | Iterable[str | int]
 """Names of positions, and whole numbers that count tokens of the prompt."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PromptSet:
     """Fixed rows with their tokens, named positions and labels.
+
+    Two are equal where their `content_hash` is.
 
     Args:
         ids: prompt followed by answer, right padded with 0. Where a row ends is known from
@@ -94,6 +97,27 @@ class PromptSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PromptSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        values = {name: len(set(texts)) for name, texts in self.labels.items()}
+        labels = ", ".join(f"{name} ({count})" for name, count in values.items())
+        lengths = sorted(set(self.lengths.tolist()))
+        span = "-".join(map(str, sorted({*lengths[:1], *lengths[-1:]}))) or "0"
+        return (
+            f"PromptSet({len(self)} rows of {span} tokens; positions {', '.join(self.positions)}; "
+            f"labels (distinct values) {labels or 'none'}; hash {self.content_hash()[:10]})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
     @classmethod
     def from_records(
         cls,
@@ -147,9 +171,20 @@ class PromptSet:
                 empty text, an id beyond the vocabulary, no instruction where a position needs one,
                 fewer tokens than a position counts, or more than `max_length`.
 
-        What can fool it: the mean over a prompt holds the token that opens every text, whose state
-        is often far larger than all others; `mean:instruction` leaves it out, except in rows of
-        `ids`, where the instruction is taken to begin at the first token.
+        Notes:
+            The mean over a prompt holds the token that opens every text, whose state is often far
+            larger than all others; `mean:instruction` leaves it out, except in rows of `ids`,
+            where the instruction is taken to begin at the first token.
+
+        Examples:
+            >>> import nucleate as nc
+            >>> rows = [{"ids": [5, 2, 7], "instruction_end": 1, "task": "a"},
+            ...         {"ids": [5, 8], "instruction_end": 0, "task": "b"}]
+            >>> prompts = nc.PromptSet.from_records(rows, None)
+            >>> len(prompts), list(prompts.positions), prompts.labels["task"]
+            (2, ['instruction_end', 'last'], ('a', 'b'))
+            >>> prompts.positions["instruction_end"].tolist()
+            [1, 0]
         """
         names = position_names(positions)
         if isinstance(source, TaskSet):
@@ -180,9 +215,11 @@ class PromptSet:
 
         Every task gets the same number of instruction strings, half of them `seen` and half
         `unseen_string` where there are such, each with the same inputs (task x family x string x
-        input); where tasks have no inputs in common, each string keeps rows of its own. A held-out
-        (family, input) cell carries the split `unseen_cell`. Rows of the splits `unseen_family`
-        and `unseen_input` come on top, as a share of about a quarter at most.
+        input); where tasks have no inputs in common, each string keeps rows of its own. Each row
+        carries the split whose promise it keeps (`TaskSet.split_of`): a trained string with an
+        input that its family was never trained on is `unseen_cell`, and a string that was never
+        trained is `unseen_string` with every input. Rows of the splits `unseen_family` and
+        `unseen_input` come on top, as a share of about a quarter at most.
 
         Args:
             taskset: the set.
@@ -199,7 +236,8 @@ class PromptSet:
             The prompt set; rows with the same beginning stand together.
 
         Raises:
-            BadInput: fewer than two rows are asked for, or as for `from_records`.
+            BadInput: fewer than two rows are asked for; instruction noise left a task without a
+                string that is trained with all chosen inputs; or as for `from_records`.
         """
         if rows < 2:
             raise BadInput(f"rows is {rows}: a prompt set needs at least 2.")

@@ -83,3 +83,13 @@ class Template:
     def answer(self, output: str) -> str:
         """Return the answer's text: what goes on where the prompt's text ends."""
         return "" if self.tail is None else self.lead + output + self.tail
+
+
+def check_template(template: str | None) -> None:
+    """Refuse what is no template, without a tokenizer; None and `chat` always pass.
+
+    Raises:
+        BadInput: it is no format string of `{instruction}`, `{input}` and `{output}`.
+    """
+    if template not in (None, "chat"):
+        Template.parse(template)

@@ -65,6 +65,22 @@ class Recorder:
 
     Raises:
         BadInput: the folder holds a run of another prompt set, or cannot be used.
+
+    Examples:
+        >>> import tempfile
+        >>> import nucleate as nc
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> config = ModelConfig(depth=2, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=20, max_length=16, seed=0)
+        >>> prompts = nc.PromptSet.from_records([{"ids": [3, 1]}, {"ids": [4]}], None,
+        ...                                     positions="last")
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with nc.Recorder(folder.name, prompts, nc.Schedule.every(2)) as recorder:
+        ...     for step in range(5):  # train for a step, then:
+        ...         recorder.step(model, step)
+        >>> nc.Run(folder.name).steps
+        [0, 2, 4]
+        >>> folder.cleanup()
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from nucleate._core.errors import BadInput
 SCHEMA_VERSION = 2
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path | str) -> dict[str, Any]:
     """The manifest of a run folder in the terms of this version; the file stays as it is.
 
     `schema_version` remains that of the folder: 1 for folders of nucleate 0.1.
@@ -17,7 +17,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         BadInput: there is no manifest, it is damaged, or its schema is newer than this version.
     """
-    path = folder / "manifest.json"
+    path = Path(folder) / "manifest.json"
     if not path.exists():
         raise BadInput(f"{folder} is no run folder: it has no manifest.json; name another")
     try:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -62,7 +63,18 @@ class States:
 
 
 def index_of(name: str, names: tuple[str, ...], kind: str) -> int:
-    """Where `name` stands among `names`; a sentence that lists them where it does not."""
+    """The index of `name` in `names`.
+
+    Args:
+        name: what is looked for.
+        names: the names that exist.
+        kind: what they are names of, for the message.
+
+    Raises:
+        BadInput: there is no such name; the nearest one and all of them are listed.
+    """
     if name not in names:
-        raise BadInput(f"no {kind} named {name!r}; choose one of {', '.join(names)}")
+        raise BadInput(
+            f"no {kind} named {name!r}{nearest(name, names)}; choose one of {', '.join(names)}"
+        )
     return names.index(name)

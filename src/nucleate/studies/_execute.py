@@ -19,6 +19,11 @@ _Message = tuple[str, int, int, str] | str
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
+def start_workers() -> None:
+    """Start the server of the processes: it imports torch and the rest while this process does."""
+    context("nucleate.studies._one_run")
+
+
 def execute(
     work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], threads: int, watcher: Watcher
 ) -> None:
@@ -123,7 +128,7 @@ def _begin(messages: Any, stop: Any, threads: int) -> None:
 def _call(work: Callable[..., None], job: tuple[Any, ...]) -> None:
     assert _relay is not None
     if _relay.stopping():
-        raise Interrupted("stopped before it began; run again to go on")
+        raise Interrupted("stopped before it began; run again to resume")
     work(*job, _relay)
 
 

@@ -8,33 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from transformers import PreTrainedModel
 
-from nucleate._core.errors import BadInput
 from nucleate._core.progress import Watcher, stoppable
 from nucleate.activations import capture, stream_names
 from nucleate.intervene import causal_map, look_closely
-from nucleate.panel import (
-    ControlLabels,
-    Permuted,
-    SurfaceText,
-    Untrained,
-    measure,
-)
-from nucleate.prompts import Encoder, PromptSet
-from nucleate.recording import Recorder, Schedule
+from nucleate.panel import measure
+from nucleate.recording import Recorder
 from nucleate.runs import Run, States
-from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._check import check_same, schedule_of
+from nucleate.studies._config import Outputs, ReproduceConfig
+from nucleate.studies._material import Material, prepare
 from nucleate.studies._provenance import peak_memory_bytes, provenance
-from nucleate.tasks import (
-    TaskSet,
-    from_jsonl,
-    geo,
-    synthetic,
-    train_tokenizer,
-)
 from nucleate.training import (
     Batches,
     build_model,
@@ -43,45 +29,6 @@ from nucleate.training import (
     load_weights,
     train,
 )
-
-Outputs = Literal["own", "shared", "natural"]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a run is made of, before anything is trained; it follows from the configuration."""
-
-    taskset: TaskSet
-    encoder: Encoder
-    prompts: PromptSet
-    seconds: float
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence that the model will see."""
-        parts = [
-            len(self.encoder.prompt(row.instruction, row.input)[0])
-            + len(self.encoder.answer_part(row.output))
-            for row in self.taskset.examples
-        ]
-        # The batches may join the longest instruction with the longest input: leave room for it.
-        return 2 * max(parts)
-
-
-def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
-    """Tasks, tokenizer and prompt set of one run.
-
-    Raises:
-        BadInput: the tasks cannot be made as they are asked for.
-    """
-    began = time.perf_counter()
-    taskset = _taskset(config, outputs)
-    tokenizer = train_tokenizer(taskset, config.natural.vocabulary)
-    encoder = Encoder.for_taskset(tokenizer, taskset)
-    # The name of version 0.1, so that a seed chooses the rows that it always has.
-    seed = config.seed_of("probe")
-    prompts = PromptSet.from_taskset(taskset, encoder, rows=config.recording.rows, seed=seed)
-    return Material(taskset, encoder, prompts, time.perf_counter() - began)
 
 
 def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Watcher) -> None:
@@ -141,7 +88,7 @@ class _Job:
             scrambled=config.null == "scrambled",
         )
         tick = self.watcher.part(f"{self.run.path.name}: training", config.training.steps)
-        with Recorder(self.run, None, _schedule(config)) as recorder:
+        with Recorder(self.run, None, schedule_of(config)) as recorder:
             trained = train(
                 self.model,
                 batches,
@@ -160,23 +107,9 @@ class _Job:
 
     def measure(self) -> None:
         """The panel of every snapshot, with nulls, into `panel.csv`."""
-        settings = self.config.panel
-        untrained = self._untrained()
-        self.run.save_untrained(untrained)
-        measure(
-            self.run,
-            nulls=(
-                Permuted(settings.permutations),
-                Untrained(tuple(self.run.untrained())),
-                SurfaceText(),
-                ControlLabels(),
-            ),
-            metrics=settings.metrics,
-            bootstraps=settings.bootstraps,
-            restarts=settings.restarts,
-            seed=self.config.seed_of("panel"),
-            progress=stoppable(self.watcher, f"{self.run.path.name}: panel"),
-        )
+        self.run.save_untrained(self._untrained())
+        # All settings are the run's own: `measure` finds them in the manifest.
+        measure(self.run, progress=stoppable(self.watcher, f"{self.run.path.name}: panel"))
 
     def map_causes(self) -> None:
         """The causal map of the trained model, and a closer look where a shift does most."""
@@ -215,24 +148,6 @@ class _Job:
         return found
 
 
-def _schedule(config: ReproduceConfig) -> Schedule:
-    return Schedule.log_then_linear(config.training.steps, config.recording.points)
-
-
-def _taskset(config: ReproduceConfig, outputs: Outputs) -> TaskSet:
-    seed = config.seed_of("tasks")
-    natural = config.natural
-    if outputs != "natural":
-        return synthetic(**config.synthetic.model_dump(), outputs=outputs, seed=seed)
-    if config.tasks == "geo":
-        return geo(
-            wordings_per_pair=natural.wordings_per_pair,
-            held_out_wordings=natural.held_out_wordings,
-            seed=seed,
-        )
-    return from_jsonl(Path(config.tasks), held_out_wordings=natural.held_out_wordings, seed=seed)
-
-
 def _open(
     config: ReproduceConfig,
     outputs: Outputs,
@@ -241,13 +156,13 @@ def _open(
     model: PreTrainedModel,
 ) -> Run:
     """The run's folder: the one that is there if it is of this configuration, else a new one."""
-    _schedule(config)
+    schedule_of(config)
     if config.training.regularizer is not None:
         check_regularizer(config.training.regularizer, model, material.taskset.order)
-    resolved = config.model_dump(mode="json") | {"outputs": [outputs]}
+    resolved = config.resolved(outputs)
     if (path / "manifest.json").exists():
         run = Run(path)
-        _check_same(run, resolved)
+        check_same(path, run.manifest, resolved)
         return run
     return Run.create(
         path,
@@ -268,23 +183,3 @@ def _open(
             "provenance": provenance(device_of(config.training)),
         },
     )
-
-
-def _check_same(run: Run, resolved: dict[str, object]) -> None:
-    there, here = _flat(run.manifest["config"]), _flat(resolved)
-    for key in sorted(there.keys() | here.keys()):
-        if there.get(key) != here.get(key):
-            raise BadInput(
-                f"the run folder {run.path} is of another configuration: {key} is "
-                f"{there.get(key)!r} there and {here.get(key)!r} now; name another folder with "
-                "--out, or give the settings of that run"
-            )
-
-
-def _flat(config: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(config, dict):
-        return {prefix: config}
-    flat: dict[str, object] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat

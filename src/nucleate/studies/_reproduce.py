@@ -12,13 +12,15 @@ import pandas as pd
 
 from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher
-from nucleate.findings import Findings, Summary, findings
+from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
 from nucleate.runs import Run, write_json
+from nucleate.studies._check import runs_of
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._execute import execute, usable_threads
-from nucleate.studies._one_run import Outputs, prepare, run_once
+from nucleate.studies._material import taskset_of
+from nucleate.studies._one_run import run_once
 from nucleate.tasks import TaskSet
-from nucleate.views import RunView, picture_table, write_report
+from nucleate.views import RunReport, picture_table, write_report
 
 _FRAMES = 4
 _SHOWN = 6
@@ -33,9 +35,24 @@ class Reproduction:
     seconds: dict[str, float]
 
     def lines(self) -> list[str]:
-        """The findings in words, a line each, and where the report is."""
-        said = [line for s in self.summaries for line in (f"{s.name}:", *s.verdict.words, "")]
-        return [*said, f"report: {self.report}"]
+        """The finding of each run, a table of key numbers, where the report is, what is next."""
+        return [
+            *(f"{s.name} ({kind_of(s)}): {finding(s)}" for s in self.summaries),
+            "",
+            *key_table(self.summaries),
+            "",
+            f"open  {self.report}",
+            f"next  {self._next()}",
+        ]
+
+    def _next(self) -> str:
+        """What would make these findings firmer."""
+        if self.summaries[0].null:
+            return "nothing should be claimed above; compare with a run without --null"
+        return (
+            f"another seed (--seed {self.summaries[0].seed + 1}), and the same training without "
+            "task information (--null scrambled)"
+        )
 
     def to_json(self) -> str:
         """The same for programs."""
@@ -69,7 +86,7 @@ def reproduce(
         Interrupted: the watcher asked to stop; the same call goes on.
     """
     began = time.perf_counter()
-    jobs = [(config, outputs, folder / name) for name, outputs in _runs_of(config)]
+    jobs = [(config, outputs, folder / name) for name, outputs in runs_of(config)]
     try:
         execute(run_once, jobs, usable_threads(threads), watcher or Silent())
         return _report(config, [Run(path) for _, _, path in jobs], folder, began)
@@ -77,20 +94,8 @@ def reproduce(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunFailed(
-            f"the disk of {folder} is full ({error}); free some of it and run again to go on"
+            f"the disk of {folder} is full ({error}); free some of it and run again to resume"
         ) from error
-
-
-def default_folder(preset: str, config: ReproduceConfig) -> Path:
-    """A folder below `runs/` whose name tells runs of common options apart."""
-    name = f"{Path(config.tasks).stem}-{preset}-seed{config.seed}"
-    return Path("runs") / (f"{name}-{config.null}" if config.null else name)
-
-
-def _runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:
-    if config.tasks == "synthetic":
-        return [(outputs, outputs) for outputs in config.outputs]
-    return [(Path(config.tasks).stem, "natural")]
 
 
 def _report(config: ReproduceConfig, runs: list[Run], folder: Path, began: float) -> Reproduction:
@@ -98,7 +103,7 @@ def _report(config: ReproduceConfig, runs: list[Run], folder: Path, began: float
     found = [findings(run) for run in runs]
     for run, result in zip(runs, found, strict=True):
         write_json(run.path / "summary.json", result.summary.model_dump(mode="json"))
-        for name in ("accuracy", "onsets"):
+        for name in ("accuracy", "onsets", "places"):
             getattr(result, name).to_csv(run.path / f"{name}.csv", index=False)
     seconds = _seconds(found)
     views = [_view(config, run, result) for run, result in zip(runs, found, strict=True)]
@@ -122,14 +127,14 @@ def _seconds(found: list[Findings]) -> dict[str, float]:
     return dict(total)
 
 
-def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunView:
-    taskset = prepare(config, run.manifest["outputs"]).taskset
-    return RunView(
+def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunReport:
+    taskset = taskset_of(config, run.manifest["outputs"])
+    return RunReport(
         summary=result.summary,
         panel=result.panel,
         accuracy=result.accuracy,
         onsets=result.onsets,
-        causal_map=result.causal_map,
+        places=result.places,
         picture=_picture(run, result.summary),
         doses=_table_of(run, "causal_doses"),
         redirections=_table_of(run, "causal_redirections"),

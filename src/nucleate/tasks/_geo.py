@@ -12,7 +12,8 @@ from nucleate.tasks._natural import (
     hold_out_wordings,
     natural_taskset,
 )
-from nucleate.tasks._taskset import Example, TaskSet
+from nucleate.tasks._splits import Example
+from nucleate.tasks._taskset import TaskSet
 
 
 def geo(

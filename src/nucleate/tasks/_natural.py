@@ -1,6 +1,7 @@
 """Task sets of natural text: what they share, and those that are read from a file."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from nucleate._core.errors import BadInput
-from nucleate.tasks._taskset import Example, TaskSet
+from nucleate.tasks._splits import Example, Trained
+from nucleate.tasks._taskset import TaskSet
 
 _KEYS = ("task", "instruction", "input", "output", "split")
 _ODD_INPUTS = 0.05
@@ -33,11 +35,14 @@ def from_jsonl(
     The file's `train` rows are the training rows, but for some instructions of each task that are
     held out: they ask about trained inputs in `unseen_string`. A task is a mapping, so each of its
     instructions goes with each of its inputs; where a file gives more than one in twenty of a
-    task's inputs two outputs that is not so, and none of its instructions is held out.
+    task's inputs two outputs that is not so, and none of its instructions is held out. Neither is
+    one that several tasks have.
 
-    The file's `valid` and `test` rows are `unseen_input`; one with an input that its task trains is
-    `seen`, or `unseen_string` if the instruction is new; one with both an unseen input and a
-    held-out instruction is left out, as is a task without any training row.
+    The file's `valid` and `test` rows get the split that they belong to (see `TaskSet`):
+    `unseen_input` where the task never trains the input, `unseen_string` where no task trains the
+    instruction, `unseen_cell` where the task trains both but never together, else `seen`. A row
+    with both an unseen input and an untrained instruction is left out, as is one whose instruction
+    only other tasks train, and a task without any training row.
 
     Args:
         path: the file, in UTF-8.
@@ -96,11 +101,17 @@ def natural_taskset(
     Args:
         name: what to call it.
         train: the training rows.
-        evaluation: rows of the evaluation splits, each with its split.
+        evaluation: rows to evaluate on; each gets the split that it belongs to, and is left out
+            if it belongs to none.
         evaluation_rows: the most rows of a task and split to keep.
         rng: where chance comes from.
     """
     tasks = tuple(dict.fromkeys(row.task for row in train))
+    trained = Trained(train)
+    splits = map(trained.split_of, evaluation)
+    evaluation = [
+        replace(row, split=split) for row, split in zip(evaluation, splits, strict=True) if split
+    ]
     answers: dict[tuple[str, str], str] = {}
     for row in train + evaluation:
         answers.setdefault((row.task, row.input), row.output)
@@ -125,15 +136,21 @@ def natural_taskset(
 def hold_out_wordings(
     wordings: Iterable[Wording], share: float, rng: np.random.Generator
 ) -> set[Wording]:
-    """Choose the share of each task's wordings that is never trained; one is always kept."""
+    """Choose the share of each task's wordings that is never trained; one is always kept.
+
+    A wording that several tasks have is never held out, for the others would train it.
+    """
     by_task: dict[str, dict[str, None]] = {}
     for task, wording in wordings:
         by_task.setdefault(task, {})[wording] = None
+    owners = Counter(wording for own in by_task.values() for wording in own)
     held_out = set()
     for task, own in by_task.items():
         count = min(round(share * len(own)), len(own) - 1)
         ordered = list(own)
-        held_out |= {(task, ordered[index]) for index in rng.permutation(len(ordered))[:count]}
+        shuffled = [ordered[index] for index in rng.permutation(len(ordered))]
+        single = [wording for wording in shuffled if owners[wording] == 1]
+        held_out |= {(task, wording) for wording in single[:count]}
     return held_out
 
 
@@ -162,22 +179,17 @@ def _undecided_tasks(rows: list[Example]) -> set[str]:
 def _evaluation(
     rows: list[Example], train: list[Example], held_out: set[Wording], rng: np.random.Generator
 ) -> Iterator[Example]:
-    """Say of each of the file's rows what is new in it."""
-    wordings = {(row.task, row.instruction) for row in train}
+    """All rows of a file, those of held-out wordings about inputs that are trained."""
     answers: dict[str, dict[str, str]] = {}
     for row in train:
         answers.setdefault(row.task, {})[row.input] = row.output
     for row in rows:
         known = answers[row.task]
-        if (row.task, row.instruction) in held_out and row.split == "train":
+        if row.split == "train" and (row.task, row.instruction) in held_out:
             # Its own input may occur nowhere else: then one that is trained takes its place.
             name = row.input if row.input in known else list(known)[rng.integers(len(known))]
-            yield replace(row, input=name, output=known[name], split="unseen_string")
-        elif row.input in known:
-            new = (row.task, row.instruction) not in wordings
-            yield replace(row, split="unseen_string" if new else "seen")
-        elif (row.task, row.instruction) not in held_out:
-            yield replace(row, split="unseen_input")
+            row = replace(row, input=name, output=known[name])
+        yield row
 
 
 def _cut(rows: list[Example], limit: int, rng: np.random.Generator) -> Iterator[Example]:

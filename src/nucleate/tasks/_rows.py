@@ -1,13 +1,15 @@
 """From languages to rows: strings, cells that are left out, noise."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nucleate._core.errors import BadInput
 from nucleate.tasks._families import Languages
-from nucleate.tasks._taskset import Example
+from nucleate.tasks._regex import Language
+from nucleate.tasks._splits import Example
 
 Answers = dict[tuple[str, str], str]
 
@@ -93,11 +95,36 @@ def family_rows(family: Family, inputs: tuple[str, ...], answers: Answers) -> It
                 yield Example(family.task, family.name, string, name, answer, split)
 
 
+class HeldOut:
+    """What no training row may say: held-out strings, families and cells.
+
+    Args:
+        families: the families with their strings.
+        languages: the language of each.
+    """
+
+    def __init__(self, families: Sequence[Family], languages: Sequence[Language]) -> None:
+        self._strings = {string for family in families for string in family.unseen}
+        self._patterns = [
+            (re.compile(language.plain), family)
+            for family, language in zip(families, languages, strict=True)
+            if family.held_out_inputs or not family.trained
+        ]
+
+    def holds(self, string: str, name: str) -> bool:
+        """Whether a training row with this string and input would break the promise of a split."""
+        return string in self._strings or any(
+            (name in family.held_out_inputs or not family.trained) and pattern.fullmatch(string)
+            for pattern, family in self._patterns
+        )
+
+
 def add_noise(
     rows: list[Example],
     shares: tuple[float, float],
     alphabet: tuple[str, ...],
     answers: Answers,
+    held_out: HeldOut,
     rng: np.random.Generator,
 ) -> list[Example]:
     """Give a share of the training rows a wrong output, and a share a wrong symbol.
@@ -107,29 +134,64 @@ def add_noise(
         shares: the shares of wrong outputs and of wrong instructions, chosen apart.
         alphabet: what wrong symbols are drawn from.
         answers: the right outputs; a wrong one is another of the task's outputs if it has any.
+        held_out: what a wrong symbol must not lead to.
         rng: where chance comes from.
+
+    Raises:
+        BadInput: too few rows can take a wrong symbol.
     """
     rows = list(rows)
     train = [index for index, row in enumerate(rows) if row.split == "train"]
-    wrong_outputs, wrong_instructions = (
-        rng.permutation(train)[: round(share * len(train))] for share in shares
-    )
+    outputs_first, instructions_first = (rng.permutation(train).tolist() for _ in shares)
+    wrong_outputs, wrong_instructions = (round(share * len(train)) for share in shares)
     by_task: dict[str, set[str]] = {}
     for (task, _), answer in answers.items():
         by_task.setdefault(task, set()).add(answer)
     everything = set(answers.values())
-    for index in wrong_outputs:
+    for index in outputs_first[:wrong_outputs]:
         row = rows[index]
         options = by_task[row.task] - {row.output} or everything - {row.output}
         rows[index] = replace(row, output=_one_of(options, rng))
-    if len(wrong_instructions) and len(alphabet) < 2:
-        raise BadInput("instruction_noise needs a second symbol in the patterns: set it to 0.")
-    for index in wrong_instructions:
-        text = rows[index].instruction
-        place = int(rng.integers(len(text)))
-        symbol = _one_of(set(alphabet) - {text[place]}, rng)
-        rows[index] = replace(rows[index], instruction=text[:place] + symbol + text[place + 1 :])
+    changed = 0
+    for index in instructions_first if wrong_instructions else ():
+        string = _misspelled(rows[index], alphabet, held_out, rng)
+        if string is not None:
+            rows[index] = replace(rows[index], instruction=string)
+            changed += 1
+            if changed == wrong_instructions:
+                break
+    if changed < wrong_instructions:
+        raise BadInput(
+            f"instruction_noise asks for {wrong_instructions} training rows with a wrong symbol "
+            f"and only {changed} can have one without becoming a held-out string: set it to "
+            f"{changed / len(train):.2g} or less, or widen the patterns."
+        )
     return rows
+
+
+def _misspelled(
+    row: Example, alphabet: tuple[str, ...], held_out: HeldOut, rng: np.random.Generator
+) -> str | None:
+    """A row's instruction with one wrong symbol that is not held out, None if there is none."""
+    text = row.instruction
+    if len(alphabet) < 2:
+        return None
+    place = int(rng.integers(len(text)))
+    string = _with_symbol(text, place, _one_of(set(alphabet) - {text[place]}, rng))
+    if not held_out.holds(string, row.input):
+        return string
+    options = {
+        changed
+        for place, old in enumerate(text)
+        for symbol in alphabet
+        if symbol != old
+        and not held_out.holds(changed := _with_symbol(text, place, symbol), row.input)
+    }
+    return _one_of(options, rng) if options else None
+
+
+def _with_symbol(text: str, place: int, symbol: str) -> str:
+    return text[:place] + symbol + text[place + 1 :]
 
 
 def _one_of(options: set[str], rng: np.random.Generator) -> str:

@@ -13,11 +13,13 @@ from nucleate.tasks._families import Languages, draw_languages
 from nucleate.tasks._mappings import own_mappings, shared_mappings
 from nucleate.tasks._regex import parse
 from nucleate.tasks._rows import (
+    HeldOut,
     add_noise,
     family_rows,
     hold_out_cells,
     with_strings,
 )
+from nucleate.tasks._splits import Trained
 from nucleate.tasks._taskset import TaskSet
 
 # One source of chance for each part, so that (say) other outputs leave the strings as they are.
@@ -66,13 +68,16 @@ def synthetic(
             stem an untrained model already groups the strings by task.
         label_noise: 0..1, the share of training rows with a wrong output.
         instruction_noise: 0..1, the share of training rows with one wrong symbol in the
-            instruction; such a string may by chance be right for another task.
+            instruction; such a string may by chance be right for another task, but is never one
+            that an evaluation split holds out. `seen` and `unseen_cell` leave out what is not
+            trained any more because of it.
         imbalance: the exponent of a Zipf law over the tasks' weights; 0 makes them equal.
         order: the instruction before or after the input.
         held_out_cells: (family, input) pairs a task that are never trained, each on another input,
             so that the task's other families saw that input.
         allow_overlap: record tasks with a string in common in `TaskSet.overlaps` instead of
-            refusing them.
+            refusing them. Two families of one task, and a held-out family and any other, must
+            share no string even so. Rows of unseen strings that another task trains are left out.
         patterns: the user's own families, task -> regular expressions, in place of generated ones
             (`tasks`, `families` and `stem` then mean nothing); the last `held_out_families` of each
             task are never trained.
@@ -85,6 +90,15 @@ def synthetic(
     Raises:
         BadInput: a number out of range; a pattern that does not parse, is unbounded or has too few
             strings; families that cannot be told apart.
+
+    Examples:
+        >>> from nucleate.tasks import synthetic
+        >>> tasks = synthetic(tasks=2, families=2, strings=4, unseen_strings=2, inputs=3, seed=0)
+        >>> tasks.tasks
+        ('t0', 't1')
+        >>> row = tasks.split("unseen_string")[0]
+        >>> row.output == tasks.answers[row.task, row.input]
+        True
     """
     _check_whole(tasks=(tasks, 2), families=(families, 1), inputs=(inputs, 1), strings=(strings, 1))
     _check_whole(held_out_families=(held_out_families, 0), held_out_cells=(held_out_cells, 0))
@@ -104,7 +118,7 @@ def synthetic(
         overlaps: tuple[tuple[str, str], ...] = ()  # they were drawn apart
     else:
         languages = _parse_all(patterns, held_out_families, max_repeat)
-        overlaps = _find_overlaps(languages, allow_overlap)
+        overlaps = _find_overlaps(languages, held_out_families, allow_overlap)
     alphabet = _alphabet(languages)
     names = tuple(languages)
     if outputs == "own":
@@ -119,7 +133,12 @@ def synthetic(
     drawn = with_strings(languages, held_out_families, trained_and_not, rng["strings"])
     drawn = hold_out_cells(drawn, input_names, held_out_cells, rng["cells"])
     rows = [row for family in drawn for row in family_rows(family, input_names, answers)]
-    rows = add_noise(rows, (label_noise, instruction_noise), alphabet, answers, rng["noise"])
+    held_out = HeldOut(drawn, [language for own in languages.values() for language in own])
+    noise = label_noise, instruction_noise
+    rows = add_noise(rows, noise, alphabet, answers, held_out, rng["noise"])
+    # Noise takes strings and pairs out of the training rows, and overlapping tasks train others'.
+    trained = Trained(row for row in rows if row.split == "train")
+    rows = [row for row in rows if row.split in ("train", trained.split_of(row))]
     return TaskSet(
         name=f"synthetic, {outputs} outputs",
         outputs=outputs,
@@ -156,25 +175,34 @@ def _parse_all(
     }
 
 
-def _find_overlaps(languages: Languages, allow: bool) -> tuple[tuple[str, str], ...]:
-    """List the pairs of tasks that share a string; two families of one task must not share any."""
+def _find_overlaps(languages: Languages, held_out: int, allow: bool) -> tuple[tuple[str, str], ...]:
+    """List the pairs of tasks that share a string, which only trained families of them may."""
     overlaps: dict[tuple[str, str], None] = {}
     families = [
-        (task, f"{task}.f{index}", language)
+        (task, f"{task}.f{index}", index < len(own) - held_out, language)
         for task, own in languages.items()
         for index, language in enumerate(own)
     ]
-    for (task, name, language), (other_task, other_name, other) in combinations(families, 2):
+    for (task, name, trained, language), (
+        other_task,
+        other_name,
+        other_trained,
+        other,
+    ) in combinations(families, 2):
         common = language.common_string(other)
         if common is None:
             continue
+        told = (
+            f"families {name} ({language.pattern!r}) and {other_name} ({other.pattern!r}) "
+            f"cannot be told apart, both have {common!r}: "
+        )
+        if task == other_task:
+            raise BadInput(told + "change one, families of one task must share no string.")
+        if not (trained and other_trained):
+            raise BadInput(told + "change one, a held-out family must share no string.")
         if not allow:
-            raise BadInput(
-                f"families {name} ({language.pattern!r}) and {other_name} ({other.pattern!r}) "
-                f"cannot be told apart, both have {common!r}: change one, or set allow_overlap."
-            )
-        if task != other_task:
-            overlaps[task, other_task] = None
+            raise BadInput(told + "change one, or set allow_overlap.")
+        overlaps[task, other_task] = None
     return tuple(overlaps)
 
 

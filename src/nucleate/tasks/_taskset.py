@@ -4,28 +4,18 @@ import hashlib
 import json
 from dataclasses import astuple, dataclass, field, fields
 from functools import cached_property
+from html import escape
 from typing import Literal
 
 from nucleate._core.errors import BadInput
-
-SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "unseen_input")
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One row: an instruction, an input, the output that is wanted, and where the row belongs."""
-
-    task: str
-    family: str
-    instruction: str
-    input: str
-    output: str
-    split: str
+from nucleate.tasks._splits import SPLITS, Example, Trained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskSet:
     """Tasks over inputs, announced by families of instructions.
+
+    Two are equal where their `content_hash` is.
 
     Args:
         name: what to call the set in a report.
@@ -33,10 +23,12 @@ class TaskSet:
             tasks) or `natural` (text).
         tasks: the names of the tasks.
         examples: training rows (with noise, if asked for) and clean evaluation rows of all splits.
-            `seen` repeats trained (string, input) pairs, `unseen_string` has new strings of trained
-            families, `unseen_cell` a (family, input) pair never trained while the task's other
-            families saw that input, `unseen_family` a family never trained, `unseen_input` an
-            input that the task never saw.
+            `seen` repeats (string, input) pairs that are trained. The other splits hold what no
+            training row of any task holds: `unseen_string` a string, whose family is trained (or
+            which is a family of its own, as a wording is); `unseen_cell` a (family, input) pair,
+            whose string and input the task trains apart; `unseen_family` a family, none of whose
+            strings is trained. `unseen_input` has trained strings on inputs that the task never
+            trains.
         answers: (task, input) -> the clean output.
         order: whether the instruction stands before or after the input.
         cue: whether a cue token ends the prompt; needed where inputs have several tokens, and
@@ -59,11 +51,42 @@ class TaskSet:
     overlaps: tuple[tuple[str, str], ...]
     patterns: dict[str, str] = field(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(self.split(name))} {name}" for name in self._by_split)
+        inputs = len({name for _, name in self.answers})
+        return (
+            f"TaskSet({self.name!r}: {len(self.tasks)} tasks, {inputs} inputs; rows: "
+            f"{rows or 'none'}; hash {self.content_hash()[:10]})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
     def split(self, name: str) -> tuple[Example, ...]:
         """Return the rows of one split, in the set's order; BadInput if there is no such split."""
         if name not in SPLITS:
             raise BadInput(f"split {name!r} does not exist: use one of {', '.join(SPLITS)}.")
         return self._by_split.get(name, ())
+
+    def split_of(self, row: Example) -> str | None:
+        """Return the evaluation split that a row belongs to, from what the training rows hold.
+
+        Args:
+            row: any task, family, instruction and input; its own `split` is not looked at.
+
+        Returns:
+            One of `SPLITS` but `train`, or None where the row keeps the promise of none, such as
+            an unseen input under an unseen string.
+        """
+        return self._trained.split_of(row)
 
     @property
     def crossed(self) -> bool:
@@ -84,6 +107,10 @@ class TaskSet:
         content["examples"] = list(map(astuple, self.examples))
         content["answers"] = [[*key, value] for key, value in self.answers.items()]
         return canonical_hash(content)
+
+    @cached_property
+    def _trained(self) -> Trained:
+        return Trained(self.split("train"))
 
     @cached_property
     def _by_split(self) -> dict[str, tuple[Example, ...]]:

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on bit for bit, without a pickle."""
+"""Checkpoints: everything needed to resume training bit for bit, without a pickle."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def save_checkpoint(
     penalty: nn.Module | None = None,
     **state: Any,
 ) -> None:
-    """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones make room.
+    """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones are removed.
 
     Args:
         run: where to.
@@ -107,7 +107,7 @@ def load_penalty(penalty: nn.Module, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         raise BadInput(
             f"the checkpoint {folder} is not of a training with this regularizer "
-            f"({str(error).splitlines()[0]}); go on without one, or start a new training"
+            f"({str(error).splitlines()[0]}); resume without one, or start a new training run"
         ) from error
 
 

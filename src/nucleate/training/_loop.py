@@ -1,62 +1,34 @@
-"""The training loop of the study: answers learned, states recorded, interrupts obeyed."""
+"""The training loop of the study: trains on answers, records states, stops when asked to."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nucleate._core.devices import device_named
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
-from nucleate.activations import head_reads
+from nucleate.activations import head_reads, predicting
 from nucleate.recording import Recorder
 from nucleate.runs import Run
 from nucleate.training._batches import Batch, Batches
 from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
-from nucleate.training.regularizers._regularizer import Regularizer
+from nucleate.training._config import TrainingConfig
 from nucleate.training.regularizers._study import Regularized
 
 # Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
 _LOOK_EVERY = 10
 
 
-class TrainingConfig(BaseModel):
-    """How the model is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int = Field(300, ge=1)
-    batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(8e-4, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "linear", description="what the learning rate does after the warm-up: stay, or fall to 0"
-    )
-    warmup_steps: int = Field(20, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    loss: Literal["answer", "sequence"] = Field(
-        "answer", description="which tokens are learned: the answer's, or all but the first"
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16: forward passes under autocast, weights in float32"
-    )
-    compile: bool = Field(False, description="run the training steps through torch.compile")
-    device: str = Field("auto", description="cpu, cuda, mps ...; auto takes an accelerator if any")
-    checkpoint_every: int = Field(100, ge=1, description="steps")
-    regularizer: Regularizer | None = Field(
-        None, description="what promotes or suppresses task clusters; none if not set"
-    )
-
-
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the model, and how long it took over all sessions, in seconds."""
+    """A trained model, and the time that training took over all sessions, in seconds."""
 
     model: PreTrainedModel
     seconds: float
@@ -65,9 +37,7 @@ class Trained:
 
 def device_of(config: TrainingConfig) -> torch.device:
     """The device that the configuration means."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return device_named(config.device)
 
 
 def train(
@@ -81,18 +51,18 @@ def train(
     progress: Callable[[int, float], None] = lambda step, loss: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Train to the last step, from the run's newest checkpoint if it has one.
+    """Train to the last step, starting from the run's newest checkpoint if there is one.
 
-    A resumed training gives the same losses and weights, bit for bit, as one without a break, on
-    the same machine with the same number of threads.
+    A resumed training gives bit-identical losses and weights, on the same machine with the same
+    number of threads.
 
     Args:
         model: trained in place.
-        batches: what each step trains on.
-        config: how.
-        run: gets checkpoints and step records: losses, learning rate, and tokens read so far
+        batches: the training batches.
+        config: training settings.
+        run: receives checkpoints and step records: losses, learning rate, and tokens read so far
             (padding not counted).
-        recorder: reads the model when its schedule says so; closed at the end.
+        recorder: reads the model at the steps of its schedule.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
@@ -108,7 +78,7 @@ def train(
         while loop.step < config.steps:
             if stopping():
                 loop.checkpoint()
-                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to go on")
+                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to resume")
             loop.record()
             loop.one_step()
             if loop.step % _LOOK_EVERY == 0 or loop.step == config.steps:
@@ -121,13 +91,13 @@ def train(
     except OSError as error:
         raise RunFailed(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
-            "to go on from the last checkpoint"
+            "to resume from the last checkpoint"
         ) from error
     return Trained(model, loop.seconds, loop.recording_seconds)
 
 
 class _Loop:
-    """One session of a training: where it stands, and what one step does."""
+    """One session of a training run: its state, and what one step does."""
 
     def __init__(
         self,
@@ -269,7 +239,7 @@ class _Loop:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
         index, real = self._learned(batch)
         targets = ids.gather(1, index + 1)
-        # A hook that changes from step to step would be compiled anew each time.
+        # A hook that changes from step to step would be compiled again each time.
         focus = nullcontext() if self._config.compile else head_reads(self._model, index)
         with self._autocast(), focus:
             # Each row's last token predicts nothing: the longest rows need not be read to the end.
@@ -280,11 +250,9 @@ class _Loop:
 
     def _learned(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The tokens [row, kept] whose successor is learned, and which of them are not padding."""
-        first = batch.prompt_lengths - 1 if self._config.loss == "answer" else 0 * batch.lengths
-        count = batch.lengths - 1 - first
-        offset = np.arange(count.max())
-        real = offset < count[:, None]
-        index = np.where(real, first[:, None] + offset, first[:, None])
+        whole = self._config.loss == "sequence"
+        prompt = np.ones_like(batch.lengths) if whole else batch.prompt_lengths
+        index, real = predicting(prompt, batch.lengths - prompt)
         device = self._device
         return torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)
 

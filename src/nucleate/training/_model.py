@@ -1,43 +1,14 @@
 """Models: any causal LM of transformers, built from a few numbers and a seed."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.activations import ACT2FN
 
 from nucleate._core.errors import BadInput
-
-
-class ModelConfig(BaseModel):
-    """What model is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    arch: str = Field(
-        "nemotron", description="a `model_type` of transformers, as llama, gpt2, gpt_neox, nemotron"
-    )
-    depth: int = Field(6, ge=1, description="blocks")
-    width: int = Field(96, ge=2, description="size of the hidden states")
-    heads: int = Field(4, ge=1, description="attention heads; must divide the width")
-    inner: int | None = Field(None, ge=1, description="width inside the MLP; 8 x width if not set")
-    dropout: float = Field(0.0, ge=0, lt=1)
-    attention: Literal["eager", "sdpa"] = Field(
-        "eager", description="eager is a quarter faster on the short sequences trained here"
-    )
-    init_scale: float | None = Field(
-        None,
-        gt=0,
-        description="factor of all initial weight matrices, embeddings included; 1 if not set",
-    )
-    activation: str | None = Field(
-        None, description="of the MLPs, as gelu, relu, relu2, silu; the architecture's if not set"
-    )
-    extra: dict[str, Any] = Field(
-        default_factory=dict, description="further settings of the architecture's own config"
-    )
+from nucleate.training._config import ModelConfig
 
 
 def build_model(
@@ -55,11 +26,7 @@ def build_model(
         BadInput: transformers does not know the architecture or activation, or refuses the
             settings.
     """
-    if config.width % config.heads:
-        raise BadInput(
-            f"model.width {config.width} is not a multiple of model.heads {config.heads}; "
-            "change either"
-        )
+    config.check()
     settings = _settings(config, vocab_size, max_length)
     try:
         with torch.random.fork_rng(devices=[]):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nucleate.findings import OnsetSummary, highest_null, position_name, short_names
+from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
     GRAY,
@@ -18,7 +19,6 @@ from nucleate.views._style import (
     step_axis,
     stream_colors,
 )
-from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ _NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2":
 
 
 @figure_style()
-def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = True) -> "Figure":
+def accuracy_curves(run: RunReport, *, ax: "Axes | None" = None, legend: bool = True) -> "Figure":
     """Accuracy by split over steps with its interval, chance, and the onset with its interval.
 
     Args:
@@ -57,7 +57,7 @@ def accuracy_curves(run: RunView, *, ax: "Axes | None" = None, legend: bool = Tr
 
 @figure_style()
 def cluster_curves(
-    run: RunView, position: str, *, ax: "Axes | None" = None, legend: bool = True
+    run: RunReport, position: str, *, ax: "Axes | None" = None, legend: bool = True
 ) -> "Figure":
     """ARI of clusters against tasks by stream over steps, the nulls of the chosen stream shaded.
 
@@ -95,7 +95,7 @@ def cluster_curves(
 
 
 @figure_style()
-def curves_figure(runs: Sequence[RunView]) -> "Figure":
+def curves_figure(runs: Sequence[RunReport]) -> "Figure":
     """Accuracy over clusters at every position, one column a run."""
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
@@ -164,7 +164,7 @@ def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
     )
 
 
-def _finish(ax: "Axes", run: RunView, ylabel: str) -> None:
+def _finish(ax: "Axes", run: RunReport, ylabel: str) -> None:
     ax.set_ylim(-0.06, 1.04)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.set_ylabel(ylabel)

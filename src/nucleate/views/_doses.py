@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.findings import plain, position_name
+from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
     GRAY,
@@ -14,7 +15,6 @@ from nucleate.views._style import (
     figure_style,
     headline,
 )
-from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ _NAMED = 25
 
 
 @figure_style()
-def doses_figure(run: RunView, *, title: str = "") -> "Figure":
+def doses_figure(run: RunReport, *, title: str = "") -> "Figure":
     """Dose-response curves with their controls, beside the task x task redirection matrix.
 
     Args:

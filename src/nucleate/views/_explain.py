@@ -1,4 +1,4 @@
-"""The fixed texts of the report: how to read it and what can fool it."""
+"""The fixed texts of the report: how to read it and what can mislead."""
 
 METRICS = {
     "ARI": "Adjusted Rand index of k-means clusters against a label, k = the number of classes: 0 "
@@ -24,8 +24,8 @@ NULLS = {
     "the removal of a random subspace of the same rank: damage that has nothing to do with tasks.",
 }
 WORDS = {
-    "clusters": "The ARI exceeds all three nulls; undecided where it exceeds some of them only or "
-    "where one was not measured.",
+    "clusters": "The ARI and the lower end of its interval exceed all three nulls; undecided where "
+    "they exceed some of them only or where one is missing.",
     "onset": "The first recorded step from which a series stays above its null band until the end; "
     "the interval is over bootstraps of instruction strings.",
     "shift": "mu_B − mu_A, the difference of two task means, is added to the state; counted is how "
@@ -45,8 +45,9 @@ FOOLS = (
     "ARI; judge abruptness by the separation in the tables.",
     "Before training ARI can already exceed N0, because similar strings have similar states. N1 "
     "and N2 are there for that.",
-    "The stream is chosen on one half of the instruction strings, and its number is measured on "
-    "the other half. Maps and curves show all strings, so their highest cell is a bit flattered.",
+    "The stream that the text speaks of is chosen on one half of the instruction strings; every "
+    "ARI against task that is shown or judged is that of the other half. The largest effect of an "
+    "intervention is a maximum over places; its interval allows for that.",
     "What is first in time need not be the cause, and one run is one seed. Only the interventions "
     "speak of causes.",
     "An intervention moves states to where training may never have put them. What works only far "

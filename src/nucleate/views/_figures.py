@@ -12,8 +12,8 @@ from nucleate.views._curves import curves_figure
 from nucleate.views._doses import doses_figure
 from nucleate.views._maps import causal_map_figure, heat_maps_figure
 from nucleate.views._pictures import labels_figure, pictures_figure
+from nucleate.views._run_report import RunReport
 from nucleate.views._style import figure_style
-from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ class Plate:
     width: float
 
 
-def write_figures(runs: Sequence[RunView], folder: Path) -> list[Plate]:
+def write_figures(runs: Sequence[RunReport], folder: Path) -> list[Plate]:
     """Draw every figure and write it to `folder/<name>.{png,svg,pdf}`.
 
     Args:
@@ -84,7 +84,7 @@ def write_figures(runs: Sequence[RunView], folder: Path) -> list[Plate]:
 
 
 def _plates_of_run(
-    run: RunView, slug: str, name: str
+    run: RunReport, slug: str, name: str
 ) -> "list[tuple[str, str, str, Callable[[], Figure]]]":
     closely = (
         f"causal-doses-{slug}",
@@ -134,7 +134,7 @@ def save(figure: "Figure", stem: Path) -> None:
             figure.savefig(stem.with_name(f"{stem.name}.{ending}"), dpi=150, metadata=metadata)
 
 
-def slugs(runs: Sequence[RunView]) -> list[str]:
+def slugs(runs: Sequence[RunReport]) -> list[str]:
     """A file name part a run: distinct, lower case, letters, digits and hyphens."""
     names = [re.sub(r"[^a-z0-9]+", "-", run.summary.name.lower()).strip("-")[:40] for run in runs]
     return [

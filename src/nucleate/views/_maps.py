@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nucleate.findings import beyond_all_nulls, depth_order, number, position_name, short_names
+from nucleate.findings import cluster_verdict, depth_order, number, position_name, short_names
+from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     FAINT,
     GRAY,
@@ -20,7 +21,6 @@ from nucleate.views._style import (
     headline,
     own_axes,
 )
-from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,11 +39,11 @@ _MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
 
 
 @figure_style()
-def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figure":
+def heat_map(run: RunReport, position: str, *, ax: "Axes | None" = None) -> "Figure":
     """ARI against task over streams (embedding at the bottom) and recorded steps.
 
-    Colors run from 0 to 1. A dot marks a cell that does not exceed all three nulls, hatching
-    one that was not measured.
+    Colors run from 0 to 1. A dot marks a cell that is not called clusters, hatching one that
+    was not measured.
 
     Args:
         run: the run.
@@ -54,7 +54,8 @@ def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figur
     streams, steps = run.streams, run.steps
     rows = run.numbers(position, run.headline_view(position))
     values = _table(rows, "value", streams, steps)
-    beyond = _table(rows.assign(beyond=beyond_all_nulls(rows)), "beyond", streams, steps)
+    called = [cluster_verdict(row) == "clusters" for _, row in rows.iterrows()]
+    beyond = _table(rows.assign(beyond=np.array(called, dtype=float)), "beyond", streams, steps)
     # as one image: a mesh of vectors shows seams between its cells
     ax.pcolormesh(values, cmap=RAMP, vmin=0, vmax=1, rasterized=True)
     _hatch(ax, np.isnan(values))
@@ -70,7 +71,7 @@ def heat_map(run: RunView, position: str, *, ax: "Axes | None" = None) -> "Figur
 
 
 @figure_style()
-def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
+def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
     """One heat map a position (rows) and run (columns), with one color bar."""
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
@@ -102,7 +103,7 @@ def heat_maps_figure(runs: Sequence[RunView]) -> "Figure":
 
 
 @figure_style()
-def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
+def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
     Each cell gives its number and, below it, what the controls give; colors run from 0 to 1.
@@ -111,7 +112,7 @@ def causal_map_figure(run: RunView, *, title: str = "") -> "Figure":
         run: the run.
         title: what stands over the figure; nothing without it.
     """
-    table = run.causal_map
+    table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
     positions = [p for p in run.positions if p in set(table["position"])]
     figure, grid = axes_grid(

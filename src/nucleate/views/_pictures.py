@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nucleate.findings import highest_null, number, plain, position_name
+from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
     GRAY,
@@ -18,7 +19,6 @@ from nucleate.views._style import (
     headline,
     own_axes,
 )
-from nucleate.views._view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def picture(
 
 
 @figure_style()
-def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figure":
+def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Figure":
     """States at a few steps (columns) and every position (rows), one fixed basis a row.
 
     Args:
@@ -107,7 +107,7 @@ def pictures_figure(run: RunView, *, title: str = "", columns: int = 4) -> "Figu
 
 
 @figure_style()
-def labels_figure(run: RunView, *, title: str = "") -> "Figure":
+def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
     Dots are the view of the summary at the position, rings the other view where there is one;
@@ -138,7 +138,7 @@ def labels_figure(run: RunView, *, title: str = "") -> "Figure":
 
 
 @figure_style()
-def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
+def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
     """ARI against one label at the last step by stream, beside the highest null."""
     ax = own_axes(ax, 2.0, 1.8)
     streams = run.streams
@@ -168,7 +168,7 @@ def label_dots(run: RunView, position: str, label: str, *, ax: "Axes | None" = N
     return figure_of(ax)
 
 
-def _places(run: RunView) -> list[tuple[str, str]]:
+def _places(run: RunReport) -> list[tuple[str, str]]:
     """(stream, position) to be shown: the chosen stream, else the first that is in the table."""
     places = []
     for position in run.positions:
@@ -179,7 +179,7 @@ def _places(run: RunView) -> list[tuple[str, str]]:
     return places
 
 
-def _frames(run: RunView, stream: str, position: str, wanted: int) -> dict[int, pd.DataFrame]:
+def _frames(run: RunReport, stream: str, position: str, wanted: int) -> dict[int, pd.DataFrame]:
     """The rows of a few steps of one place, spread over the rise of its clusters."""
     table = run.picture
     here = table[(table["stream"] == stream) & (table["position"] == position)]

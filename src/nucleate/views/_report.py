@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nucleate._core.errors import BadInput
-from nucleate.findings import RULES, contrast_words, finding, short_names, words
+from nucleate.findings import RULES, contrast_words, finding, kind_of, short_names, words
 from nucleate.views import _tables as tables
 from nucleate.views._explain import (
     FOOLS,
@@ -26,10 +26,10 @@ from nucleate.views._html import (
     tag,
     text,
 )
-from nucleate.views._view import RunView
+from nucleate.views._run_report import RunReport
 
 _TABLES = (
-    "panel", "accuracy", "onsets", "causal_map", "doses", "redirections", "picture",
+    "panel", "accuracy", "onsets", "places", "doses", "redirections", "picture",
 )  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _NAV = {
@@ -42,11 +42,11 @@ _NAV = {
     "reading": "how to read this",
 }
 _CAPTIONS = {
-    "curves": "The thick line is the stream that the text speaks of, measured here on all strings; "
-    "gray is what its nulls reach. The red line is the onset, its band the 95 % interval. "
-    "Bands around accuracy are 95 % Wilson intervals.",
+    "curves": "The thick line is the stream that the text speaks of; gray is what its nulls "
+    "reach. The red line is the onset, its band the 95 % interval. Bands around accuracy are "
+    "95 % intervals over instruction strings.",
     "where": "Embedding at the bottom, training from left to right, color from 0 to 1. A dot "
-    "marks a cell that does not exceed all three nulls; hatching, one that was not measured.",
+    "marks a cell that is not called clusters; hatching, one that was not measured.",
     "used": "Left, whether tasks can be told apart at a place (ARI); right, whether answers depend "
     "on it. Under each effect stands what its control gives.",
     "closely": "Left, the share of rows that give another task's answer when their states are "
@@ -63,7 +63,7 @@ _CAPTIONS = {
 
 
 def write_report(
-    runs: Sequence[RunView], folder: Path, *, title: str, seconds: Mapping[str, float]
+    runs: Sequence[RunReport], folder: Path, *, title: str, seconds: Mapping[str, float]
 ) -> Path:
     """Write report.html, figures/*.{png,svg,pdf} and tables/*.csv.
 
@@ -116,13 +116,13 @@ def _plates(plates: Sequence[Plate], folder: Path, caption: str) -> Markup:
     )
 
 
-def _head(runs: Sequence[RunView], title: str) -> Markup:
+def _head(runs: Sequence[RunReport], title: str) -> Markup:
     names = short_names([run.summary for run in runs])
     claims = (
         tag(
             "p",
             tag("strong", name),
-            tag("span", f" {run.summary.outputs} outputs, {run.summary.model} "),
+            tag("span", f" {kind_of(run.summary)}; {run.summary.model} "),
             tag("b", finding(run.summary)),
         )
         for run, name in zip(runs, names, strict=True)
@@ -136,7 +136,7 @@ def _head(runs: Sequence[RunView], title: str) -> Markup:
     )
 
 
-def _summary(runs: Sequence[RunView]) -> Markup:
+def _summary(runs: Sequence[RunReport]) -> Markup:
     """The key numbers, then what they say in words."""
     summaries = [run.summary for run in runs]
     told = [
@@ -147,14 +147,14 @@ def _summary(runs: Sequence[RunView]) -> Markup:
     beside = join([tag("h3", "Side by side"), bullets(contrast)]) if contrast else ""
     return join(
         [
-            tag("section", tag("h2", "Key numbers"), tables.key_numbers(summaries), class_="key"),
+            tag("section", tag("h2", "Key numbers"), tables.key_table(summaries), class_="key"),
             section("words", "In words", beside, tag("div", *told, class_="columns")),
         ],
         "\n",
     )
 
 
-def _findings(runs: Sequence[RunView], shown: Mapping[str, Markup]) -> Markup:
+def _findings(runs: Sequence[RunReport], shown: Mapping[str, Markup]) -> Markup:
     names = short_names([run.summary for run in runs])
     pairs = list(zip(runs, names, strict=True))
     rules = fold("the rules behind these words", definitions(WORDS), bullets(RULES))
@@ -184,7 +184,7 @@ def _findings(runs: Sequence[RunView], shown: Mapping[str, Markup]) -> Markup:
     )
 
 
-def _background(runs: Sequence[RunView], seconds: Mapping[str, float]) -> Markup:
+def _background(runs: Sequence[RunReport], seconds: Mapping[str, float]) -> Markup:
     names = short_names([run.summary for run in runs])
     tasks = (tables.task_tables(run, name) for run, name in zip(runs, names, strict=True))
     return join(
@@ -205,7 +205,7 @@ def _background(runs: Sequence[RunView], seconds: Mapping[str, float]) -> Markup
                 definitions(METRICS),
                 tag("h3", "What chance gives"),
                 definitions(NULLS),
-                tag("h3", "What can fool it"),
+                tag("h3", "What can mislead"),
                 bullets(FOOLS),
             ),
         ],
@@ -230,7 +230,7 @@ def _files(plates: Sequence[Plate], written: Sequence[str]) -> Markup:
     return section("files", "Files beside this page", tag("div", bullets(lists), class_="files"))
 
 
-def _write_tables(runs: Sequence[RunView], folder: Path) -> list[str]:
+def _write_tables(runs: Sequence[RunReport], folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for run, slug in zip(runs, slugs(runs), strict=True):

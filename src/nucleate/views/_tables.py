@@ -7,15 +7,12 @@ import numpy as np
 import pandas as pd
 
 from nucleate.findings import (
-    OnsetSummary,
     Summary,
-    best_erase,
-    best_shift,
     interval,
     number,
-    place,
     plain,
     position_name,
+    short_date,
     short_names,
 )
 from nucleate.views._html import (
@@ -25,13 +22,13 @@ from nucleate.views._html import (
     table,
     tag,
 )
-from nucleate.views._view import RunView
+from nucleate.views._run_report import RunReport
 
-_LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p_adjusted", "n")
+_LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p", "n")
 
 
-def key_numbers(summaries: Sequence[Summary]) -> Markup:
-    """The numbers that decide, one pair of columns a run: the value, and what chance gives."""
+def key_table(summaries: Sequence[Summary]) -> Markup:
+    """The numbers that decide, one pair of columns per run: the value, and what chance gives."""
     per_run = [_key_cells(summary) for summary in summaries]
     names = list(dict.fromkeys(name for cells in per_run for name in cells))
     rows = [
@@ -46,42 +43,38 @@ def key_numbers(summaries: Sequence[Summary]) -> Markup:
 def _key_cells(summary: Summary) -> dict[str, tuple[object, object]]:
     """Row name -> (value, by chance)."""
     cells: dict[str, tuple[object, object]] = {}
-    for split, found in summary.accuracy.items():
+    there = sum(place.clusters == "clusters" for place in summary.places)
+    cells["places where states group by task"] = (
+        _strong_text(f"{there} of {len(summary.places)}"), ""
+    )  # fmt: skip
+    for verdict in ("used", "present but not used", "used without clusters", "undecided"):
+        if summary.tested:
+            count = len(summary.called(verdict))
+            cells[f"… {verdict}"] = (_strong_text(f"{count} of {len(summary.tested)}"), "")
+    for split, accuracy in summary.accuracy.items():
         if split != "train":
-            ends = _strong(found.value, found.low, found.high)
-            cells[f"accuracy, {split.replace('_', ' ')}"] = (ends, number(found.chance))
+            ends = _strong(accuracy.value, accuracy.low, accuracy.high)
+            cells[f"accuracy, {split.replace('_', ' ')}"] = (ends, number(accuracy.chance))
     for position, clusters in summary.clusters.items():
         null = clusters.null
         cells[f"ARI (task), {position_name(position)}"] = (
             _strong(clusters.last, clusters.low, clusters.high, clusters.stream),
             f"N0 {number(null.n0)} · N1 {number(null.n1)} · N2 {number(null.n2)}",
         )
-        if "final_norm" in clusters.by_stream:
-            small = tag("small", " final_norm, all strings")
-            value = _strong_text(number(clusters.by_stream["final_norm"]))
-            cells[f"… after the last block, {position_name(position)}"] = (join([value, small]), "")
         cells[f"onset, {position_name(position)}"] = (
-            _onset(clusters.onset) if clusters.verdict == "clusters" else "–",
+            short_date(clusters.onset) if clusters.verdict == "clusters" else "–",
             "",
         )
-    cells["onset of accuracy"] = (_onset(summary.accuracy_onset), "")
+    cells["onset of accuracy"] = (short_date(summary.accuracy_onset), "")
     for position, change in summary.embedding_change.items():
         cells[f"embedding change, {position_name(position)}"] = (number(change, sign=True), "")
-    shift, erase = best_shift(summary), best_erase(summary)
-    if shift:
-        cells["redirected by a shift, best place"] = (
-            _strong(shift.shift, shift.shift_low, shift.shift_high, place(shift)),
-            f"{number(shift.chance)} · random {number(shift.controls.random_direction)}",
-        )
-    if erase:
-        cells["accuracy lost by erasing, best place"] = (
-            _strong(erase.erase, erase.erase_low, erase.erase_high, place(erase)),
-            f"random {number(erase.random_erase)}",
-        )
-    if summary.used:
-        present = sum(used.verdict == "present but not used" for used in summary.used)
-        cells["places where present but not used"] = (f"{present} of {len(summary.used)}", "")
-    cells["verdict"] = (_strong_text(f"{summary.verdict.clusters}, {summary.verdict.used}"), "")
+    for name, found in (
+        ("redirected by a shift, best place", summary.strongest_shift),
+        ("accuracy lost by erasing, best place", summary.strongest_erase),
+    ):
+        if found is not None:
+            where = f"{found.stream}, {position_name(found.position)}"
+            cells[name] = (_strong(found.value, found.low, found.high, where), "")
     return cells
 
 
@@ -94,15 +87,8 @@ def _strong_text(words: str) -> Markup:
     return tag("strong", words)
 
 
-def _onset(onset: OnsetSummary) -> object:
-    if onset.step is None:
-        return "never"
-    ends = [str(end) if end is not None else "–" for end in (onset.low, onset.high)]
-    return join([f"step {onset.step}", tag("small", f" [{ends[0]}, {ends[1]}]")])
-
-
-def causal_table(run: RunView, name: str) -> Markup:
-    """The causal map with every control and interval."""
+def causal_table(run: RunReport, name: str) -> Markup:
+    """Every place with its judgment, every control and interval."""
     head = [
         "position", "stream", "ARI", "clusters", "shift", "95 %", "chance", "random", "wrong task",
         "mean", "permuted", "other input", "whole state", "erase", "95 %", "random", "displaced",
@@ -118,12 +104,16 @@ def causal_table(run: RunView, name: str) -> Markup:
             number(row["random_erase"]), number(row.get("displaced")),
             tag("strong", row["verdict"]),
         ]
-        for row in run.causal_map.to_dict("records")
+        for row in _tested(run).to_dict("records")
     ]  # fmt: skip
     return table(f"What interventions do at each place, {name}", head, rows, heads=2)
 
 
-def last_step_tables(run: RunView, name: str) -> Markup:
+def _tested(run: RunReport) -> pd.DataFrame:
+    return run.places if "use" in run.places else run.places.iloc[:0]
+
+
+def last_step_tables(run: RunReport, name: str) -> Markup:
     """All numbers of the last step, a fold for each position and view, beside their nulls."""
     last = run.panel[run.panel["step"] == run.panel["step"].max()]
     folds = []
@@ -147,7 +137,7 @@ def _last_step_fold(rows: pd.DataFrame, caption: str) -> Markup:
         "N0",
         "N1",
         "N2",
-        "p adj.",
+        "p",
         "rows",
         "note",
     ]
@@ -178,7 +168,7 @@ def _p_value(p: float) -> str:
     return f"{p:.3f}" if np.isfinite(p) else "–"
 
 
-def seconds_table(runs: Sequence[RunView], seconds: Mapping[str, float]) -> Markup:
+def seconds_table(runs: Sequence[RunReport], seconds: Mapping[str, float]) -> Markup:
     """How long each part took, for each run and over all."""
     summaries = [run.summary for run in runs]
     parts = list(dict.fromkeys(part for summary in summaries for part in summary.seconds))
@@ -198,7 +188,7 @@ def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def settings_tables(runs: Sequence[RunView]) -> Markup:
+def settings_tables(runs: Sequence[RunReport]) -> Markup:
     """What was run, and with what: one line a setting, one column a run."""
     names = short_names([run.summary for run in runs])
     run_facts: list[dict[str, Any]] = [
@@ -239,7 +229,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def task_tables(run: RunView, name: str) -> Markup:
+def task_tables(run: RunReport, name: str) -> Markup:
     """What a task of this run looks like: its instruction families and a few rows."""
     parts = []
     if run.patterns:

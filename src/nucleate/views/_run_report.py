@@ -9,7 +9,7 @@ from nucleate.findings import POSITION_NAMES, Summary, depth_order
 
 
 @dataclass(frozen=True)
-class RunView:
+class RunReport:
     """Everything that figures and report show of one run: plain tables, nothing live.
 
     Attributes:
@@ -17,7 +17,7 @@ class RunView:
         panel: one row a number, each beside its nulls, over steps, streams and positions.
         accuracy: one row a (step, split).
         onsets: one row a series, NaN where none was found.
-        causal_map: one row a (stream, position).
+        places: one row per (stream, position), judged: of `findings.judge_places`.
         doses: of one place, one row a (edit, dose); empty where none was looked at closely.
         redirections: of one place, one row a (task, target); empty where there is none.
         picture: plane coordinates, one row a (step, stream, position, row of the prompt set); the
@@ -32,7 +32,7 @@ class RunView:
     panel: pd.DataFrame
     accuracy: pd.DataFrame
     onsets: pd.DataFrame
-    causal_map: pd.DataFrame
+    places: pd.DataFrame
     picture: pd.DataFrame
     doses: pd.DataFrame = field(default_factory=pd.DataFrame)
     redirections: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -74,7 +74,11 @@ class RunView:
     def numbers(
         self, position: str, view: str, *, label: str = "task", metric: str = "ari"
     ) -> pd.DataFrame:
-        """The rows of one metric at one position over all steps and streams, all strings."""
+        """The rows of one metric at one position over all steps and streams.
+
+        ARI against task is that of the half of the strings on which no stream was chosen, as in
+        summary and verdicts; all other numbers are of all strings.
+        """
         panel = self.panel
         rows = panel[
             (panel["position"] == position)
@@ -82,7 +86,7 @@ class RunView:
             & (panel["label"] == label)
             & (panel["metric"] == metric)
         ]
-        half = "all" if "all" in set(rows["half"]) else "report"
+        half = "report" if "report" in set(rows["half"]) else "all"
         return rows[rows["half"] == half].sort_values("step")
 
     def last_numbers(self, position: str, view: str, *, label: str) -> pd.DataFrame:

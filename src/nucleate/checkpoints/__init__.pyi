@@ -1,0 +1,12 @@
+from ._check import CheckedCheckpoint as CheckedCheckpoint
+from ._check import Flag as Flag
+from ._check import SeriesReport as SeriesReport
+from ._check import check_series as check_series
+from ._find import local_folder as local_folder
+from ._find import step_in as step_in
+from ._prompts import load_prompts as load_prompts
+from ._prompts import load_tokenizer as load_tokenizer
+from ._record import Recorded as Recorded
+from ._record import record_series as record_series
+from ._series import Checkpoint as Checkpoint
+from ._series import Series as Series

@@ -1,0 +1,104 @@
+"""Options that several verbs share, each declared once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Preset(StrEnum):
+    """How much is trained."""
+
+    smoke = "smoke"
+    default = "default"
+    large = "large"
+
+
+class _DtypeName(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class _AttentionName(StrEnum):
+    eager = "eager"
+    sdpa = "sdpa"
+
+
+PresetOption = Annotated[Preset, typer.Option(help="How much is trained.")]
+Tasks = Annotated[
+    str | None,
+    typer.Option(help="synthetic, geo, or a JSON Lines file.", metavar="NAME|FILE"),
+]
+Config = Annotated[Path | None, typer.Option(help="YAML file of settings.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, as in model.width=64.", metavar="KEY=VALUE"),
+]
+Positions = Annotated[
+    str | None,
+    typer.Option(
+        help="For a file of rows, comma-separated: instruction_end, last, first, mean, "
+        "mean:instruction, 3, -2 ... By default instruction_end,last."
+    ),
+]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        help="For a file of rows: a format string such as '{instruction} {input}', or chat."
+    ),
+]
+Tokenizer = Annotated[
+    str | None, typer.Option(help="Folder or name; by default the one beside the weights.")
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, mps ...; auto takes an accelerator if there is one.")
+]
+Dtype = Annotated[
+    _DtypeName | None, typer.Option(help="Precision of the weights; by default as stored.")
+]
+Attention = Annotated[
+    _AttentionName | None,
+    typer.Option(help="Implementation; by default the one that the checkpoint names."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads in all; by default one per core.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
+AllowPickle = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle", help="Read pytorch_model.bin where there are no safetensors files."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """Comma-separated names; None where none are given."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def loading(device: str, dtype: StrEnum | None, attention: StrEnum | None) -> dict[str, Any]:
+    """The options as `Checkpoint.load` takes them."""
+    from nucleate._core.devices import device_named
+
+    return {
+        "device": str(device_named(device)),
+        "dtype": dtype and dtype.value,
+        "attention": attention and attention.value,
+    }
+
+
+def prepare_torch(threads: int | None) -> None:
+    """Set the number of threads, and silence the messages of transformers."""
+    import torch
+    from transformers.utils import logging
+
+    # What matters of its warnings is refused here, in a sentence.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if threads is not None:
+        torch.set_num_threads(threads)

@@ -1,0 +1,55 @@
+"""The few numbers that decide, one line each, for a terminal and for the head of a report."""
+
+from collections.abc import Sequence
+
+from nucleate.findings._format import interval, number, position_name, short_names
+from nucleate.findings._summary import OnsetSummary, Summary
+
+_MOST = 7
+
+
+def key_numbers(summary: Summary) -> dict[str, str]:
+    """What a reader wants to know first: at most seven lines, name -> words and numbers."""
+    lines: dict[str, str] = {}
+    for split, name in (("seen", "right answers"), ("unseen_cell", "right on new pairs")):
+        if split in summary.accuracy:
+            found = summary.accuracy[split]
+            lines[name] = f"{number(found.value)} (chance {number(found.chance)})"
+    there = [place for place in summary.places if place.clusters == "clusters"]
+    lines["places with task clusters"] = f"{len(there)} of {len(summary.places)}"
+    if summary.tested:
+        lines["of these used / not used"] = (
+            f"{sum(p.verdict == 'used' for p in there)} / "
+            f"{len(summary.called('present but not used'))}"
+        )
+    for position, clusters in summary.clusters.items():
+        name = f"ARI, {position_name(position)}"
+        lines[name] = f"{number(clusters.last)} {interval(clusters.low, clusters.high)}".strip()
+    dates = [f.onset for f in summary.clusters.values() if f.verdict == "clusters"]
+    if dates:
+        lines["clusters from step"] = ", ".join(short_date(onset) for onset in dates)
+    return dict(list(lines.items())[:_MOST])
+
+
+def key_table(summaries: Sequence[Summary]) -> list[str]:
+    """The same for a terminal: one column per run, at most eight lines."""
+    columns = [key_numbers(summary) for summary in summaries]
+    names = list(dict.fromkeys(name for column in columns for name in column))[:_MOST]
+    table = [["", *short_names(summaries)]]
+    table += [[name, *(column.get(name, "–") for column in columns)] for name in names]
+    widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def short_date(onset: OnsetSummary) -> str:
+    """An onset in a few characters: `18 [6, 24]`, `at most 24`, `never`."""
+    if onset.step is None:
+        return "never"
+    if onset.low is None or onset.high is None:
+        return f"{onset.step} [no interval]"
+    if onset.low <= onset.first_step:
+        return f"at most {onset.high}"
+    return f"{onset.step} [{onset.low}, {onset.high}]"

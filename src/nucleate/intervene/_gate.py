@@ -1,0 +1,93 @@
+"""What users give: numpy arrays, tensors, lists and pandas columns become tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nucleate._core.errors import BadInput
+from nucleate.metrics import as_codes, as_states
+
+Numbers = Tensor | np.ndarray | pd.Series | pd.DataFrame | Sequence[Any]
+"""Finite numbers as an array of any kind."""
+
+
+def as_numbers(values: Numbers, what: str) -> Tensor:
+    """Finite floats; a tensor of floats is returned as it is, with its device and gradient.
+
+    Args:
+        values: any shape.
+        what: what the error calls them.
+
+    Raises:
+        BadInput: no numbers, lines of unequal length, or a number that is not finite.
+    """
+    tensor = values if isinstance(values, Tensor) else _tensor(values, what)
+    if not tensor.is_floating_point():
+        tensor = tensor.float()
+    broken = ~torch.isfinite(tensor.detach())
+    if broken.any():
+        where = tuple(broken.nonzero()[0].tolist())
+        raise BadInput(
+            f"{float(tensor.detach()[where])} stands in {what} at {list(where)}, and only finite "
+            "numbers can be used; leave such rows out"
+        )
+    return tensor
+
+
+def as_labeled(states: Numbers, labels: Any) -> tuple[Tensor, Int[Tensor, "row"]]:
+    """States [row width] without gradient, and a class for each row, numbered from 0.
+
+    Raises:
+        BadInput: as `as_numbers`; not one state and one label per row; a label that is missing.
+    """
+    x = as_numbers(states, "states").detach()
+    if x.ndim != 2:
+        raise BadInput(
+            f"states of shape {list(x.shape)} are not of one place; give an array [row width], "
+            "such as states.at(stream, position)"
+        )
+    given = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.ndim != 1:
+        raise BadInput(
+            f"labels of shape {list(given.shape)} do not name a class per row; give one name or "
+            "number per row (of one-hot columns labels.argmax(1))"
+        )
+    missing = pd.isna(given)
+    if missing.any():
+        raise BadInput(
+            f"the label of row {int(missing.argmax())} is missing; leave out rows without a label"
+        )
+    if given.dtype == object:
+        given = given.astype(str)
+    return as_states(x)[0], as_codes(given, len(x))[0].to(x.device)
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    try:
+        if isinstance(values, Sequence) and values and isinstance(values[0], Tensor):
+            return torch.stack(list(values))
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):
+        array = np.asarray(None)
+    if array.dtype.kind == "O" and isinstance(values, pd.Series | pd.DataFrame):
+        array = _floats(array)
+    if array.dtype.kind not in "fiub":
+        raise BadInput(
+            f"{what} is a {type(values).__name__} that holds no array of numbers; give a numpy "
+            "array, a tensor, lists of equal length or pandas columns"
+        )
+    return torch.as_tensor(np.ascontiguousarray(array))
+
+
+def _floats(array: np.ndarray) -> np.ndarray:
+    try:
+        return array.astype(np.float64)
+    except (ValueError, TypeError):
+        return array

@@ -1,0 +1,11 @@
+from ._decoding import control_labels as control_labels
+from ._decoding import grouped_folds as grouped_folds
+from ._decoding import knn_decodability as knn_decodability
+from ._decoding import ranks_within as ranks_within
+from ._linear_probe import LinearProbe as LinearProbe
+from ._linear_probe import linear_probe as linear_probe
+from ._linear_probe_uses import MdlProbe as MdlProbe
+from ._linear_probe_uses import Selectivity as Selectivity
+from ._linear_probe_uses import ccgp as ccgp
+from ._linear_probe_uses import mdl_probe as mdl_probe
+from ._linear_probe_uses import selectivity as selectivity

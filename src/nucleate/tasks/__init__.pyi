@@ -1,0 +1,12 @@
+from ._geo import geo as geo
+from ._natural import from_jsonl as from_jsonl
+from ._natural import input_text as input_text
+from ._splits import SPLITS as SPLITS
+from ._splits import Example as Example
+from ._synthetic import synthetic as synthetic
+from ._taskset import TaskSet as TaskSet
+from ._taskset import canonical_hash as canonical_hash
+from ._tokenizer import SPECIALS as SPECIALS
+from ._tokenizer import backend_of as backend_of
+from ._tokenizer import tokenizer_hash as tokenizer_hash
+from ._tokenizer import train_tokenizer as train_tokenizer

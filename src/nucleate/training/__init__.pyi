@@ -1,0 +1,16 @@
+from . import regularizers as regularizers
+from ._batches import Batch as Batch
+from ._batches import Batches as Batches
+from ._checkpoint import load_weights as load_weights
+from ._config import ModelConfig as ModelConfig
+from ._config import TrainingConfig as TrainingConfig
+from ._loop import Trained as Trained
+from ._loop import device_of as device_of
+from ._loop import train as train
+from ._model import build_model as build_model
+from .regularizers import ManipulationCheck as ManipulationCheck
+from .regularizers import RegularizedTrainerMixin as RegularizedTrainerMixin
+from .regularizers import Regularizer as Regularizer
+from .regularizers import check_regularizer as check_regularizer
+from .regularizers import manipulation_check as manipulation_check
+from .regularizers import shuffle_over_strings as shuffle_over_strings
