@@ -77,13 +77,13 @@ def test_reading_an_old_run_in_every_way_changes_no_byte(old):
     assert run.shape(3)[2] == len(run.prompts) == 18
     assert list(Panel.load(old).table["step"].unique()) == [0, 12]
     assert Series.find(old).steps == (6,)
-    panel = measure(run.snapshots(), run.prompts, metrics=["agreement"], bootstraps=0, restarts=1)
+    panel = measure(run.snapshots(), run.prompts, metrics=["agreement"], n_bootstraps=0, n_init=1)
     assert list(panel.table["step"].unique()) == list(STATES)
     assert bytes_of(old) == before
 
 
 def test_an_old_run_is_measured_in_its_folder(old):
-    measure(Run(old), metrics=["agreement"], bootstraps=0, restarts=1)
+    measure(Run(old), metrics=["agreement"], n_bootstraps=0, n_init=1)
     assert list(Panel.load(old).table["step"].unique()) == list(STATES)
 
 
