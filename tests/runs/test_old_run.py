@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nucleate import Panel, PromptSet, Recorder, Run, Schedule, Series, capture, measure
+from nucleate import BadInput, Panel, PromptSet, Recorder, Run, Schedule, Series, capture, measure
 from nucleate._core.progress import Silent
 from nucleate.runs import write_whole
 from nucleate.studies._config import ReproduceConfig
@@ -46,6 +46,14 @@ def test_states_scores_and_labels_of_an_old_run_are_what_they_were():
     assert len(run.untrained()) == 2
 
 
+def test_an_old_study_counts_as_finished_and_shows_itself():
+    run = Run(OLD_RUN)
+    assert run.status == "finished"
+    assert run.last_sign is None
+    assert repr(run).endswith("4 recorded steps (0 to 12), 4 streams, positions instruction_end, "
+                              "last, 18 rows, finished)")  # fmt: skip
+
+
 def test_the_configuration_of_an_old_run_is_a_configuration_of_this_version():
     manifest = Run(OLD_RUN).manifest
     assert manifest["schema_version"] == 1
@@ -69,13 +77,13 @@ def test_reading_an_old_run_in_every_way_changes_no_byte(old):
     assert run.shape(3)[2] == len(run.prompts) == 18
     assert list(Panel.load(old).table["step"].unique()) == [0, 12]
     assert Series.find(old).steps == (6,)
-    panel = measure(run.snapshots(), run.prompts, metrics=["agreement"], bootstraps=0, restarts=1)
+    panel = measure(run.snapshots(), run.prompts, metrics=["agreement"], n_bootstraps=0, n_init=1)
     assert list(panel.table["step"].unique()) == list(STATES)
     assert bytes_of(old) == before
 
 
 def test_an_old_run_is_measured_in_its_folder(old):
-    measure(Run(old), metrics=["agreement"], bootstraps=0, restarts=1)
+    measure(Run(old), metrics=["agreement"], n_bootstraps=0, n_init=1)
     assert list(Panel.load(old).table["step"].unique()) == list(STATES)
 
 
@@ -89,6 +97,17 @@ def test_a_recorder_resumes_in_an_old_run(old):
     assert again.steps == [*STATES, 15]
     assert torch.equal(again.states(15).values, capture(net, again.prompts).values.half())
     assert {step: digest(again.states(step).values) for step in STATES} == STATES
+
+
+def test_another_training_does_not_void_an_old_run(old):
+    before = bytes_of(old)
+    net = Series.find(old).checkpoints[0].load()
+    with (
+        Recorder(old, PromptSet.load(old), Schedule.at([0])) as recorder,
+        pytest.raises(BadInput, match="states of another model at step 1"),
+    ):
+        recorder.step(net, 1)
+    assert bytes_of(old) == before
 
 
 def test_a_study_of_version_0_1_that_was_interrupted_resumes_to_the_same_losses(old, monkeypatch):

@@ -155,7 +155,7 @@ class Recorder:
     def saved(self, model: nn.Module, step: int) -> None:
         """A checkpoint is saved: read the prompt set if the schedule reads at saves, and flush.
 
-        Best called just before: a training that is killed after it has saved goes on from there,
+        Best called just before: a training that is killed after it has saved resumes there,
         and what it read before and had not written yet is never read again.
 
         Args:

@@ -88,7 +88,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Write logged numbers to the journal."""
         known = {_SCALARS[name]: it for name, it in (logs or {}).items() if name in _SCALARS}
-        self.recorder.log(state.global_step, **known)
+        if known.keys() != {"tokens"}:  # the summary at a training's end counts once more
+            self.recorder.log(state.global_step, **known)
 
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Record the end of training."""

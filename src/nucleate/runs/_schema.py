@@ -7,6 +7,8 @@ from typing import Any
 from nucleate._core.errors import BadInput
 
 SCHEMA_VERSION = 2
+# Settings of the panel: name in schema 1 -> name today.
+_PANEL = {"restarts": "n_init", "permutations": "n_permutations", "bootstraps": "n_bootstraps"}
 
 
 def read_manifest(folder: Path | str) -> dict[str, Any]:
@@ -34,12 +36,18 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
 
 
 def _from_schema_1(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 says `probe_hash`, and spells its configuration as in British English."""
-    manifest = {("prompts_hash" if k == "probe_hash" else k): v for k, v in manifest.items()}
-    training = manifest.get("config", {}).get("training", {})
-    if "regulariser" in training:
-        found = training.pop("regulariser")
-        if found is not None and found["kind"] == "centre":
-            found["kind"] = "center"
-        training["regularizer"] = found
+    """Schema 1 says `probe_hash`, and its configuration has other names and British spelling."""
+    manifest = _renamed(manifest, {"probe_hash": "prompts_hash"})
+    config = manifest.get("config", {})
+    if "panel" in config:
+        config["panel"] = _renamed(config["panel"], _PANEL)
+    if "training" in config:
+        config["training"] = _renamed(config["training"], {"regulariser": "regularizer"})
+        regularizer = config["training"].get("regularizer")
+        if regularizer is not None and regularizer["kind"] == "centre":
+            regularizer["kind"] = "center"
     return manifest
+
+
+def _renamed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in values.items()}
