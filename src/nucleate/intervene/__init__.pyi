@@ -1,9 +1,11 @@
+from ._causal_map import Best as Best
 from ._causal_map import CausalMap as CausalMap
 from ._causal_map import causal_map as causal_map
 from ._controls import EDITS as EDITS
 from ._doses import dose_response as dose_response
 from ._doses import look_closely as look_closely
 from ._doses import redirections as redirections
+from ._edited_answers import EditedAnswers as EditedAnswers
 from ._erasers import Eraser as Eraser
 from ._interventions import Intervention as Intervention
 from ._interventions import Norms as Norms
