@@ -41,7 +41,7 @@ def judge_places(causal_map: CausalMap | None, panel: Panel | None = None) -> pd
         assert panel is not None
         return _of_panel(panel.table)
     table = causal_map.table.copy()
-    if "erase_excess_low" not in table:
+    if "erase_strings" not in table:
         raise BadInput(
             "the causal map was made by an earlier version, which kept no intervals of the effects "
             "beyond their controls; make it again with nucleate intervene"

@@ -5,6 +5,7 @@ from ._controls import EDITS as EDITS
 from ._doses import dose_response as dose_response
 from ._doses import look_closely as look_closely
 from ._doses import redirections as redirections
+from ._edited_answers import EditedAnswers as EditedAnswers
 from ._erasers import Eraser as Eraser
 from ._interventions import Intervention as Intervention
 from ._interventions import Norms as Norms

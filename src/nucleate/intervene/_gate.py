@@ -83,7 +83,8 @@ def _tensor(values: Any, what: str) -> Tensor:
             f"{what} is a {type(values).__name__} that holds no array of numbers; give a numpy "
             "array, a tensor, lists of equal length or pandas columns"
         )
-    return torch.as_tensor(np.ascontiguousarray(array))
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _floats(array: np.ndarray) -> np.ndarray:

@@ -154,9 +154,9 @@ _SMOKE: dict[str, Any] = {
     "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},
     "model": {"depth": 2, "width": 48},
     "training": {"steps": 90, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 30},
-    "recording": {"points": 30, "rows": 64},
+    "recording": {"points": 30, "rows": 96},
     "panel": {"n_permutations": 49, "n_bootstraps": 50, "n_init": 2},
-    "causal": {"rows": 64},
+    "causal": {"rows": 96},
 }
 _LARGE: dict[str, Any] = {
     "synthetic": {"tasks": 40, "families": 4, "inputs": 8, "strings": 12},
