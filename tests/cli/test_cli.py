@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_runs_with_a_checkpoint_each(tmp_path, outputs):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "run again to go on" in said
+    assert "run again to resume" in said
     assert all('"kind":"checkpoint"' in j.read_text() for j in journals)
 
 

@@ -126,7 +126,9 @@ def test_saves_are_read_and_logs_are_kept(tmp_path):
     assert run.steps == [3, 6, 7]
     logged = list(run.journal.live("step"))
     assert [r["step"] for r in logged] == list(range(1, 8))
-    assert all(r.keys() == {"kind", "step", "loss", "learning_rate", "grad_norm"} for r in logged)
+    assert all(
+        r.keys() == {"kind", "time", "step", "loss", "learning_rate", "grad_norm"} for r in logged
+    )
     assert [r["step"] for r in run.journal.live("run_end")] == [7]
     assert [r["name"] for r in run.journal.live("event")] == ["recording"]
 

@@ -1,4 +1,4 @@
-"""`nucleate intervene`: at every place, is the task information that is there used?"""
+"""`nucleate intervene`: is task information used at the places where it is present?"""
 
 import json
 import math
@@ -36,14 +36,15 @@ def intervene(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Of a run: the trained model; by default its newest checkpoint."),
+        typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
     ] = None,
     prompts: Annotated[
         str | None,
-        typer.Option(help="Of a model: a .jsonl or .csv file, a saved prompt set, or a run."),
+        typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Of a model: where the tables go. Of a run: its folder.")
+        Path | None,
+        typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
     ] = None,
     positions: options.Positions = None,
     template: options.Template = None,

@@ -1,4 +1,4 @@
-"""`nucleate measure`: every number of a run beside its nulls, only what is new."""
+"""`nucleate measure`: measure a run's new snapshots, each number with its nulls."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

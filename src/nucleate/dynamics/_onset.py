@@ -72,6 +72,13 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
 
     Raises:
         BadInput: draws of another number of steps.
+
+    Examples:
+        >>> import numpy as np
+        >>> from nucleate.dynamics import Trajectory, onset
+        >>> values = np.array([0.0, 0.1, 0.6, 0.9])
+        >>> onset(Trajectory(np.array([0, 10, 100, 1000]), values, np.full(4, 0.2))).step
+        100
     """
     steps = trajectory.steps
     band = trajectory.band[:, None]

@@ -1,3 +1,4 @@
+from ._causal_map import Best as Best
 from ._causal_map import CausalMap as CausalMap
 from ._causal_map import causal_map as causal_map
 from ._controls import EDITS as EDITS

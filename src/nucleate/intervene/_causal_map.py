@@ -79,6 +79,26 @@ class CausalMap:
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
         about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`,
             `settings` (rows, scored, seed) and `settings_hash`.
+
+    Examples:
+        A map is made by `causal_map`, kept in a folder and read from there:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> from nucleate.tasks import synthetic, train_tokenizer
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> tasks = synthetic(tasks=3, families=2, strings=4, inputs=3, seed=0)
+        >>> encoder = nc.Encoder.for_taskset(train_tokenizer(tasks), tasks)
+        >>> prompts = nc.PromptSet.from_taskset(tasks, encoder, rows=16, seed=0)
+        >>> config = ModelConfig(depth=1, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=encoder.vocab_size, max_length=64, seed=0).eval()
+        >>> found = nc.causal_map(model, prompts)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found.save(Path(folder))
+        ...     again = nc.CausalMap.load(Path(folder))
+        >>> sorted(set(again.table["stream"]))
+        ['block.0', 'embed', 'final_norm']
     """
 
     table: pd.DataFrame

@@ -189,7 +189,7 @@ def _selectivity(block: Block) -> Iterator[Score]:
         return
     found = selectivity(
         block.z, where.codes[TASK], where.strings, seed=block.effort.seed,
-        draws=max(1, block.effort.controls), tol=_TOL,
+        n_draws=max(1, block.effort.controls), tol=_TOL,
     )  # fmt: skip
     control = np.asarray(found.control) if block.effort.controls else None
     yield Score(TASK, "probe_known_strings", np.asarray(found.task), k=k, n=block.rows,
@@ -323,7 +323,7 @@ def _to_first(block: Block) -> Iterator[Score]:
     if neighbors < 1:
         yield from block.undefined("", "overlap_with_first", why=ONE_STRING)
         return
-    overlap = geometry.neighborhood_overlap(block.z, first, neighbors=neighbors, groups=strings)
+    overlap = geometry.neighborhood_overlap(block.z, first, n_neighbors=neighbors, groups=strings)
     yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
 
 

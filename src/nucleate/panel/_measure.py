@@ -100,6 +100,21 @@ def measure(
         BadInput: no snapshots; states of other rows, streams or positions than expected; a prompt
             set without tasks, or with no more rows than tasks; fewer than two keyframes; a null of
             your own with the name of another or with labels that do not fit.
+
+    Examples:
+        States of two tasks, three instruction strings each, far apart at one place:
+
+        >>> import nucleate as nc
+        >>> import torch
+        >>> rows = [{"ids": [1 + i, 9], "task": "ab"[i % 2], "instruction": str(i)}
+        ...         for i in range(6)]
+        >>> prompts = nc.PromptSet.from_records(rows, None, positions="last")
+        >>> values = torch.tensor([[0.0, 1], [9, 0], [1, 0], [9, 1], [0, 0], [8, 1]])
+        >>> states = nc.States(values[None, None], ("embed",), ("last",))
+        >>> panel = nc.measure(states, prompts, metrics=["agreement"], nulls=(), n_bootstraps=0)
+        >>> table = panel.table.query("metric == 'ari' and label == 'task' and view == 'raw'")
+        >>> table.query("half == 'all'")["value"].tolist()
+        [1.0]
     """
     given = source_of(source, prompts)
     own = settings_of(source) if isinstance(source, Run) else PanelSettings()

@@ -90,6 +90,15 @@ def synthetic(
     Raises:
         BadInput: a number out of range; a pattern that does not parse, is unbounded or has too few
             strings; families that cannot be told apart.
+
+    Examples:
+        >>> from nucleate.tasks import synthetic
+        >>> tasks = synthetic(tasks=2, families=2, strings=4, unseen_strings=2, inputs=3, seed=0)
+        >>> tasks.tasks
+        ('t0', 't1')
+        >>> row = tasks.split("unseen_string")[0]
+        >>> row.output == tasks.answers[row.task, row.input]
+        True
     """
     _check_whole(tasks=(tasks, 2), families=(families, 1), inputs=(inputs, 1), strings=(strings, 1))
     _check_whole(held_out_families=(held_out_families, 0), held_out_cells=(held_out_cells, 0))

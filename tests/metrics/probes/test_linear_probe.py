@@ -249,7 +249,7 @@ def test_selectivity_is_nan_where_every_string_is_a_row_and_leaves_single_rows_o
     folds = grouped_folds(labels, strings, 3)
     assert np.isnan(selectivity(x, labels, strings, folds).task)
     with pytest.raises(BadInput, match="0 draws"):
-        selectivity(x, labels, strings, draws=0)
+        selectivity(x, labels, strings, n_draws=0)
 
 
 def conditions_of(shared, seed=0):
@@ -280,7 +280,7 @@ def test_ccgp_is_a_probe_with_conditions_as_folds_and_bundles_many_of_them():
         linear_probe(x, labels, conditions).accuracy
     )
     many = torch.arange(360) // 4 % 9
-    assert ccgp(x, labels, many, most=3) == pytest.approx(
+    assert ccgp(x, labels, many, n_splits=3) == pytest.approx(
         linear_probe(x, labels, many % 3).accuracy
     )
 

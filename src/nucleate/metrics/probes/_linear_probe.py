@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import Array, as_states, shaped
+from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
+from nucleate.metrics._labels import fold_codes, group_codes, one_labeling
 from nucleate.metrics._prepare import standardize
-from nucleate.metrics.geometry._separation import fold_codes, group_codes, one_labeling
 from nucleate.metrics.probes._linear_probe_solver import compact, fit
 
 PENALTY = 10.0
@@ -47,10 +47,10 @@ class LinearProbe:
 
 
 def linear_probe(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    folds: Array,
-    groups: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    folds: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
     penalty: float = PENALTY,
     tol: float = TOL,
@@ -104,9 +104,9 @@ class HeldOut:
     nll: Tensor
     converged: Bool[Tensor, "place"]
 
-    def labeling(self, index: int, x: Array) -> LinearProbe:
+    def labeling(self, index: int, x: ArrayLike) -> LinearProbe:
         credit, nll = self.credit[:, index], self.nll[:, index]
-        lead = tuple(x.shape[:-2])
+        lead = lead_of(x)
         converged = self.converged.cpu().numpy().reshape(lead)
         return LinearProbe(
             accuracy=shaped(credit.nanmean(1), x),

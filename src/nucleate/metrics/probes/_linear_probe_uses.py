@@ -10,13 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
-from nucleate.metrics.geometry._separation import group_codes, one_labeling
+from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
+from nucleate.metrics._labels import groups_or_rows, one, one_labeling
 from nucleate.metrics.probes._decoding import control_labels
 from nucleate.metrics.probes._linear_probe import (
     PENALTY,
@@ -50,12 +45,12 @@ class Selectivity:
 
 
 def selectivity(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array,
-    folds: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    folds: ArrayLike | None = None,
     *,
-    draws: int = 5,
+    n_draws: int = 5,
     penalty: float = PENALTY,
     tol: float = TOL,
     seed: int = 0,
@@ -74,7 +69,7 @@ def selectivity(
         folds: fold of each row `[row]`, that splits strings; by default the rows of each string
             are spread at random over 3 folds. Rows of a string that has one fold only are learned
             from, and not tested.
-        draws: of control labels, at least 1.
+        n_draws: of control labels, at least 1.
         penalty, tol: as for `linear_probe`.
         seed: of folds and draws.
 
@@ -93,19 +88,18 @@ def selectivity(
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    strings = group_codes(groups, states)
-    if draws < 1:
-        raise BadInput(f"{draws} draws of control labels say nothing; ask for at least 1")
-    assert strings is not None
+    strings = groups_or_rows(groups, states)
+    if n_draws < 1:
+        raise BadInput(f"{n_draws} draws of control labels say nothing; ask for at least 1")
     fold = _folds_inside(strings, folds, seed)
-    lead = tuple(x.shape[:-2])
+    lead = lead_of(x)
     if int(fold.max()) < 1:
-        nothing = np.full((*lead, draws), np.nan)
+        nothing = np.full((*lead, n_draws), np.nan)
         single = nothing[..., 0] if lead else float("nan")
         return Selectivity(single, single, nothing)
     controls = [
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
-        for draw in range(draws)
+        for draw in range(n_draws)
     ]
     found = held_out(
         features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty, tol
@@ -114,12 +108,12 @@ def selectivity(
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
         control=shaped(accuracy[:, 1:].mean(1), x),
-        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, draws),
+        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, n_draws),
     )
 
 
 def _folds_inside(
-    strings: Int[Tensor, "row"], folds: Array | None, seed: int
+    strings: Int[Tensor, "row"], folds: ArrayLike | None, seed: int
 ) -> Int[Tensor, "row"]:
     """Folds that split strings; -1 for rows of a string that is in one fold only."""
     rows = len(strings)
@@ -129,7 +123,7 @@ def _folds_inside(
         dealt[order] = np.arange(rows) % 3
         fold = torch.from_numpy(dealt).to(strings)
     else:
-        fold = as_codes(folds, rows, name="folds")[0].to(strings)
+        fold = one(folds, rows, name="folds").to(strings)
     count = int(strings.max()) + 1, int(fold.max()) + 1
     held = torch.zeros(count, dtype=torch.bool, device=strings.device)
     held[strings, fold] = True
@@ -140,11 +134,11 @@ def _folds_inside(
 
 
 def ccgp(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    conditions: Array,
+    x: ArrayLike,
+    labels: ArrayLike,
+    conditions: ArrayLike,
     *,
-    most: int = 5,
+    n_splits: int = 5,
     penalty: float = PENALTY,
     tol: float = TOL,
 ) -> np.ndarray | float:
@@ -160,8 +154,8 @@ def ccgp(
         x: states, two rows or more.
         labels: class of each row `[row]`.
         conditions: condition of each row `[row]`; two or more.
-        most: of how many folds; conditions share folds, in sorted order by turns, where there are
-            more.
+        n_splits: number of folds, at most; where there are more conditions, they are dealt out to
+            the folds in sorted order.
         penalty, tol: as for `linear_probe`.
 
     Returns:
@@ -179,18 +173,18 @@ def ccgp(
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    condition = as_codes(conditions, states.shape[1], name="conditions")[0].to(states.device)
+    condition = one(conditions, states.shape[1], name="conditions").to(states.device)
     count = int(condition.max()) + 1
-    if count < 2 or most < 2:
+    if count < 2 or n_splits < 2:
         raise BadInput(
-            f"{count} conditions in at most {most} folds leave nothing to generalize to; give at "
-            "least two of both"
+            f"{count} conditions in at most {n_splits} folds leave nothing to generalize to; give "
+            "at least two of both"
         )
     table = torch.zeros(count, int(codes.max()) + 1, dtype=torch.bool, device=states.device)
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(features(states), codes, splits_of(condition % most), penalty, tol)
+    found = held_out(features(states), codes, splits_of(condition % n_splits), penalty, tol)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
@@ -211,9 +205,9 @@ class MdlProbe:
 
 
 def mdl_probe(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
     penalty: float = PENALTY,
     tol: float = TOL,
@@ -248,9 +242,7 @@ def mdl_probe(
     states = as_states(x)
     codes = one_labeling(labels, states)
     rows = states.shape[1]
-    strings = group_codes(groups, states)
-    if strings is None:
-        strings = torch.arange(rows, device=states.device)
+    strings = groups_or_rows(groups, states)
     count = int(strings.max()) + 1
     if count < 2:
         raise BadInput(
