@@ -26,8 +26,8 @@ from nucleate.findings._summary import (
     overall,
 )
 from nucleate.findings._words import words
-from nucleate.intervene import Best, CausalMap, map_settings_of
-from nucleate.panel import Panel, settings_differences
+from nucleate.intervene import Best, CausalMap
+from nucleate.panel import Panel
 from nucleate.runs import Run, parts_of, peak_memory_of
 
 _EFFECTS: tuple[Literal["shift", "erase"], ...] = ("shift", "erase")
@@ -64,8 +64,7 @@ def findings(run: Run) -> Findings:
     onsets = _onsets(run, panel, headlines)
     places = judge_places(causal_map, panel)
     strongest = {f"strongest_{effect}": _strongest(causal_map.best(effect)) for effect in _EFFECTS}
-    beside = {"notes": _notes(run, panel, causal_map), **strongest}
-    summary = _summary(run, panel.table, accuracy, onsets, places, beside)
+    summary = _summary(run, panel.table, accuracy, onsets, places, strongest)
     return Findings(panel.table, accuracy, onsets, places, summary)
 
 
@@ -92,7 +91,7 @@ def _summary(
     accuracy: pd.DataFrame,
     onsets: pd.DataFrame,
     places: pd.DataFrame,
-    beside: Mapping[str, Any],
+    strongest: Mapping[str, Strongest | None],
 ) -> Summary:
     config = run.manifest["config"]
     seconds = parts_of(run)
@@ -119,7 +118,7 @@ def _summary(
         accuracy_onset=_onset_summary(of_accuracy.iloc[0], first_step),
         clusters=clusters,
         places=judged,
-        **beside,
+        **strongest,
         embedding_change={p: _embedding_change(table, p, c.view) for p, c in clusters.items()},
         seconds=seconds,
         peak_memory_bytes=peak_memory_of(run),
@@ -152,23 +151,6 @@ def _effects(row: Mapping[str, Any]) -> Effects:
     numbers = [name for name in Effects.model_fields if name not in ("controls", "use")]
     known = {name: _known(row.get(name)) for name in numbers}
     return Effects.model_validate({**known, "controls": controls, "use": row["use"]})
-
-
-def _notes(run: Run, panel: Panel, causal_map: CausalMap) -> list[str]:
-    """Where the tables were made with other settings than the run's own."""
-    other = {"panel": settings_differences(run, panel)}
-    own, made = map_settings_of(run), causal_map.about.get("settings")
-    if isinstance(made, Mapping):
-        other["causal map"] = [
-            f"{name} is {made.get(name)} in the map and {value} in the run"
-            for name, value in own.items()
-            if made.get(name) != value
-        ]
-    return [
-        f"The {name} was made with other settings than the run's own: {'; '.join(differences)}."
-        for name, differences in other.items()
-        if differences
-    ]
 
 
 def _strongest(best: Best | None) -> Strongest | None:
