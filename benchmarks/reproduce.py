@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +83,14 @@ def show(result: dict[str, Any], folder: Path) -> None:
                 f"{found['last']:.2f} [{found['low']:.2f}, {found['high']:.2f}], "
                 f"nulls {found['null']}, onset {found['onset']}"
             )
-        places: dict[str, int] = {}
-        for place in summary["used"]:
-            places[place["verdict"]] = places.get(place["verdict"], 0) + 1
-        moved = [p for p in summary["used"] if p["shift"] is not None]
-        if moved:
-            top = max(moved, key=lambda p: p["shift"])
-            print(
-                f"    best shift {top['shift']:.2f} at {top['stream']}/{top['position']} "
-                f"(chance {top['chance']:.2f}, {top['controls']})"
-            )
-        top = max(summary["used"], key=lambda p: p["erase"] - p["random_erase"])
-        print(
-            f"    best erase {top['erase']:.2f} at {top['stream']}/{top['position']} "
-            f"(random {top['random_erase']:.2f}); places {places}"
-        )
+        for name in ("strongest_shift", "strongest_erase"):
+            if (top := summary[name]) is not None:
+                print(
+                    f"    {name.replace('_', ' ')} {top['value']:.2f} at "
+                    f"{top['stream']}/{top['position']} [{top['low']}, {top['high']}]"
+                )
+        verdicts = Counter(place["verdict"] for place in summary["places"])
+        print(f"    places {dict(verdicts)}")
 
 
 def main() -> None:

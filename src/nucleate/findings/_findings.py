@@ -26,8 +26,8 @@ from nucleate.findings._summary import (
     overall,
 )
 from nucleate.findings._words import words
-from nucleate.intervene import Best, CausalMap
-from nucleate.panel import Panel
+from nucleate.intervene import Best, CausalMap, map_settings_differences
+from nucleate.panel import Panel, settings_differences
 from nucleate.runs import Run, parts_of, peak_memory_of
 
 _EFFECTS: tuple[Literal["shift", "erase"], ...] = ("shift", "erase")
@@ -64,8 +64,22 @@ def findings(run: Run) -> Findings:
     onsets = _onsets(run, panel, headlines)
     places = judge_places(causal_map, panel)
     strongest = {f"strongest_{effect}": _strongest(causal_map.best(effect)) for effect in _EFFECTS}
-    summary = _summary(run, panel.table, accuracy, onsets, places, strongest)
+    notes = _settings_notes(run, panel, causal_map)
+    summary = _summary(run, panel.table, accuracy, onsets, places, strongest, notes)
     return Findings(panel.table, accuracy, onsets, places, summary)
+
+
+def _settings_notes(run: Run, panel: Panel, causal_map: CausalMap) -> list[str]:
+    """A sentence for each table that was made with other settings than the run's own."""
+    told = {
+        "panel": settings_differences(run, panel),
+        "causal map": map_settings_differences(run, causal_map.about),
+    }
+    return [
+        f"The {name} was made with other settings than the run's own: {'; '.join(others)}."
+        for name, others in told.items()
+        if others
+    ]
 
 
 def _onsets(run: Run, panel: Panel, headlines: list[Headline]) -> pd.DataFrame:
@@ -92,6 +106,7 @@ def _summary(
     onsets: pd.DataFrame,
     places: pd.DataFrame,
     strongest: Mapping[str, Strongest | None],
+    notes: list[str],
 ) -> Summary:
     config = run.manifest["config"]
     seconds = parts_of(run)
@@ -123,6 +138,7 @@ def _summary(
         seconds=seconds,
         peak_memory_bytes=peak_memory_of(run),
         recording_share=seconds["recording"] / seconds["training"],
+        notes=notes,
         verdict=Verdict(clusters=there, used=used, words=[]),
     )
     said = draft.verdict.model_copy(update={"words": words(draft)})

@@ -33,3 +33,25 @@ def map_settings_of(run: Run | Path | str | None) -> dict[str, Any]:
         return dict(_KNOWN)
     last = about.get("settings", {})
     return {name: last.get(name, value) for name, value in _KNOWN.items()}
+
+
+def map_settings_differences(run: Run | Path | str, about: Mapping[str, Any]) -> list[str]:
+    """In which settings a causal map differs from the run's own, one short text for each.
+
+    Args:
+        run: any run, or its folder.
+        about: `CausalMap.about`.
+
+    Returns:
+        Such as `rows is 24 in the causal map and 300 in the run`; empty where all are equal, and
+        for a map of a version that wrote no settings.
+    """
+    found = about.get("settings")
+    if not found:
+        return []
+    own = map_settings_of(run)
+    return [
+        f"{name} is {found.get(name)} in the causal map and {own[name]} in the run"
+        for name in own
+        if found.get(name) != own[name]
+    ]
