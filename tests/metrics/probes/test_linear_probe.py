@@ -239,7 +239,7 @@ def test_selectivity_is_high_for_tasks_and_zero_for_strings_that_are_memorized()
 
 def test_selectivity_is_nan_where_every_string_is_a_row_and_leaves_single_rows_out_elsewhere():
     x, labels, strings = strings_of(0.5, 0.0)
-    nothing = selectivity(x[None], labels, torch.arange(360), draws=3)
+    nothing = selectivity(x[None], labels, torch.arange(360), n_draws=3)
     assert np.isnan(nothing.task).all()
     assert np.isnan(nothing.selectivity).all()
     assert nothing.draws.shape == (1, 3)
