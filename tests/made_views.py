@@ -73,8 +73,8 @@ def _panel(outputs: str, learned: bool, rng: np.random.Generator) -> pd.DataFram
                              "label": label, "metric": "ari", "half": "all",
                              "value": np.nan if gap else value,
                              "low": value - 0.04, "high": value + 0.03, "k": 20, "n": 600,
-                             "n0_mean": 0.0, "n0_q99": N0, "n1_max": N1, "n2": N2, "p": 0.005,
-                             "p_adjusted": 0.01, "note": "nan" if gap else ""}
+                             "n0_mean": 0.0, "n0_q99": N0, "n1_max": N1, "n2": N2,
+                             "p": 0.01, "note": "nan" if gap else ""}
                         )  # fmt: skip
     return pd.DataFrame(rows)
 

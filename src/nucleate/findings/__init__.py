@@ -22,6 +22,7 @@ from nucleate.findings._format import short_names as short_names
 from nucleate.findings._panel_findings import PanelFound as PanelFound
 from nucleate.findings._panel_findings import describe_panel as describe_panel
 from nucleate.findings._places import judge_places as judge_places
+from nucleate.findings._rules import FEWEST_STRINGS as FEWEST_STRINGS
 from nucleate.findings._rules import MARGIN as MARGIN
 from nucleate.findings._rules import RULES as RULES
 from nucleate.findings._rules import ClusterVerdict as ClusterVerdict
@@ -31,6 +32,7 @@ from nucleate.findings._rules import choose_stream as choose_stream
 from nucleate.findings._rules import cluster_verdict as cluster_verdict
 from nucleate.findings._rules import place_verdict as place_verdict
 from nucleate.findings._rules import use_verdict as use_verdict
+from nucleate.findings._rules import why_undecided as why_undecided
 from nucleate.findings._summary import Accuracy as Accuracy
 from nucleate.findings._summary import Clusters as Clusters
 from nucleate.findings._summary import Controls as Controls

@@ -18,6 +18,10 @@ Row = Mapping[str, Any] | pd.Series
 
 # An effect smaller than this is called none: a tenth of the answers.
 MARGIN = 0.1
+# Fewer instruction strings decide nothing. Two tasks of five strings are the least that can be
+# permuted in more than a hundred ways; docs/measuring.md has the intervals' coverage by number.
+FEWEST_STRINGS = 10
+_BARS = {"N0": "n0_q99", "N1": "n1_max", "N2": "n2"}
 RULES = (
     f"used: a shift makes task B's answer beyond chance, a third task's answer and each control, "
     f"or LEACE costs accuracy beyond a random subspace and a random displacement of the same size, "
@@ -43,14 +47,52 @@ def cluster_verdict(row: Row) -> ClusterVerdict:
         `clusters` if the value and the lower end of its interval exceed the 99 % point of N0, the
         most of N1, and N2; all of them must be there. `none` if the value does not exceed the
         99 % point of N0, or the states are constant. `undecided` otherwise: surface text or
-        untrained weights may explain it, or something is missing.
+        untrained weights may explain it, something is missing, or there are fewer than
+        `FEWEST_STRINGS` instruction strings. `why_undecided` says which.
+
+    Notes:
+        The verdict is about one place, which must not be chosen on the strings that it is judged
+        on (`choose_stream`). Among many places that are all judged, one in a hundred exceeds N0 by
+        chance.
     """
-    if row["note"] == "constant" or row["value"] <= row["n0_q99"]:
+    if row["note"] == "constant":
         return "none"
-    bars = (row["n0_q99"], row["n1_max"], row["n2"])
-    # A comparison with NaN is false: what is missing cannot be exceeded.
-    exceeded = all(row["value"] > bar and row["low"] > bar for bar in bars)
-    return "clusters" if exceeded else "undecided"
+    if _few_strings(row):
+        return "undecided"
+    if row["value"] <= row["n0_q99"]:
+        return "none"
+    return "undecided" if _not_exceeded(row) else "clusters"
+
+
+def why_undecided(row: Row) -> str:
+    """Why `cluster_verdict` of a row of the panel is undecided; empty where it is not."""
+    if cluster_verdict(row) != "undecided":
+        return ""
+    if math.isnan(row["value"]):
+        return str(row["note"])
+    if math.isnan(row["n0_q99"]):
+        return str(row["note"]) or "N0 was not drawn"
+    if _few_strings(row):
+        return f"{int(row['strings'])} instruction strings; at least {FEWEST_STRINGS} are needed"
+    absent = [name for name, bar in _BARS.items() if math.isnan(row[bar])]
+    if absent:
+        return f"{' and '.join(absent)} not measured"
+    return f"not above {' and '.join(_not_exceeded(row))} with the whole interval"
+
+
+def _few_strings(row: Row) -> bool:
+    """Whether there are too few strings; their number is not known in panels of version 0.1."""
+    return bool(row.get("strings", math.nan) < FEWEST_STRINGS)
+
+
+def _not_exceeded(row: Row) -> list[str]:
+    """The nulls that the value and its interval do not exceed, or that are missing."""
+    return [
+        name
+        for name, bar in _BARS.items()
+        # A comparison with NaN is false: what is missing cannot be exceeded.
+        if not (row["value"] > row[bar] and row["low"] > row[bar])
+    ]
 
 
 def use_verdict(row: Row) -> Use:

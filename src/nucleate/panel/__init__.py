@@ -1,8 +1,10 @@
 """The panel: every metric at every place and step of a run, each number beside its nulls."""
 
+from nucleate.panel._layout import measured_rows as measured_rows
 from nucleate.panel._measure import default_nulls as default_nulls
 from nucleate.panel._measure import measure as measure
 from nucleate.panel._metric import Metric as Metric
+from nucleate.panel._metric_input import SOLUTIONS as SOLUTIONS
 from nucleate.panel._metric_input import Block as Block
 from nucleate.panel._nulls import LADDER as LADDER
 from nucleate.panel._nulls import ControlLabels as ControlLabels

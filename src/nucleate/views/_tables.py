@@ -27,7 +27,7 @@ from nucleate.views._html import (
 )
 from nucleate.views._view import RunView
 
-_LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p_adjusted", "n")
+_LAST_COLUMNS = ("value", "low", "high", "n0_q99", "n1_max", "n2", "p", "n")
 
 
 def key_numbers(summaries: Sequence[Summary]) -> Markup:
@@ -147,7 +147,7 @@ def _last_step_fold(rows: pd.DataFrame, caption: str) -> Markup:
         "N0",
         "N1",
         "N2",
-        "p adj.",
+        "p (N0)",
         "rows",
         "note",
     ]
