@@ -18,6 +18,9 @@ Null data, and the rung that must hold it back:
 - words: the same, but the untrained models are noise (N2)
 - order: every string has the same words, and the task's own one often stands last; states weigh
   late words more, those of untrained models too (N1)
+
+The first kind is also made in other shapes: tasks of unequal size, two tasks, a hundred, and one
+string a task, where N0 is undefined and the verdict has to stay undecided, also for true clusters.
 """
 
 import argparse
@@ -51,7 +54,7 @@ from nucleate.panel import (
 from nucleate.prompts import PromptSet
 from nucleate.runs import States
 
-TASKS, FAMILIES, STRINGS, INPUTS, WIDTH, MODELS = 8, 3, 4, 4, 32, 5
+WIDTH, MODELS = 32, 5
 STREAMS = (*(f"block.{number}" for number in range(6)), "final_norm")
 PLACES = (("instruction_end", "raw"), ("last", "conditioned"))
 AMOUNTS = (0.4, 0.5, 0.6, 0.8)
@@ -70,6 +73,25 @@ OfStrings = Callable[["Data", torch.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Numbers of a crossed prompt set.
+
+    Attributes:
+        strings: of each family, one number a task.
+        families: of each task.
+        inputs: of each string.
+    """
+
+    strings: tuple[int, ...] = (4,) * 8
+    families: int = 3
+    inputs: int = 4
+
+    @property
+    def tasks(self) -> int:
+        return len(self.strings)
+
+
+@dataclass(frozen=True)
 class Kind:
     """How data sets are made.
 
@@ -78,17 +100,19 @@ class Kind:
         untrained: the same in untrained models.
         lean: how much the words, or their order, lean towards the task.
         ordered: whether the task shows in the order of the words alone.
+        shape: of the prompt set.
     """
 
     trained: OfStrings
     untrained: OfStrings
     lean: float = 0.0
     ordered: bool = False
+    shape: Shape = Shape()
 
 
 def _words(rng: np.random.Generator, task: int, kind: Kind) -> list[int]:
     if kind.ordered:
-        words = _FIRST + rng.permutation(2 * TASKS)
+        words = _FIRST + rng.permutation(2 * kind.shape.tasks)
         if rng.random() < kind.lean:
             words = np.append(words[words != _FIRST + task], _FIRST + task)
         return words.tolist()
@@ -100,13 +124,16 @@ def _words(rng: np.random.Generator, task: int, kind: Kind) -> list[int]:
 
 def prompts_of(rng: np.random.Generator, kind: Kind) -> PromptSet:
     """Task x family x string x input, with instructions of random words."""
-    rows, texts = [], []
-    for string in range(TASKS * FAMILIES * STRINGS):
-        family = string // STRINGS
-        task = family // FAMILIES
+    shape, rows, texts = kind.shape, [], []
+    tasks = np.repeat(np.arange(shape.tasks), shape.families)
+    family_of = np.repeat(np.arange(len(tasks)), np.array(shape.strings)[tasks])
+    first_input = _FIRST + _COMMON + _OWN * shape.tasks
+    for string, family in enumerate(family_of):
+        task = int(tasks[family])
         words = _words(rng, task, kind)
-        for number in range(INPUTS):
-            rows.append([*words, 1, 100 + number, 120 + task])
+        for number in range(shape.inputs):
+            output = first_input + shape.inputs + task
+            rows.append([*words, 1, first_input + number, output])
             texts.append((task, family, number, string))
     lengths = np.array([len(row) for row in rows])
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int32)
@@ -121,7 +148,7 @@ def prompts_of(rng: np.random.Generator, kind: Kind) -> PromptSet:
         lengths=lengths,
         positions={"instruction_end": lengths - 3, "last": lengths - 2},
         labels={**labels, "split": ("seen",) * len(rows)},
-        chance=np.full(len(rows), 1 / TASKS),
+        chance=np.full(len(rows), 1 / shape.tasks),
         tokenizer_hash="",
     )
 
@@ -133,9 +160,13 @@ class Data:
         self.prompts = prompts
         self.string = torch.tensor([int(text) for text in prompts.labels["instruction"]])
         self.input = torch.tensor([int(text) for text in prompts.labels["input"]])
-        strings = torch.arange(int(self.string.max()) + 1)
-        self.family, self.task = strings // STRINGS, strings // (STRINGS * FAMILIES)
-        ends, first = prompts.ends("instruction_end"), strings * INPUTS
+        ends = prompts.ends("instruction_end")
+        first = np.unique(self.string.numpy(), return_index=True)[1]
+        self.family, self.task = (
+            torch.tensor([int(prompts.labels[name][row]) for row in first])
+            for name in ("family", "task")
+        )
+        self.tasks = int(self.task.max()) + 1
         self.words = [torch.from_numpy(prompts.ids[row, : ends[row] - 1]).long() for row in first]
 
     def states(self, seed: int, of_strings: OfStrings) -> States:
@@ -144,7 +175,9 @@ class Data:
         values = torch.empty(len(STREAMS), 2, len(self.prompts), WIDTH)
         for stream in range(len(STREAMS)):
             end = of_strings(self, generator)[self.string]
-            of_input = torch.randn(INPUTS, WIDTH, generator=generator)[self.input]
+            of_input = torch.randn(int(self.input.max()) + 1, WIDTH, generator=generator)[
+                self.input
+            ]
             noise = torch.randn(len(self.prompts), WIDTH, generator=generator)
             values[stream, 0], values[stream, 1] = end, end + 2 * of_input + noise
         return States(values, STREAMS, ("instruction_end", "last"))
@@ -157,21 +190,22 @@ class Data:
         return self._grouped(self.task[order], 2.0, generator)
 
     def families(self, generator: torch.Generator) -> torch.Tensor:
-        order = torch.randperm(TASKS * FAMILIES, generator=generator)
-        return self._grouped(order[self.family] // FAMILIES, 2.0, generator)
+        families = int(self.family.max()) + 1
+        order = torch.randperm(families, generator=generator)
+        return self._grouped(order[self.family] * self.tasks // families, 2.0, generator)
 
     def gaussian(self, generator: torch.Generator) -> torch.Tensor:
         mixing = torch.randn(WIDTH, WIDTH, generator=generator)
         return self.noise(generator) * torch.logspace(0, -1.5, WIDTH) @ mixing
 
     def surface(self, generator: torch.Generator) -> torch.Tensor:
-        table = torch.randn(_FIRST + _COMMON + _OWN * TASKS, WIDTH, generator=generator)
+        table = torch.randn(_FIRST + _COMMON + _OWN * self.tasks, WIDTH, generator=generator)
         means = torch.stack([table[words].mean(0) for words in self.words])
         return 2 * means + 0.2 * self.noise(generator)
 
     def order(self, generator: torch.Generator) -> torch.Tensor:
-        table = torch.randn(_FIRST + 2 * TASKS, WIDTH, generator=generator)
-        weights = 0.5 ** torch.arange(2 * TASKS - 1, -1, -1.0)
+        table = torch.randn(_FIRST + 2 * self.tasks, WIDTH, generator=generator)
+        weights = 0.5 ** torch.arange(2 * self.tasks - 1, -1, -1.0)
         sums = torch.stack([weights @ table[words] for words in self.words])
         return 2 * sums + 0.2 * self.noise(generator)
 
@@ -182,9 +216,22 @@ class Data:
         return means[group] + self.noise(generator)
 
 
-def clusters(amount: float) -> Kind:
+def clusters(amount: float, shape: Shape = Shape()) -> Kind:
     """Clusters of the task: means of sd `amount` in every dimension."""
-    return Kind(lambda data, generator: data._grouped(data.task, amount, generator), Data.noise)
+    return Kind(
+        lambda data, generator: data._grouped(data.task, amount, generator),
+        Data.noise,
+        shape=shape,
+    )
+
+
+SHAPES = {
+    "unequal": Shape((1, 1, 2, 2, 4, 4, 8, 8)),
+    "two": Shape((4, 4), families=6),
+    "hundred": Shape((4,) * 100, families=1, inputs=2),
+    "one string": Shape((1,) * 20, families=1, inputs=8),
+}
+"""Strings of each family by task, beside the 8 tasks x 3 families x 4 strings of all others."""
 
 
 NULL_KINDS = {
@@ -195,6 +242,12 @@ NULL_KINDS = {
     "words": Kind(Data.surface, Data.noise, lean=0.5),
     "order": Kind(Data.order, Data.order, lean=0.7, ordered=True),
 }
+SHAPED_KINDS = {
+    f"{way}, {name}": Kind(part, Data.noise, shape=shape)
+    for name, shape in SHAPES.items()
+    for way, part in (("permuted", Data.permuted), ("families", Data.families))
+    if way == "permuted" or shape.families > 1
+}
 
 
 def _of_task() -> Metric:
@@ -202,7 +255,10 @@ def _of_task() -> Metric:
     agreement = panel_metrics()["agreement"]
 
     def measured(block: Block) -> Iterable[Score]:
-        where = replace(block.where, codes={"task": block.where.codes["task"]}, undefined={})
+        where = block.where
+        codes = {name: code for name, code in where.codes.items() if name == "task"}
+        undefined = {name: why for name, why in where.undefined.items() if name == "task"}
+        where = replace(where, codes=codes, undefined=undefined)
         return agreement.measure(replace(block, where=where))
 
     return replace(agreement, measure=measured)
@@ -223,7 +279,7 @@ def judged(kind: Kind, seed: int) -> dict[str, float]:
         seed=seed,
         n_jobs=1,
     )
-    rows = [_reported(panel, *place) for place in PLACES]
+    rows = [row for place in PLACES if (row := _reported(panel, *place)) is not None]
     called = {"panel": any(cluster_verdict(row) == "clusters" for row in rows)}
     for name, ignored in GUARDS.items():
         called[f"without {name}"] = any(
@@ -233,9 +289,12 @@ def judged(kind: Kind, seed: int) -> dict[str, float]:
     return called | _sizes(panel)
 
 
-def _reported(panel: Panel, position: str, view: str) -> pd.Series:
-    """ARI(task) on the half `report`, of the stream that is chosen on the other."""
+def _reported(panel: Panel, position: str, view: str) -> pd.Series | None:
+    """ARI(task) on the half `report`, of the stream chosen on the other; None if undefined."""
     table = panel.table
+    ari = table[(table.position == position) & (table["view"] == view) & (table.metric == "ari")]
+    if ari.value.isna().all():
+        return None
     chosen = choose_stream(table, position, view, 0)
     here = (table.position == position) & (table["view"] == view) & (table.stream == chosen)
     wanted = (table.label == "task") & (table.metric == "ari") & (table.half == "report")
@@ -243,9 +302,13 @@ def _reported(panel: Panel, position: str, view: str) -> pd.Series:
 
 
 def _sizes(panel: Panel) -> dict[str, float]:
-    """Medians over streams at the end of the instruction, on all strings."""
+    """Medians over streams at the end of the instruction, or where all is undefined there at the
+    last token, on all strings."""
     table = panel.table
-    here = (table.position == "instruction_end") & (table["view"] == "raw")
+    for position, view in PLACES:
+        here = (table.position == position) & (table["view"] == view)
+        if table[here & (table.label == "task")].value.notna().any():
+            break
     found = table[here & (table.label == "task") & (table.half == "all")]
     return {
         name: float(found[found.metric == name].value.median()) for name in ("ari", "separation")
@@ -260,7 +323,9 @@ def _naive(data: Data, states: States, seed: int) -> bool:
     for number, (_, view) in enumerate(PLACES):
         x = states.values[:, number].float()
         z = standardize(x if view == "raw" else condition(x, data.input))
-        found = agreement(kmeans(z, TASKS, restarts=10).labels, torch.stack([task, *permuted])).ari
+        found = agreement(
+            kmeans(z, data.tasks, restarts=10).labels, torch.stack([task, *permuted])
+        ).ari
         best = found[np.argmax(found[:, 0])]
         if best[0] > np.quantile(best[1:], 0.99):
             return True
@@ -305,14 +370,16 @@ def main() -> None:
           "be called clusters (5 % and the binomial margin). Naive: the largest ARI of all "
           "streams, on all rows, above the 99 % point of tasks permuted over rows.\n")  # fmt: skip
     print(f"| null data | {head}")
-    for name, kind in NULL_KINDS.items():
+    for name, kind in {**NULL_KINDS, **SHAPED_KINDS}.items():
         found = rates(kind, given.sets, seed=given.seed, workers=given.workers)
         print(_row(name, found, given.sets), flush=True)
     print(f"\n{given.power_sets} data sets of clusters each\n")
     print(f"| sd of task means / of strings | {head}")
-    for amount in AMOUNTS:
-        found = rates(clusters(amount), given.power_sets, seed=given.seed, workers=given.workers)
-        print(_row(f"{amount:g}", found, given.power_sets), flush=True)
+    powers = {f"{amount:g}": clusters(amount) for amount in AMOUNTS}
+    powers |= {f"1.5, {name}": clusters(1.5, shape) for name, shape in SHAPES.items()}
+    for name, kind in powers.items():
+        found = rates(kind, given.power_sets, seed=given.seed, workers=given.workers)
+        print(_row(name, found, given.power_sets), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from intervene.handmade import handmade, rows
 from nucleate import BadInput, PromptSet, causal_map
-from nucleate.findings import FEWEST_STRINGS, judge_places, use_verdict
+from nucleate.findings import FEWEST_STRINGS_USED, judge_places, use_verdict
 from nucleate.intervene import EDITS, CausalMap
 from nucleate.intervene._cast import cast
 from nucleate.intervene._causal_table import Resampled
@@ -97,16 +97,16 @@ def row(strings: int, **changes: float) -> dict[str, float]:
 def test_an_interval_over_few_strings_says_nothing_firm():
     sure = {"shift_excess_low": 0.2, "shift_excess_high": 0.2}
     assert use_verdict(row(1, **sure)) == "undecided"
-    assert use_verdict(row(FEWEST_STRINGS - 1, **sure)) == "undecided"
-    assert use_verdict(row(FEWEST_STRINGS, **sure)) == "used"
-    assert use_verdict(row(FEWEST_STRINGS - 1)) == "undecided"
-    assert use_verdict(row(FEWEST_STRINGS)) == "not used"
+    assert use_verdict(row(FEWEST_STRINGS_USED - 1, **sure)) == "undecided"
+    assert use_verdict(row(FEWEST_STRINGS_USED, **sure)) == "used"
+    assert use_verdict(row(FEWEST_STRINGS_USED - 1)) == "undecided"
+    assert use_verdict(row(FEWEST_STRINGS_USED)) == "not used"
 
 
 def test_a_question_that_few_strings_can_answer_leaves_the_verdict_to_the_other():
     sure = {"shift_excess_low": 0.2, "shift_excess_high": 0.2}
-    assert use_verdict(row(FEWEST_STRINGS, shift_strings=1, **sure)) == "not used"
-    assert use_verdict(row(FEWEST_STRINGS, erase_strings=1, **sure)) == "used"
+    assert use_verdict(row(FEWEST_STRINGS_USED, shift_strings=1, **sure)) == "not used"
+    assert use_verdict(row(FEWEST_STRINGS_USED, erase_strings=1, **sure)) == "used"
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_from_the_fewest_strings_on_nine_of_ten_intervals_cover_the_truth():
         return float(np.mean([low <= 0.1 <= high for low, high in bounds]))
 
     assert covered(4) < 0.8
-    assert covered(FEWEST_STRINGS) > 0.88
+    assert covered(FEWEST_STRINGS_USED) > 0.88
 
 
 def test_rows_without_an_instruction_are_units_by_their_prompts():

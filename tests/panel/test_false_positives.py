@@ -62,7 +62,7 @@ def test_null_data_are_what_they_are_called():
     for name, kind in made.NULL_KINDS.items():
         prompts = made.prompts_of(np.random.default_rng(0), kind)
         data = made.Data(prompts)
-        assert len(prompts) == made.TASKS * made.FAMILIES * made.STRINGS * made.INPUTS
+        assert len(prompts) == sum(kind.shape.strings) * kind.shape.families * kind.shape.inputs
         bags = {tuple(sorted(words.tolist())) for words in data.words}
         assert (len(bags) == 1) == (name == "order")
 

@@ -1,16 +1,64 @@
 """Instruction strings: what is halved, folded, permuted and drawn; rows follow their string."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 HALVES = ("choose", "report")
 _FOLDS = 3
 _STRATUM = 25
 """Fewest strings in a stratum of length: fewer than this leave little to permute."""
+_RENAMED = 0.01
+"""Where more of the permutations only rename the tasks, no value can exceed the 99 % point."""
+_TEXTS = ("prompt", "text")
+"""Columns that hold the whole text of a row."""
+
+
+def number_strings(labels: Mapping[str, Sequence[str]]) -> Int[np.ndarray, "row"]:
+    """Number the instruction strings of rows: the units of inference, of which rows are repeats.
+
+    Rows are of one string if they have the same `task`, `family` and `instruction`. A row whose
+    instruction announces nothing (see `announced`) is a unit of its own, together with rows of
+    exactly the same text.
+
+    Args:
+        labels: column -> one text a row, as `PromptSet.labels`; of the columns `task`, `family`,
+            `instruction`, `prompt` and `text` those that are there are used. At least one column.
+
+    Returns:
+        0, 1, ... in the order in which the strings first occur.
+    """
+    rows = range(len(next(iter(labels.values()))))
+    said = labels.get("instruction", ("",) * len(rows))
+    text = next((labels[name] for name in _TEXTS if name in labels), None)
+    known = [labels[name] for name in ("task", "family") if name in labels]
+    numbers: dict[tuple[object, ...], int] = {}
+    found = []
+    for row, announces in zip(rows, announced(labels).tolist(), strict=True):
+        own = said[row] if announces else (row if text is None else text[row],)
+        key = (own, *(column[row] for column in known))
+        found.append(numbers.setdefault(key, len(numbers)))
+    return np.array(found, dtype=np.int64)
+
+
+def announced(labels: Mapping[str, Sequence[str]]) -> Bool[np.ndarray, "row"]:
+    """Which rows have an instruction that can tell their task.
+
+    An empty instruction cannot, nor one that all rows have in common, such as a system prompt.
+
+    Args:
+        labels: column -> one text a row, at least one column.
+    """
+    rows = len(next(iter(labels.values())))
+    said = labels.get("instruction", ("",) * rows)
+    if len(set(said)) == 1:
+        return np.zeros(rows, dtype=bool)
+    return np.array([bool(text) for text in said], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -29,6 +77,17 @@ class Permutations:
         """The label itself and the first so many permutations."""
         blocks = None if self.blocks is None else self.blocks[: draws + 1]
         return Permutations(self.labels[: draws + 1], blocks)
+
+    @cached_property
+    def renamed(self) -> float:
+        """Share of the permutations that only rename the classes; of blocks where that is more."""
+        tables = [each for each in (self.labels, self.blocks) if each is not None]
+        return max(_renamed(table.numpy()) for table in tables)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether not even clusters that equal the label could exceed the 99 % point."""
+        return self.renamed >= _RENAMED
 
 
 @dataclass(frozen=True)
@@ -141,6 +200,19 @@ def _strata(
     bins = max(1, min(4, smallest // _STRATUM))
     edges = np.quantile(length, np.linspace(0, 1, bins + 1)[1:-1])
     return np.asarray(apart * bins + np.searchsorted(edges, length, side="left"), dtype=np.int64)
+
+
+def _renamed(labels: Int[np.ndarray, "labeling row"]) -> float:
+    """Share of the labelings after the first that partition the rows as the first does."""
+    if len(labels) == 1:
+        return 0.0
+    _, example, code = np.unique(labels[0], return_index=True, return_inverse=True)
+    # The class that each class of the first labeling would have become, if any.
+    becomes = labels[1:, example]
+    same = (becomes[:, code] == labels[1:]).all(1)
+    becomes = np.sort(becomes[same], axis=1)
+    apart = (np.diff(becomes, axis=1) > 0).all(1)
+    return float(apart.sum() / len(same))
 
 
 def _with_first(

@@ -28,7 +28,8 @@ from ._key_numbers import short_date as short_date
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
-from ._rules import FEWEST_STRINGS as FEWEST_STRINGS
+from ._rules import FEWEST_STRINGS_CLUSTERS as FEWEST_STRINGS_CLUSTERS
+from ._rules import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._rules import MARGIN as MARGIN
 from ._rules import NULLS as NULLS
 from ._rules import RULES as RULES
@@ -39,6 +40,7 @@ from ._rules import choose_stream as choose_stream
 from ._rules import cluster_verdict as cluster_verdict
 from ._rules import place_verdict as place_verdict
 from ._rules import use_verdict as use_verdict
+from ._rules import why_undecided as why_undecided
 from ._summary import Accuracy as Accuracy
 from ._summary import Clusters as Clusters
 from ._summary import Controls as Controls

@@ -11,7 +11,7 @@ from nucleate.dynamics import Onset
 from nucleate.findings._accuracy import accuracy_onset, accuracy_table, splits_of
 from nucleate.findings._headline import Headline, ari_onset, headline_places, select_ari
 from nucleate.findings._places import judge_places
-from nucleate.findings._rules import cluster_verdict
+from nucleate.findings._rules import cluster_verdict, why_undecided
 from nucleate.findings._summary import (
     Accuracy,
     Clusters,
@@ -196,6 +196,7 @@ def _clusters(row: Mapping[str, Any], table: pd.DataFrame, first_step: int) -> C
         high=_known(last["high"]),
         null=NullBand(n0=_known(last["n0_q99"]), n1=_known(last["n1_max"]), n2=_known(last["n2"])),
         verdict=cluster_verdict(last),
+        reason=why_undecided(last),
         onset=_onset_summary(row, first_step),
     )
 

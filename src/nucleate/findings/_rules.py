@@ -18,14 +18,21 @@ Row = Mapping[str, Any] | pd.Series
 
 # The columns of a panel that a value must exceed to be more than chance.
 NULLS = ("n0_q99", "n1_max", "n2")
+_NAMES = ("N0", "N1", "N2")
 # An effect smaller than this is called none: a tenth of the answers.
 MARGIN = 0.1
-FEWEST_STRINGS = 20
-"""Fewest instruction strings on which an interval may decide anything.
+FEWEST_STRINGS_USED = 20
+"""Fewest instruction strings on which *used* and *not used* may rest.
 
 From here on the 95 % percentile bootstrap over strings covers in about 90 % or more of simulated
 sets, whatever the share and as long as rows of a string are correlated by at most .5; over 10
 strings it covers in 77 to 93 % (`benchmarks/intervene/few_strings.py` prints the table).
+"""
+FEWEST_STRINGS_CLUSTERS = 10
+"""Fewest instruction strings on which *clusters* and *none* may rest.
+
+Two tasks of five strings are the least that can be permuted in more than a hundred ways;
+docs/measuring.md has the coverage of the intervals by number of strings.
 """
 RULES = (
     f"used: a shift makes task B's answer beyond chance, a third task's answer and each control, "
@@ -38,7 +45,8 @@ RULES = (
     "instruction strings find the task more often than at any place under 19 of 20 permutations of "
     "the tasks over strings",
     "present but not used: not used, and present; absent: not used, and not present",
-    f"undecided: all else, and what rests on fewer than {FEWEST_STRINGS} instruction strings",
+    f"undecided: all else, use that rests on fewer than {FEWEST_STRINGS_USED} instruction strings, "
+    f"and clusters that rest on fewer than {FEWEST_STRINGS_CLUSTERS}",
 )
 
 
@@ -52,14 +60,53 @@ def cluster_verdict(row: Row) -> ClusterVerdict:
         `clusters` if the value and the lower end of its interval exceed the 99 % point of N0, the
         most of N1, and N2; all of them must be there. `none` if the value does not exceed the
         99 % point of N0, or the states are constant. `undecided` otherwise: surface text or
-        untrained weights may explain it, or something is missing.
+        untrained weights may explain it, something is missing, or there are fewer than
+        `FEWEST_STRINGS_CLUSTERS` instruction strings. `why_undecided` says which.
+
+    Notes:
+        The verdict is about one place, which must not be chosen on the strings that it is judged
+        on (`choose_stream`). Among many places that are all judged, one in a hundred exceeds N0 by
+        chance.
     """
-    if row["note"] == "constant" or row["value"] <= row["n0_q99"]:
+    if row["note"] == "constant":
         return "none"
-    bars = [row[name] for name in NULLS]
-    # A comparison with NaN is false: what is missing cannot be exceeded.
-    exceeded = all(row["value"] > bar and row["low"] > bar for bar in bars)
-    return "clusters" if exceeded else "undecided"
+    if _few_strings(row):
+        return "undecided"
+    if row["value"] <= row["n0_q99"]:
+        return "none"
+    return "undecided" if _not_exceeded(row) else "clusters"
+
+
+def why_undecided(row: Row) -> str:
+    """Why `cluster_verdict` of a row of the panel is undecided; empty where it is not."""
+    if cluster_verdict(row) != "undecided":
+        return ""
+    if math.isnan(row["value"]):
+        return str(row["note"])
+    if math.isnan(row["n0_q99"]):
+        return str(row["note"]) or "N0 was not drawn"
+    if _few_strings(row):
+        count = int(row["strings"])
+        return f"{count} instruction strings; at least {FEWEST_STRINGS_CLUSTERS} are needed"
+    absent = [name for name, bar in zip(_NAMES, NULLS, strict=True) if math.isnan(row[bar])]
+    if absent:
+        return f"{' and '.join(absent)} not measured"
+    return f"not above {' and '.join(_not_exceeded(row))} with the whole interval"
+
+
+def _few_strings(row: Row) -> bool:
+    """Whether there are too few strings; their number is not known in panels of version 0.1."""
+    return bool(row.get("strings", math.nan) < FEWEST_STRINGS_CLUSTERS)
+
+
+def _not_exceeded(row: Row) -> list[str]:
+    """The nulls that the value and its interval do not exceed, or that are missing."""
+    return [
+        name
+        for name, bar in zip(_NAMES, NULLS, strict=True)
+        # A comparison with NaN is false: what is missing cannot be exceeded.
+        if not (row["value"] > row[bar] and row["low"] > row[bar])
+    ]
 
 
 def use_verdict(row: Row) -> Use:
@@ -72,11 +119,12 @@ def use_verdict(row: Row) -> Use:
         `used` if the shift's or the eraser's excess over every control is more than a tenth of
         the answers at the lower end of its interval. `not used` if these, removal at right angles
         and the whole state of another task are each less than that at the upper end. Intervals
-        over fewer than `FEWEST_STRINGS` instruction strings count as not known. Else `undecided`.
+        over fewer than `FEWEST_STRINGS_USED` instruction strings count as not known. Else
+        `undecided`.
     """
     decisive, silent = [], []
     for question, beside in (("shift", "patch"), ("erase", "ablate")):
-        if row[f"{question}_strings"] >= FEWEST_STRINGS:
+        if row[f"{question}_strings"] >= FEWEST_STRINGS_USED:
             decisive.append(_bounds(row, f"{question}_excess"))
             silent.append(_bounds(row, f"{beside}_excess"))
     return use_of(decisive, silent)

@@ -1,6 +1,8 @@
+from ._layout import measured_rows as measured_rows
 from ._measure import default_nulls as default_nulls
 from ._measure import measure as measure
 from ._metric import Metric as Metric
+from ._metric_input import SOLUTIONS as SOLUTIONS
 from ._metric_input import Block as Block
 from ._names import METRIC_NAMES as METRIC_NAMES
 from ._names import check_metric_names as check_metric_names

@@ -14,7 +14,6 @@ from nucleate.panel._panel import (
     COLUMNS,
     OWN_NULLS,
     Panel,
-    adjust_over_places,
     with_scrambled,
 )
 from nucleate.panel._score import Key, Shown, show
@@ -71,7 +70,6 @@ def assemble(
     order = ["step", "place", "order", "stream_number"]
     table = table.sort_values(order, kind="stable", ignore_index=True)
     table["n4"] = np.nan if scrambled is None else with_scrambled(table, scrambled.table)
-    table["p_adjusted"] = adjust_over_places(table)
     by_class = pd.concat(classes, ignore_index=True).sort_values(
         ["step", "place"], kind="stable", ignore_index=True
     )

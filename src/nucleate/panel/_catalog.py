@@ -1,6 +1,7 @@
 """The metrics of the panel: each takes a block and gives scores."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ from nucleate.panel._metric import Metric
 from nucleate.panel._metric_input import Block, split
 from nucleate.panel._score import Score
 
-ONE_STRING = "undefined: a task has one instruction string only"
+ALL_ROWS = "undefined: no row has neighbors of other instruction strings"
+ONE_CONDITION = "undefined: no task has a second {}"
 ONE_ROW = "undefined: every instruction string is one state here"
 TOO_SMALL = "undefined: fewer than two tasks have two rows"
 FEW_ROWS = "undefined: fewer than two rows a cluster"
@@ -67,7 +69,7 @@ def _agreements(block: Block, label: str) -> Iterator[Score]:
     k = where.classes(label)
     if label == TASK and block.effort.nulls:
         with block.watch("bootstrap"):
-            draws = bootstrap_ari(clusters, where.codes[TASK], where.strings, where.weights["all"])
+            draws = _resampled(block, "all")
     permuted = block.labelings(label)
     found = agreement(clusters, permuted.labels)
     blocks = None if permuted.blocks is None else agreement(clusters, permuted.blocks)
@@ -75,7 +77,7 @@ def _agreements(block: Block, label: str) -> Iterator[Score]:
         values, null = split(getattr(found, name))
         apart = None if blocks is None else split(getattr(blocks, name))[1]
         yield Score(label, name, values, k=k, n=block.rows, null=null, blocks=apart,
-                    draws=draws if name == "ari" else None)  # fmt: skip
+                    draws=draws if name == "ari" else None, **block.rests_on(label))  # fmt: skip
     if label != TASK:
         return
     for half, inside in where.halves.items():
@@ -87,11 +89,15 @@ def _agreements(block: Block, label: str) -> Iterator[Score]:
         draws = None
         if half == "report" and block.effort.nulls:
             with block.watch("bootstrap"):
-                draws = bootstrap_ari(
-                    clusters, where.codes[TASK], where.strings, where.weights["report"]
-                )
+                draws = _resampled(block, "report")
         yield Score(label, "ari", values, half=half, k=k, n=len(inside), null=null, blocks=apart,
-                    draws=draws)  # fmt: skip
+                    draws=draws, **block.rests_on(half))  # fmt: skip
+
+
+def _resampled(block: Block, half: str) -> np.ndarray:
+    where = block.where
+    near = block.clustering(TASK).near
+    return bootstrap_ari(near, where.codes[TASK], where.strings, where.weights[half])
 
 
 def _recall(block: Block) -> Iterator[Score]:
@@ -132,8 +138,10 @@ def _separation(block: Block) -> Iterator[Score]:
     values, null = split(class_separation(block.z, permuted.labels, block.where.strings))
     note = TOO_SMALL if np.isnan(values).all() else ""
     k = block.where.classes(TASK)
-    yield Score(TASK, "separation", values, k=k, n=block.rows, null=null, note=note)
-    yield Score(TASK, "cdnv", values, k=k, n=block.rows, null=null, note=note, shown="reciprocal")
+    fields: dict[str, Any] = {"k": k, "n": block.rows, "null": null, "note": note}
+    fields |= block.rests_on(TASK)
+    yield Score(TASK, "separation", values, **fields)
+    yield Score(TASK, "cdnv", values, **fields, shown="reciprocal")
 
 
 def _centroids(block: Block) -> Iterator[Score]:
@@ -143,7 +151,8 @@ def _centroids(block: Block) -> Iterator[Score]:
         return
     labels = block.labelings("folds", _COSTLY_DRAWS).labels
     values, null = split(nearest_centroid(block.z, labels, folds, where.strings))
-    yield Score(TASK, "ncm", values, k=where.classes(TASK), n=block.rows, null=null)
+    yield Score(TASK, "ncm", values, k=where.classes(TASK), n=block.rows, null=null,
+                **block.rests_on("folds"))  # fmt: skip
 
 
 def _margin(block: Block) -> Iterator[Score]:
@@ -162,9 +171,13 @@ def _neighbors(block: Block) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "knn")
         return
+    if block.where.single:
+        yield from block.undefined(TASK, "knn", why=block.where.single)
+        return
     labels = block.labelings(TASK, _COSTLY_DRAWS).labels
     values, null = split(knn_decodability(block.z, labels, block.where.strings))
-    yield Score(TASK, "knn", values, k=block.where.classes(TASK), n=block.rows, null=null)
+    yield Score(TASK, "knn", values, k=block.where.classes(TASK), n=block.rows, null=null,
+                **block.rests_on(TASK))  # fmt: skip
 
 
 def _linear_probe(block: Block) -> Iterator[Score]:
@@ -187,6 +200,10 @@ def _selectivity(block: Block) -> Iterator[Score]:
     if len(where.strings) == where.string_count:
         yield from block.undefined(TASK, "selectivity", "probe_known_strings", why=ONE_ROW)
         return
+    if where.string_count == k:
+        # A control label for each string would be the task under another name.
+        yield from block.undefined(TASK, "selectivity", "probe_known_strings", why=where.single)
+        return
     found = selectivity(
         block.z, where.codes[TASK], where.strings, seed=block.effort.seed,
         n_draws=max(1, block.effort.controls), tol=_TOL,
@@ -208,6 +225,9 @@ def _ccgp(block: Block) -> Iterator[Score]:
             yield from block.undefined(name if TASK in where.codes else TASK, metric)
             continue
         conditions = _conditions(block, name)
+        if not conditions.any():
+            yield from block.undefined(TASK, metric, why=ONE_CONDITION.format(name))
+            continue
         values = np.asarray(ccgp(block.z, where.codes[TASK], conditions, tol=_TOL))
         note = "undefined: a condition lacks some task" if np.isnan(values).all() else ""
         k = where.classes(TASK)
@@ -232,7 +252,7 @@ def _silhouette(block: Block) -> Iterator[Score]:
         return
     k, labels = block.where.classes(TASK), block.labelings(TASK, _COSTLY_DRAWS).labels
     values, null = split(silhouette(block.z, labels))
-    yield Score(TASK, "silhouette", values, k=k, n=block.rows, null=null)
+    yield Score(TASK, "silhouette", values, k=k, n=block.rows, null=null, **block.rests_on(TASK))
     found = block.clusters(TASK)
     values = np.array([silhouette(z, c) for z, c in zip(block.z, found, strict=True)])
     yield Score("", "silhouette", values, k=k, n=block.rows, gaussian=_twins(block, k))
@@ -267,7 +287,8 @@ def _by_other_algorithms(block: Block, name: str) -> Iterator[Score]:
     permuted = block.labelings(TASK)
     values, null = split(agreement(clusters, permuted.labels).ari)
     blocks = None if permuted.blocks is None else split(agreement(clusters, permuted.blocks).ari)[1]
-    yield Score(TASK, f"{name}_ari", values, k=k, n=block.rows, null=null, blocks=blocks)
+    yield Score(TASK, f"{name}_ari", values, k=k, n=block.rows, null=null, blocks=blocks,
+                **block.rests_on(TASK))  # fmt: skip
 
 
 def _stability(block: Block) -> Iterator[Score]:
@@ -286,6 +307,10 @@ def _mdl(block: Block) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "mdl_bits", "mdl_compression")
         return
+    if block.where.single:
+        why = block.where.single
+        yield from block.undefined(TASK, "mdl_bits", "mdl_compression", why=why)
+        return
     where, k = block.where, block.where.classes(TASK)
     found = mdl_probe(block.z, where.codes[TASK], where.strings, seed=block.effort.seed, tol=_TOL)
     yield Score(TASK, "mdl_bits", -np.asarray(found.bits), k=k, n=block.rows, shown="negated")
@@ -301,6 +326,10 @@ def _parallelism(block: Block) -> Iterator[Score]:
             yield from block.undefined(name if TASK in where.codes else TASK, f"parallelism_{name}")
             continue
         conditions = _conditions(block, name)
+        if not conditions.any():
+            why = ONE_CONDITION.format(name)
+            yield from block.undefined(TASK, f"parallelism_{name}", why=why)
+            continue
         values = geometry.parallelism_score(block.z, where.codes[TASK], conditions)
         k = where.classes(TASK)
         yield Score(TASK, f"parallelism_{name}", np.asarray(values), k=k, n=block.rows)
@@ -321,7 +350,7 @@ def _to_first(block: Block) -> Iterator[Score]:
     strings = block.where.strings
     neighbors = min(_NEIGHBORS, block.rows - int(torch.bincount(strings).max()))
     if neighbors < 1:
-        yield from block.undefined("", "overlap_with_first", why=ONE_STRING)
+        yield from block.undefined("", "overlap_with_first", why=ALL_ROWS)
         return
     overlap = geometry.neighborhood_overlap(block.z, first, n_neighbors=neighbors, groups=strings)
     yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
@@ -348,7 +377,7 @@ def _conditions(block: Block, name: str) -> np.ndarray:
 
 
 def _why_no_folds(block: Block) -> str:
-    return block.where.undefined.get(TASK, ONE_STRING)
+    return block.where.undefined.get(TASK, block.where.single)
 
 
 def _by_class(values: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:

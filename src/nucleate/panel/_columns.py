@@ -80,7 +80,7 @@ def _columns(score: Score, constant: np.ndarray, broken: np.ndarray) -> dict[str
         worth = 0.0 if name == "value" and score.shown == "as it is" else np.nan
         columns[name] = np.where(broken, np.nan, np.where(flat, worth, columns[name])).tolist()
     notes = [
-        score.note or ("nan" if bad else "constant" if still else "")
+        score.note or ("nan" if bad else "constant" if still else score.no_null)
         for bad, still in zip(broken.tolist(), constant.tolist(), strict=True)
     ]
     if score.shown == "reciprocal":
@@ -90,7 +90,7 @@ def _columns(score: Score, constant: np.ndarray, broken: np.ndarray) -> dict[str
         ]
     fixed = {
         "label": score.label, "metric": score.metric, "half": score.half, "k": score.k,
-        "n": score.n, "shown": score.shown,
+        "n": score.n, "strings": score.strings, "unit": score.unit, "shown": score.shown,
     }  # fmt: skip
     repeated: dict[str, Sequence[Any]] = {name: [it] * streams for name, it in fixed.items()}
     return {**repeated, **columns, "note": notes}

@@ -1,6 +1,5 @@
 """Which prompts are measured at a position, under which labels, resamples and nulls."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,8 @@ from nucleate._core.strings import (
     HALVES,
     Permutations,
     Strings,
+    announced,
+    number_strings,
     permute_rows,
 )
 from nucleate.metrics import resamples
@@ -45,7 +46,12 @@ class Layout:
         halves: half -> which rows are in it.
         folds: which fold each row is in, all rows of a string in one; None if a task has one
             string only.
-        nulls: label -> permutations; of the task also in each half and within the folds.
+        single: why metrics that leave a row's own string out are undefined; empty if they are not.
+        nulls: label -> permutations; of the task also in each half and within the folds. The label
+            alone where they would only rename its classes.
+        units: what each of those permutes: `strings`, `texts` (rows without an instruction are
+            units of their own), `rows`, or `none`.
+        no_null: why nothing is permuted where the unit is `none`.
         weights: `all` and `report` -> resamples of the strings.
     """
 
@@ -58,7 +64,10 @@ class Layout:
     string_count: int
     halves: dict[str, Int[Tensor, "member"]]
     folds: Int[Tensor, "row"] | None
+    single: str
     nulls: dict[str, Permutations]
+    units: dict[str, str]
+    no_null: dict[str, str]
     weights: dict[str, Float[Tensor, "draw string"]]
 
     def classes(self, label: str) -> int:
@@ -86,17 +95,24 @@ def layout(
     least 25 strings each), and, as a second and stricter null, over whole families where a task
     has several: strings of one family look alike, so clusters of families alone agree with tasks
     more than permuted strings do. Labels that all rows of a string share go over strings, others
-    over rows. A prompt set without the column `instruction` has a string a row.
+    over rows. What a string is, and that rows without an instruction are units of their own, says
+    `number_strings`.
+
+    Where each task has one string, the permutations only rename the tasks. Then there is no N0.
+    Rows of one string are not permuted instead: they share whatever the string alone puts into
+    the state, so that any model that tells strings apart would exceed such a null.
 
     Raises:
-        BadInput: fewer rows than classes of a label, a prompt set with one task, or without tasks.
+        BadInput: a prompt set without tasks, with one task, or with no more different prompts
+            than tasks at every position.
     """
     prompts.check_labels(TASK, user="measure")
     rows, groups = _distinct_rows(prompts, position)
     columns = _columns(prompts, position)
     text = {name: values[rows] for name, values in columns.items()}
     codes, names, undefined = _defined(columns, _measured(prompts), groups, text)
-    _refuse_hopeless(position, text[TASK])
+    if TASK in undefined:
+        _refuse_hopeless(prompts)
     strings = _strings(prompts, rows, text)
     rng = np.random.default_rng(seed)
     half, folds = strings.halves(rng), strings.folds(rng)
@@ -112,6 +128,9 @@ def layout(
         nulls |= {name: part.rows(inside) for name, inside in members.items()}
         if folds is not None:
             nulls["folds"] = strings.permuted(codes[TASK], permutations, rng, within=folds)
+    no_null = {name: _no_null(name, each) for name, each in nulls.items() if each.hopeless}
+    of_strings = "strings" if announced(prompts.labels)[rows].any() else "texts"
+    over_rows = {name for name, code in codes.items() if not _constant(code, strings.of_row)}
     count = len(strings)
     return Layout(
         rows=torch.from_numpy(rows),
@@ -123,12 +142,61 @@ def layout(
         string_count=count,
         halves={name: torch.from_numpy(inside) for name, inside in members.items()},
         folds=None if folds is None else torch.from_numpy(folds[strings.of_row]),
-        nulls=nulls,
+        single=_single(strings.task),
+        nulls={name: each.first(0) if name in no_null else each for name, each in nulls.items()},
+        units={
+            name: "none" if name in no_null else "rows" if name in over_rows else of_strings
+            for name in nulls
+        },
+        no_null=no_null,
         weights={
             "all": resamples(np.arange(count), count, bootstraps, seed),
             "report": resamples(np.flatnonzero(half == 1), count, bootstraps, seed),
         },
     )
+
+
+def measured_rows(prompts: PromptSet, position: str) -> Int[np.ndarray, "row"]:
+    """The rows that stand for the states of a position.
+
+    Rows of the splits unseen_family and unseen_input are left out; of rows with equal tokens up to
+    the position, which share one state there, the first is kept.
+
+    Args:
+        prompts: of which the rows are.
+        position: a name in `prompts.positions`.
+
+    Returns:
+        Numbers of rows, rising.
+
+    Raises:
+        BadInput: all rows are of the splits that are left out.
+    """
+    return _distinct_rows(prompts, position)[0]
+
+
+def _no_null(label: str, permuted: Permutations) -> str:
+    """Why a label's permutations say nothing."""
+    of_half = " in this half of the strings" if label in HALVES else ""
+    name = TASK if label in (*HALVES, "folds") else label
+    if permuted.renamed == 1:
+        return (
+            f"N0 undefined: each {name} has one instruction string{of_half}, "
+            "so that permuting them over strings only renames them"
+        )
+    return (
+        f"N0 undefined: {permuted.renamed:.0%} of the permutations{of_half} only rename the "
+        f"classes of {name}; more instruction strings or families are needed"
+    )
+
+
+def _single(task: Int[np.ndarray, "string"]) -> str:
+    sizes = np.bincount(task)
+    alone = int((sizes == 1).sum())
+    if not alone:
+        return ""
+    which = "each task has" if alone == len(sizes) else f"{alone} of {len(sizes)} tasks have"
+    return f"undefined: {which} one instruction string only"
 
 
 def _columns(prompts: PromptSet, position: str) -> dict[str, np.ndarray]:
@@ -156,11 +224,7 @@ def _strings(
     prompts: PromptSet, rows: Int[np.ndarray, "row"], text: dict[str, np.ndarray]
 ) -> Strings:
     task = _numbers(text[TASK])
-    if "instruction" in prompts.labels:
-        said = [text[TASK], np.array(prompts.labels["instruction"])[rows]]
-        of_row = _numbers(*said, *([text["family"]] if "family" in text else []))
-    else:
-        of_row = np.arange(len(rows))
+    of_row = _numbers(number_strings(prompts.labels)[rows])
     family = _numbers(text[TASK], text["family"]) if "family" in text else task
     return Strings.of(of_row, task, family, prompts.prompt_lengths[rows])
 
@@ -241,15 +305,18 @@ def _defined(
     return codes, names, undefined
 
 
-def _refuse_hopeless(position: str, task: Sequence[str] | np.ndarray) -> None:
-    tasks, rows = len(set(np.asarray(task).tolist())), len(task)
+def _refuse_hopeless(prompts: PromptSet) -> None:
+    """Refuse a prompt set whose tasks cannot be clustered at any position."""
+    tasks = len(set(np.array(prompts.labels[TASK])[_measured(prompts)].tolist()))
     if tasks == 1:
         raise BadInput(
-            f"the prompt set has one task, {task[0]!r}; clusters of tasks need at least two, "
-            "so add rows of another"
+            f"the prompt set has one task, {prompts.labels[TASK][0]!r}; clusters of tasks need at "
+            "least two, so add rows of another"
         )
-    if tasks == rows:
+    states = {name: len(measured_rows(prompts, name)) for name in prompts.positions}
+    if all(tasks >= count for count in states.values()):
+        there = " and ".join(f"{count} at {name}" for name, count in states.items())
         raise BadInput(
-            f"{tasks} tasks have {rows} rows at {position}: no more rows than clusters; "
-            "give each task at least two instruction strings"
+            f"{tasks} tasks have {there} different prompts: no more than clusters; "
+            "give each task at least two instruction strings or inputs"
         )

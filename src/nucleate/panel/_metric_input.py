@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -15,12 +15,22 @@ from torch import Tensor
 
 from nucleate._core.strings import Permutations
 from nucleate.metrics import Clustering, Space, Spectrum, condition, kmeans, spectrum, standardize
-from nucleate.panel._layout import Layout
+from nucleate.panel._layout import TASK, Layout
 from nucleate.panel._score import Score, Shown
 
 VIEWS = ("raw", "conditioned")
+SOLUTIONS = 5
+"""Clusterings of nearly the same inertia that the interval of ARI(task) draws from."""
 _OF_ROWS = ("input", "output", "length")
 """Labels that conditioning on the input takes away, or that it makes senseless."""
+
+
+class RestsOn(TypedDict):
+    """Fields of a `Score`: how many strings a number is about, and what its null permutes."""
+
+    strings: int
+    unit: str
+    no_null: str
 
 
 class Stopwatch:
@@ -126,7 +136,12 @@ class Block:
         """K-means clusters, as many as the label has classes; found once, for all metrics."""
         if label in self.known:
             return self.known[label]
+        return self.clustering(label).labels
+
+    def clustering(self, label: str) -> Clustering:
+        """The same with centroids; of the task also other solutions, where intervals are drawn."""
         if label not in self._found:
+            several = label == TASK and self.effort.nulls and len(self.where.weights["all"])
             with self.watch("k-means"):
                 before = self.warm.get(label)
                 self._found[label] = kmeans(
@@ -135,8 +150,9 @@ class Block:
                     restarts=self.effort.n_init,
                     seed=self.effort.seed,
                     warm=None if before is None else _means(self.z, before, self.where, label),
+                    solutions=SOLUTIONS if several else 1,
                 )
-        return self._found[label].labels
+        return self._found[label]
 
     @property
     def found(self) -> dict[str, Int[Tensor, "stream row"]]:
@@ -149,6 +165,19 @@ class Block:
         if not self.effort.nulls:
             return permuted.first(0)
         return permuted if limit is None else permuted.first(limit)
+
+    def rests_on(self, label: str) -> "RestsOn":
+        """What the null of a label, of the task in a half, or of its folds is made of.
+
+        These are arguments of a `Score`.
+        """
+        where, inside = self.where, self.where.halves.get(label)
+        strings = where.strings if inside is None else where.strings[inside]
+        return {
+            "strings": len(torch.unique(strings)),
+            "unit": where.units[label],
+            "no_null": where.no_null.get(label, ""),
+        }
 
     def undefined(self, label: str, *metrics: str, half: str = "all", why: str = "") -> list[Score]:
         """Scores without values, with the reason."""
@@ -207,7 +236,7 @@ def scores_of_function(
         table = [[sign * float(function(points, code)) for code in codes] for points in arrays]
         values, null = split(np.array(table))
         yield Score(label, name, values, k=block.where.classes(label), n=block.rows, null=null,
-                    shown=shown)  # fmt: skip
+                    shown=shown, **block.rests_on(label))  # fmt: skip
 
 
 def _means(

@@ -11,7 +11,6 @@ import pandas as pd
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from scipy.stats import false_discovery_control
 
 from nucleate._core.errors import BadInput
 from nucleate.runs import Run, write_json, write_whole
@@ -19,10 +18,12 @@ from nucleate.tasks import canonical_hash
 
 COLUMNS = (
     "step", "stream", "position", "view", "label", "metric", "half", "value", "low", "high", "k",
-    "n", "n0_mean", "n0_q99", "n1_max", "n2", "n3_q99", "n4", "n5", "p", "p_adjusted", "note",
+    "n", "strings", "unit", "n0_mean", "n0_q99", "n1_max", "n2", "n3_q99", "n4", "n5", "p", "note",
 )  # fmt: skip
 BY_CLASS = ("step", "stream", "position", "view", "label", "metric", "class", "value")
-_TEXTS = ("stream", "position", "view", "label", "metric", "half", "note", "class")
+_TEXTS = ("stream", "position", "view", "label", "metric", "half", "unit", "note", "class")
+_LATER = ("n3_q99", "n4", "n5", "strings", "unit")
+"""Columns that panels of earlier versions lack."""
 _TABLE, _DRAWS, _CLASSES, _ABOUT = (
     "panel.csv",
     "panel.safetensors",
@@ -43,15 +44,19 @@ class Panel:
     Attributes:
         table: one row for each step, stream, position, view, label, metric and half, with the
             columns `step, stream, position, view, label, metric, half, value, low, high, k, n,
-            n0_mean, n0_q99, n1_max, n2, n3_q99, n4, n5, p, p_adjusted, note`. `low` and `high`
-            bound 95 % of the bootstrap over instruction strings. `n0_mean` and `n0_q99` are mean
+            strings, unit, n0_mean, n0_q99, n1_max, n2, n3_q99, n4, n5, p, note`. `low` and `high`
+            bound 95 % of the draws of `bootstrap_ari`. `n` counts rows and `strings` the
+            instruction strings that they have. `unit` is what N0 permutes: `strings`, `texts`
+            (rows without an instruction), `rows` (labels that differ within a string), or `none`
+            where permutations would only rename the classes, as where each task has one string;
+            `note` says so, and the columns of N0 are empty. `n0_mean` and `n0_q99` are mean
             and 99 % point under permuted labels (for a number that falls as states group, such as
             cdnv, the 1 % point), `n1_max` the most among untrained models, `n2` what the bag of
             tokens gives, `n3_q99` the 99 % point of one Gaussian, `n4` the number of the run
-            without tasks, `n5` that of control labels. `p_adjusted` is Benjamini and Hochberg's
-            over all places (streams and positions) of a step. A null of your own adds the column
-            `<name>_q99` or `<name>_max`. What is missing is NaN and has a note where the value
-            itself is: metrics that take long are `not measured: no keyframe` at most steps.
+            without tasks, `n5` that of control labels. `p` is that of N0 for this place alone, not
+            adjusted for the number of places. A null of your own adds the column `<name>_q99` or
+            `<name>_max`. What is missing is NaN and has a note where the value itself is: metrics
+            that take long are `not measured: no keyframe` at most steps.
         draws: (position, view) -> bootstrap draws of ARI(task) on the half `report`; the same
             resamples at all steps and streams.
         by_class: one row a class where a metric has a value for each: recall and margin of tasks.
@@ -210,23 +215,13 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     numbers = {name: [""] for name in columns if name not in _TEXTS}
     texts = {name: str for name in columns if name in _TEXTS}
     table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=numbers)
-    needed = [name for name in columns if name not in ("n3_q99", "n4", "n5")]
+    needed = [name for name in columns if name not in _LATER]
     absent = [name for name in needed if name not in table]
     if absent:
         raise KeyError(f"{path.name} has no column {absent[0]!r}")
     own = [name for name in map(str, table) if name not in columns and name.endswith(OWN_NULLS)]
-    return table.reindex(columns=[*columns, *own])
-
-
-def adjust_over_places(table: pd.DataFrame) -> pd.Series:
-    """Benjamini and Hochberg's p over all streams and positions of a step, view and number."""
-    adjusted = pd.Series(np.nan, index=table.index)
-    known = table[table["p"].notna()]
-    for _, rows in known.groupby(
-        ["step", "view", "label", "metric", "half"], sort=False, observed=True
-    ):
-        adjusted[rows.index] = false_discovery_control(rows["p"].to_numpy())
-    return adjusted
+    table = table.reindex(columns=[*columns, *own])
+    return table.fillna({"unit": ""}) if "unit" in columns else table
 
 
 def with_scrambled(table: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

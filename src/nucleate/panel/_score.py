@@ -23,6 +23,9 @@ class Score:
         half: `all` rows, or the half that the stream is chosen or reported on.
         k: number of classes or clusters.
         n: number of rows.
+        strings: number of instruction strings that these rows have.
+        unit: what N0 permutes: `strings`, `texts`, `rows` or `none`; empty without N0.
+        no_null: why the unit is `none`.
         null: N0, under permuted labels.
         blocks: N0, under labels permuted by whole families.
         gaussian: N3, on draws from one Gaussian.
@@ -39,6 +42,9 @@ class Score:
     half: str = "all"
     k: int = 0
     n: int = 0
+    strings: int = 0
+    unit: str = ""
+    no_null: str = ""
     null: Float[np.ndarray, "stream labeling"] | None = None
     blocks: Float[np.ndarray, "stream labeling"] | None = None
     gaussian: Float[np.ndarray, "stream gaussian"] | None = None

@@ -137,7 +137,7 @@ def _last_step_fold(rows: pd.DataFrame, caption: str) -> Markup:
         "N0",
         "N1",
         "N2",
-        "p",
+        "p (N0)",
         "rows",
         "note",
     ]

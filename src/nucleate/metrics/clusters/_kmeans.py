@@ -7,6 +7,8 @@ and a third has two. One such start ends lower, on average, than the best of sci
 (`benchmarks/measure`).
 """
 
+from dataclasses import fields, replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,6 +20,8 @@ from nucleate.metrics.clusters._kmeans_moves import Partition, settled
 from nucleate.metrics.clusters._kmeans_seeds import over_seeded
 from nucleate.metrics.clusters._kmeans_space import Space as Space
 
+NEAR = 0.005
+"""Clusterings whose inertia exceeds the least one by at most this share are as good."""
 _ROUNDS = 4
 """Rounds between two halvings of the starts."""
 _ROUNDS_AT_MOST = 300
@@ -34,6 +38,7 @@ def kmeans(
     restarts: int = 20,
     seed: int = 0,
     warm: Float[Tensor, "problem cluster width"] | None = None,
+    solutions: int = 1,
 ) -> Clustering:
     """Cluster the rows of every problem into k groups of least squared distance.
 
@@ -49,6 +54,8 @@ def kmeans(
         seed: decides the seeds; the global generator of torch is neither read nor moved.
         warm: centroids to start from as well, in the coordinates of `x`, such as those of the
             step before.
+        solutions: how many clusterings to keep in `Clustering.near`; at least as many starts are
+            made.
 
     Returns:
         The clustering of least inertia. A local optimum, as with every k-means: where clusters
@@ -58,8 +65,8 @@ def kmeans(
         inertia 0. A problem with NaN or infinity: labels 0, inertia and centroids NaN.
 
     Raises:
-        BadInput: k is below 1 or above the number of rows; no restarts; warm centroids of another
-            shape.
+        BadInput: k is below 1 or above the number of rows; no restarts or solutions; warm
+            centroids of another shape.
 
     Examples:
         >>> import torch
@@ -73,17 +80,18 @@ def kmeans(
     """
     space = x if isinstance(x, Space) else Space.of(x)
     _check(space, k, restarts, warm)
-    starts = fresh_starts(restarts, warm=warm is not None)
+    if solutions < 1:
+        raise BadInput(f"k-means cannot keep {solutions} solutions; ask for at least 1")
+    # The warm start is one of the solutions.
+    starts = max(fresh_starts(restarts, warm=warm is not None), solutions - (warm is not None))
     room = _CHUNK.get(space.rows.device.type, _CHUNK["cuda"])
     each = max(1, room // (space.count * 2 * k * starts))
     parts = []
     for at in range(0, space.problems, each):
         inside = slice(at, at + each)
-        parts.append(_cluster(space.at(inside), k, starts, seed, _slice(warm, inside)))
+        parts.append(_cluster(space.at(inside), k, starts, seed, _slice(warm, inside), solutions))
     return Clustering(
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.inertia for part in parts]),
-        torch.cat([part.centroids for part in parts]),
+        *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Clustering))
     )
 
 
@@ -117,18 +125,45 @@ def _slice(x: Tensor | None, inside: slice) -> Tensor | None:
     return None if x is None else x[inside]
 
 
-def _cluster(space: Space, k: int, starts: int, seed: int, warm: Tensor | None) -> Clustering:
+def _cluster(
+    space: Space, k: int, starts: int, seed: int, warm: Tensor | None, solutions: int
+) -> Clustering:
     labels = over_seeded(space, k, starts=starts, seed=seed)
     if warm is not None:
         # Zeros where the step before was not finite: a start like any other.
         inside = (warm.float() - space.mean).nan_to_num(0.0, 0.0, 0.0)
         labels = torch.cat([space.nearest(inside[:, None]), labels], 1)
     state = Partition.of(space, labels, k)
+    others: Partition | None = None
     while state.starts > 1:
         for _ in range(_ROUNDS):
             state = state.improved(space)
+        if others is None:
+            others = state.best(min(solutions, state.starts))
         state = state.best(-(-state.starts // 2))
-    return settled(space, _finished(space, state), k)
+    found = settled(space, _finished(space, state), k)
+    if others is None or solutions == 1:
+        return found
+    return replace(found, near=_near(space, found, others, solutions))
+
+
+def _near(
+    space: Space, best: Clustering, others: Partition, solutions: int
+) -> Int[Tensor, "problem solution row"]:
+    """The best clustering and those starts that come near it, over and over until there are enough.
+
+    The starts have had `_ROUNDS` rounds, which brings them within .2 % of their own optimum.
+    """
+    spread = space.rows[..., -1].sum(1, dtype=torch.float64)
+    near = others.inertia + spread[:, None] <= (1 + NEAR) * best.inertia[:, None]
+    # The start of least inertia became the best clustering, unless another overtook it later.
+    near[:, 0] = True
+    labels = torch.cat([best.labels[:, None], others.labels[:, 1:]], 1)
+    # Near ones first, in the order of their inertia.
+    order = (~near).int().argsort(dim=1, stable=True)
+    turn = torch.arange(solutions, device=near.device) % near.sum(1, keepdim=True)
+    chosen = order.gather(1, turn)
+    return labels.gather(1, chosen[..., None].expand(-1, -1, labels.shape[2]))
 
 
 def _finished(space: Space, state: Partition) -> Int[Tensor, "problem row"]:

@@ -20,11 +20,15 @@ class Clustering:
         inertia: float64, the sum of squared distances of the rows to their centroids.
         centroids: the mean of each cluster's rows, in the coordinates of the rows that were given;
             of a cluster without rows, the mean of all rows.
+        near: labels of as many solutions as were asked for, `labels` first: starts whose inertia
+            came within half a percent of the least one, repeated where there are fewer. They show
+            how far labels depend on the start.
     """
 
     labels: Int[Tensor, "problem row"]
     inertia: Float[Tensor, "problem"]
     centroids: Float[Tensor, "problem cluster width"]
+    near: Int[Tensor, "problem solution row"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def settled(space: Space, labels: Int[Tensor, "problem row"], k: int) -> Cluster
         labels[:, 0],
         inertia.where(whole, torch.nan),
         (centroids[:, 0] + space.mean).where(whole[:, None, None], torch.nan),
+        labels,
     )
 
 
