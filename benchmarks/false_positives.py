@@ -219,9 +219,9 @@ def judged(kind: Kind, seed: int) -> dict[str, float]:
         data.prompts,
         nulls=(Permuted(199), Untrained(models), SurfaceText()),
         metrics=(_of_task(), "separation"),
-        restarts=10,
+        n_init=10,
         seed=seed,
-        workers=1,
+        n_jobs=1,
     )
     rows = [_reported(panel, *place) for place in PLACES]
     called = {"panel": any(cluster_verdict(row) == "clusters" for row in rows)}

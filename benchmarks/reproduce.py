@@ -1,9 +1,11 @@
-"""The main job as a user runs it: wall time of each part, peak memory, and what came out.
+"""The main job as a user runs it: ratios to the training, time by part, memory, what came out.
 
     python benchmarks/reproduce.py --preset default --tasks synthetic --seeds 0 1 2
+    ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 python benchmarks/reproduce.py --seeds 0
 
-Every seed is a fresh process in a fresh folder. Prints one line a number and seed, and writes
-nothing that stays.
+Ratios are of wall seconds within one run; the whole job is set against the longest training, as
+runs are trained side by side where there are cores for it. The panel's own parts are processor
+seconds. Every seed is a fresh process in a fresh folder; nothing that is written stays.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,29 @@ def best(panel: pd.DataFrame, position: str, view: str, step: int) -> tuple[floa
     return float(blocks.max()), float(rows["final_norm"]), float(rows["embed"])
 
 
+def show_ratios(summary: dict[str, Any], run: Path) -> None:
+    """Every part of a run beside its training, and the panel by its own parts."""
+    training = summary["seconds"]["training"]
+    ratios = {
+        part: round(seconds / training, 3)
+        for part, seconds in summary["seconds"].items()
+        if part != "training"
+    }
+    print(f"  {summary['name']}: panel / training {ratios['panel']:.2f} (at most .5); all {ratios}")
+    parts = json.loads((run / "panel.json").read_text(encoding="utf-8"))["seconds"]
+    total = sum(parts.values())
+    shares = sorted(parts.items(), key=lambda item: -item[1])
+    text = ", ".join(f"{name} {spent:.1f}" for name, spent in shares if spent > 0.01 * total)
+    print(f"    panel, {total:.1f} s of processor: {text}")
+
+
 def show(result: dict[str, Any], folder: Path) -> None:
     seconds = {name: round(value, 1) for name, value in result["seconds"].items()}
     print(f"  wall {result['wall']:.1f} s; parts {seconds}")
+    longest = max(summary["seconds"]["training"] for summary in result["runs"])
+    print(f"  whole job / training {result['wall'] / longest:.2f} (at most 1.8)")
     for summary in result["runs"]:
+        show_ratios(summary, folder / summary["name"])
         panel = pd.read_csv(folder / summary["name"] / "panel.csv")
         first, last = panel["step"].min(), panel["step"].max()
         peak, share = summary["peak_memory_bytes"] / 2**30, summary["recording_share"]
@@ -61,21 +83,14 @@ def show(result: dict[str, Any], folder: Path) -> None:
                 f"{found['last']:.2f} [{found['low']:.2f}, {found['high']:.2f}], "
                 f"nulls {found['null']}, onset {found['onset']}"
             )
-        places: dict[str, int] = {}
-        for place in summary["used"]:
-            places[place["verdict"]] = places.get(place["verdict"], 0) + 1
-        moved = [p for p in summary["used"] if p["shift"] is not None]
-        if moved:
-            top = max(moved, key=lambda p: p["shift"])
-            print(
-                f"    best shift {top['shift']:.2f} at {top['stream']}/{top['position']} "
-                f"(chance {top['chance']:.2f}, {top['controls']})"
-            )
-        top = max(summary["used"], key=lambda p: p["erase"] - p["random_erase"])
-        print(
-            f"    best erase {top['erase']:.2f} at {top['stream']}/{top['position']} "
-            f"(random {top['random_erase']:.2f}); places {places}"
-        )
+        for name in ("strongest_shift", "strongest_erase"):
+            if (top := summary[name]) is not None:
+                print(
+                    f"    {name.replace('_', ' ')} {top['value']:.2f} at "
+                    f"{top['stream']}/{top['position']} [{top['low']}, {top['high']}]"
+                )
+        verdicts = Counter(place["verdict"] for place in summary["places"])
+        print(f"    places {dict(verdicts)}")
 
 
 def main() -> None:

@@ -35,5 +35,5 @@ def make_run(folder: Path) -> Run:
         run.journal.append("step", step=step, **values)
     run.save_untrained([capture(model(seed=77), prompts)])
     nulls = (Permuted(19), Untrained(tuple(run.untrained())), SurfaceText())
-    measure(run, nulls=nulls, bootstraps=20, restarts=2)
+    measure(run, nulls=nulls, n_bootstraps=20, n_init=2)
     return run

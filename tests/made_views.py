@@ -129,7 +129,7 @@ def _causal(outputs: str, learned: bool) -> CausalMap:
                  "wrong_task": 0.004, "mean_shift": 0.04, "shuffled": 0.01, "other_input": 0.02,
                  "displaced": 0.03, "accuracy": 0.97 if learned else 0.05, "erase": erase,
                  "erase_low": erase - 0.02, "erase_high": erase + 0.02, "random_erase": 0.01,
-                 "strings": 100, **beyond}
+                 "shift_strings": 100, "erase_strings": 100, **beyond}
             )  # fmt: skip
     return CausalMap(pd.DataFrame(rows), pd.DataFrame())
 

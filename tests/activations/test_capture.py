@@ -58,6 +58,39 @@ def test_scores_equal_those_of_the_whole_model_on_each_row_alone(arch):
         nll = torch.nn.functional.cross_entropy(logits, ids[0, prompt:])
         assert reading.nll[row].item() == pytest.approx(nll.item(), abs=1e-4)
         assert bool(reading.correct[row]) == bool((logits.argmax(-1) == ids[0, prompt:]).all())
+        answer = end - prompt
+        assert torch.equal(reading.predicted[row, :answer].long(), logits.argmax(-1))
+        assert (reading.predicted[row, answer:] == -1).all()
+    assert reading.predicted.dtype == torch.int16
+
+
+def test_rows_without_an_answer_predict_nothing_and_correct_ones_predict_their_answer():
+    _, _, prompts = material()
+    net, lengths = model().eval(), prompts.lengths.copy()
+    lengths[::3] = prompts.prompt_lengths[::3]
+    reading = read(net, replace(prompts, lengths=lengths))
+    assert (reading.predicted[::3] == -1).all()
+    assert not (reading.predicted[1::3, 0] == -1).any()
+    answers = lengths - prompts.prompt_lengths
+    for row in np.flatnonzero(answers):
+        answer = torch.as_tensor(prompts.ids[row, prompts.prompt_lengths[row] : lengths[row]])
+        hit = torch.equal(reading.predicted[row, : answers[row]].int(), answer.int())
+        assert hit == bool(reading.correct[row])
+
+
+def test_a_large_vocabulary_is_predicted_in_ids_that_hold_it():
+    from nucleate.training import ModelConfig, build_model
+
+    wide = build_model(
+        ModelConfig(arch="llama", depth=1, width=8, heads=1), vocab_size=40_000, max_length=32,
+        seed=0,
+    )  # fmt: skip
+    with torch.no_grad():
+        wide.lm_head.weight.zero_()
+        wide.lm_head.weight[39_999] = wide.model.norm.weight
+    reading = read(wide, material()[2])
+    assert reading.predicted.dtype == torch.int32
+    assert set(reading.predicted.unique().tolist()) <= {-1, 0, 39_999}
 
 
 def test_a_reading_changes_nothing_in_the_model():
@@ -145,7 +178,7 @@ def test_texts_may_be_read_at_other_positions():
         ([], {"tokenizer": words()}, "has no rows"),
         (material()[2], {"tokenizer": words()}, "with texts only"),
         (material()[2], {"positions": "last"}, "with texts only"),
-        (["a"], {"tokenizer": words(), "positions": "lst"}, "'lst' is no position"),
+        (["a"], {"tokenizer": words(), "positions": "lst"}, "'lst' is not a position"),
     ],
 )
 def test_what_is_neither_a_prompt_set_nor_texts_is_refused(given, options, said):

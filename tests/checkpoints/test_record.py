@@ -128,3 +128,33 @@ def test_a_run_of_other_checkpoints_is_refused(tmp_path):
     twice = Series((early, early))
     with pytest.raises(BadInput, match="step 0 occurs twice"):
         record_series(tmp_path / "twice", prompts, twice)
+
+
+def test_a_recorded_series_is_finished_and_a_broken_off_one_is_not(tmp_path):
+    def load(checkpoint):
+        if checkpoint.step == 3:
+            raise KeyboardInterrupt
+        return checkpoint.load()
+
+    series = saved(tmp_path, [1, 3])
+    with pytest.raises(KeyboardInterrupt):
+        record_series(tmp_path / "run", material()[2], series, load=load)
+    assert Run(tmp_path / "run").status == "stopped"
+    record_series(tmp_path / "run", material()[2], series)
+    assert Run(tmp_path / "run").status == "finished"
+
+
+def test_a_finished_training_keeps_its_losses_unless_they_are_given_up(tmp_path):
+    series = saved(tmp_path, [1, 2, 3])
+    recorder = Recorder(tmp_path / "run", material()[2], Schedule.at([1, 3]))
+    for step in range(1, 4):
+        recorder.step(model(seed=step), step)
+        recorder.log(step, loss=1.0)
+    recorder.close(end=3)
+    before = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    with pytest.raises(BadInput, match=r"finished training.* step 2 would void .*--overwrite"):
+        record_series(tmp_path / "run", material()[2], series)
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == before
+    done = record_series(tmp_path / "run", material()[2], series, overwrite=True)
+    assert done.steps == (2, 3)
+    assert [r["step"] for r in Run(tmp_path / "run").journal.live("step")] == [1, 2]

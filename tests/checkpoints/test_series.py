@@ -19,6 +19,7 @@ from nucleate.checkpoints._check import check_series
 from nucleate.checkpoints._find import step_in
 from nucleate.checkpoints._record import record_series
 from nucleate.checkpoints._series import Checkpoint, Series
+from nucleate.checkpoints._weights import weights_in
 from nucleate.training import Batches, TrainingConfig, train
 from small import material, model
 from trained import LINEAR, LOG, tiny, weights
@@ -172,6 +173,79 @@ def test_an_allowed_pickle_still_runs_no_code(tmp_path):
     for use in (check_series, lambda series: series.checkpoints[0].load()):
         with pytest.raises(BadInput, match=r"pytorch_model.bin is damaged"):
             use(series)
+
+
+def in_shards(folder: Path, step: int, entry: str | None = None) -> Path:
+    """A checkpoint in two files and an index; with `entry`, one file is called that there."""
+    net = tiny(step)
+    net.save_pretrained(folder, max_shard_size="4KB")
+    index = folder / "model.safetensors.index.json"
+    if entry is not None:
+        text = json.loads(index.read_text())
+        last = max(text["weight_map"].values())
+        text["weight_map"] = {
+            name: entry if file == last else file for name, file in text["weight_map"].items()
+        }
+        index.write_text(json.dumps(text))
+    return index
+
+
+@pytest.mark.parametrize("how", ["absolute", "parent", "hidden parent", "link", "link of a folder"])
+def test_an_index_that_names_a_file_outside_its_folder_is_refused(tmp_path, how):
+    folder, secret = tmp_path / "step1", tmp_path / "secret.safetensors"
+    save_file({"lm_head.weight": torch.zeros(2, 2)}, secret)
+    entry = {
+        "absolute": str(secret),
+        "parent": "../secret.safetensors",
+        "hidden parent": "sub/../../secret.safetensors",
+        "link": "linked.safetensors",
+        "link of a folder": "linked/secret.safetensors",
+    }[how]
+    in_shards(folder, 1, entry)
+    (folder / "sub").mkdir()
+    (folder / "linked.safetensors").symlink_to(secret)
+    (folder / "linked").symlink_to(tmp_path)
+    for use in (
+        lambda: Checkpoint.find(folder).load(),
+        lambda: check_series(Series.find([folder])),
+        lambda: weights_in(folder, allow_pickle=True),
+    ):
+        with pytest.raises(BadInput, match=r"index\.json names .* outside its folder"):
+            use()
+
+
+def test_an_index_that_names_a_pickle_is_refused_unless_pickles_are_allowed(tmp_path):
+    index = in_shards(tmp_path / "step1", 1, "rest.bin")
+    shard = max(index.parent.glob("model-*.safetensors"))
+    torch.save(load_file(shard), index.parent / "rest.bin")
+    shard.unlink()
+    with pytest.raises(BadInput, match=r"names 'rest\.bin', a pickle"):
+        Checkpoint.find(index.parent).load()
+    with pytest.raises(BadInput, match=r"names 'rest\.bin', a pickle"):
+        check_series(Series.find([index.parent]))
+    found = weights_in(index.parent, allow_pickle=True)
+    assert {path.name for path in found.home.values()} > {"rest.bin"}
+    assert found.absent == ()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"weight_map": 3}', '{"weight_map": {"a": 3}}'])
+def test_an_index_that_is_none_is_refused_by_name(tmp_path, content):
+    index = in_shards(tmp_path / "step1", 1)
+    index.write_text(content)
+    with pytest.raises(BadInput, match=r"index\.json is damaged"):
+        Checkpoint.find(index.parent).load()
+
+
+def test_shards_that_the_hubs_cache_links_to_its_blobs_are_read(tmp_path):
+    folder = tmp_path / "models--a--b" / "snapshots" / "0123abc"
+    in_shards(folder, 1)
+    blobs = tmp_path / "models--a--b" / "blobs"
+    blobs.mkdir()
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(blobs / str(number))
+        file.symlink_to(Path("..") / ".." / "blobs" / str(number))
+    loaded = Checkpoint.find(folder, step=1).load()
+    assert torch.equal(loaded.lm_head.weight, tiny(1).lm_head.weight)
 
 
 def test_broken_files_are_refused_by_name_and_never_half_loaded(copied):

@@ -16,7 +16,7 @@ TINY = [
     "synthetic.tasks=3", "synthetic.families=2", "synthetic.inputs=3", "synthetic.strings=4",
     "synthetic.unseen_strings=2", "model.depth=1", "model.width=16", "model.heads=2",
     "training.steps=30", "training.batch_size=16", "training.device=cpu", "recording.points=4",
-    "recording.rows=36", "panel.restarts=2", "panel.permutations=19", "panel.bootstraps=20",
+    "recording.rows=36", "panel.n_init=2", "panel.n_permutations=19", "panel.n_bootstraps=20",
     "panel.untrained=1", "causal.rows=18",
 ]  # fmt: skip
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_runs_with_a_checkpoint_each(tmp_path, outputs):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "run again to go on" in said
+    assert "run again to resume" in said
     assert all('"kind":"checkpoint"' in j.read_text() for j in journals)
 
 

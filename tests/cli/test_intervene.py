@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nucleate._core.seeds import component_seed
 from nucleate.activations import capture
-from nucleate.intervene import CausalMap, causal_map
+from nucleate.intervene import CausalMap, causal_map, map_settings_of
 from nucleate.panel import measure
 from nucleate.runs import Run
 from small import material, model
@@ -49,6 +50,27 @@ def test_a_run_is_asked_with_its_newest_checkpoint_and_keeps_the_map(folder):
     assert lines[-1].startswith("undecided:")
 
 
+def test_made_again_without_settings_a_map_has_those_of_the_last_one_or_of_the_configuration(
+    folder,
+):
+    done = nucleate("intervene", str(folder), "--rows", "16", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    first = CausalMap.load(folder)
+    assert first.about["settings"] == {"rows": 16, "scored": "greedy", "seed": 3}
+    assert nucleate("intervene", str(folder)).returncode == 0
+    again = CausalMap.load(folder)
+    assert again.about["settings_hash"] == first.about["settings_hash"]
+    assert again.table["patch"].tolist() == first.table["patch"].tolist()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    configured = manifest | {"config": {"seed": 5, "causal": {"rows": 20}}}
+    try:
+        (folder / "manifest.json").write_text(json.dumps(configured))
+        own = map_settings_of(Run(folder))
+    finally:
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert own == {"rows": 20, "scored": "greedy", "seed": component_seed(5, "causal")}
+
+
 def test_json_is_all_that_stands_on_standard_output_and_has_no_nan(folder):
     done = nucleate("intervene", str(folder), "--rows", "24", "--json")
     assert done.returncode == 0, done.stderr
@@ -60,7 +82,7 @@ def test_json_is_all_that_stands_on_standard_output_and_has_no_nan(folder):
 
 
 def test_a_panel_stands_beside_only_if_it_ends_with_this_model(folder):
-    measure(Run(folder), metrics=["agreement"], nulls=(), bootstraps=10, restarts=1)
+    measure(Run(folder), metrics=["agreement"], nulls=(), n_bootstraps=10, n_init=1)
     own = nucleate("intervene", str(folder), "--rows", "24", "--json")
     assert all("ari" in place for place in json.loads(own.stdout)["places"])
     earlier = str(folder / "checkpoints" / "0")

@@ -27,7 +27,7 @@ def test_unrelated_learning_curves_correlate_and_are_not_associated():
     """Trap 5: r is .9 for no reason; differences fire far too often as well."""
     runs = 60
     pairs = [pair(seed) for seed in range(runs)]
-    found = [association(STEPS, *both, surrogates=199) for both in pairs]
+    found = [association(STEPS, *both, n_surrogates=199) for both in pairs]
     assert np.median([each.raw for each in found]) > 0.8
     by_differences = sum(pearsonr(*np.diff(both)).pvalue < 0.05 for both in pairs)
     assert by_differences > binom.ppf(0.999, runs, 0.05)
@@ -35,7 +35,7 @@ def test_unrelated_learning_curves_correlate_and_are_not_associated():
 
 
 def test_shared_fluctuations_are_found():
-    found = [association(STEPS, *pair(seed, 0.8), surrogates=199) for seed in range(10)]
+    found = [association(STEPS, *pair(seed, 0.8), n_surrogates=199) for seed in range(10)]
     assert all(each.p < 0.05 for each in found)
     assert all(0.4 < each.r < 1 for each in found)
 

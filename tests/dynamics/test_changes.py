@@ -141,7 +141,7 @@ def test_misfits_are_named():
     with pytest.raises(BadInput, match="29 steps are too few"):
         change_points(np.arange(29), np.zeros(29))
     with pytest.raises(BadInput, match="39 surrogates"):
-        change_points(STEPS, levels(0, 1, 0), surrogates=39)
+        change_points(STEPS, levels(0, 1, 0), n_surrogates=39)
     with pytest.raises(BadInput, match="do not rise"):
         change_points(STEPS[::-1].copy(), levels(0, 1, 0))
     with pytest.raises(BadInput, match="step 0 is inf"):

@@ -68,7 +68,9 @@ def ari_line(drawn: Iterator[float], stream: str, position: str) -> dict[str, ob
 
 
 def effects(drawn: Iterator[float], stream: str, position: str) -> dict[str, object]:
-    found: dict[str, object] = {"stream": stream, "position": position, "strings": 40}
+    found: dict[str, object] = {
+        "stream": stream, "position": position, "shift_strings": 40, "erase_strings": 40,
+    }  # fmt: skip
     for name in EXCESSES:
         ends = sorted((known(drawn) - 0.3, known(drawn) - 0.3))
         found |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}

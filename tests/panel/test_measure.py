@@ -17,7 +17,7 @@ from nucleate.panel import (
 from nucleate.panel._layout import layout
 from nucleate.runs import States
 
-QUICK = {"bootstraps": 60, "restarts": 5}
+QUICK = {"n_bootstraps": 60, "n_init": 5}
 N0 = (Permuted(99), SurfaceText())
 
 
@@ -136,7 +136,7 @@ def test_panel_comes_back_from_disk(panel, tmp_path):
 def test_same_numbers_whatever_the_number_of_workers(prompts, make_states):
     snapshots = [(step, make_states(prompts, {"task": 0.5}, seed=step)) for step in range(2)]
     before = torch.get_num_threads()
-    panels = [measure(snapshots, prompts, nulls=N0, **QUICK, workers=workers) for workers in (1, 3)]
+    panels = [measure(snapshots, prompts, nulls=N0, **QUICK, n_jobs=workers) for workers in (1, 3)]
     assert torch.get_num_threads() == before
     pd.testing.assert_frame_equal(panels[0].table, panels[1].table)
     pd.testing.assert_frame_equal(panels[0].by_class, panels[1].by_class)
@@ -263,8 +263,9 @@ def test_states_of_another_probe_are_refused(prompts, make_states):
 def test_progress_counts_snapshots(prompts, make_states):
     seen = []
     snapshots = [(step, make_states(prompts, {})) for step in range(2)]
-    measure(snapshots, prompts, progress=lambda *at: seen.append(at), nulls=(), bootstraps=0)
-    assert seen == [(done, 8) for done in range(1, 9)]
+    measure(snapshots, prompts, progress=lambda *at: seen.append(at), nulls=(), n_bootstraps=0)
+    # Each of 4 units at 2 steps, and again at the 2 keyframes that these are.
+    assert seen == [(done, 16) for done in range(1, 17)]
 
 
 def test_a_probe_without_the_labels_is_refused_with_their_names(prompts, make_states):

@@ -19,7 +19,7 @@ from nucleate.panel import _step as step_module
 from nucleate.runs import Run, States
 
 N0 = (Permuted(19), SurfaceText())
-QUICK = {"nulls": N0, "bootstraps": 20, "restarts": 3, "metrics": ["agreement", "separation"]}
+QUICK = {"nulls": N0, "n_bootstraps": 20, "n_init": 3, "metrics": ["agreement", "separation"]}
 STREAMS = ("block.0", "block.1")
 
 
@@ -132,9 +132,9 @@ def test_a_stop_loses_nothing_that_was_measured(make_run, measured):
 
     run = make_run([0, 10, 20])
     with pytest.raises(Stopped):
-        measure(run, **QUICK, workers=1, progress=stop)
+        measure(run, **QUICK, n_jobs=1, progress=stop)
     assert len(measured) == 5
-    stopped = measure(run, **QUICK, workers=1)
+    stopped = measure(run, **QUICK, n_jobs=1)
     assert len(measured) == 12
     pd.testing.assert_frame_equal(stopped.table, measure(make_run([0, 10, 20], "b"), **QUICK).table)
 
@@ -206,7 +206,7 @@ def test_a_users_metric_stands_in_the_table_beside_its_nulls(prompts, make_state
 
     models = [make_states(prompts, {}, seed=50 + i) for i in range(5)]
     panel = measure(
-        make_states(prompts, {"task": 2.0}), prompts, bootstraps=0,
+        make_states(prompts, {"task": 2.0}), prompts, n_bootstraps=0,
         nulls=(*N0, Untrained(models)), metrics=[Metric.of("spread", spread)],
     )  # fmt: skip
     row = panel.table[(panel.table.metric == "spread") & (panel.table["view"] == "raw")].iloc[0]
@@ -222,7 +222,7 @@ def test_a_metric_that_falls_as_states_group_is_judged_the_other_way_round(promp
         return float((x - means).var(0).sum())
 
     panel = measure(
-        make_states(prompts, {"task": 3.0}), prompts, nulls=N0, bootstraps=0,
+        make_states(prompts, {"task": 3.0}), prompts, nulls=N0, n_bootstraps=0,
         metrics=[Metric.of("within", within, larger=False)],
     )  # fmt: skip
     row = panel.table[panel.table.metric == "within"].iloc[0]
@@ -236,7 +236,7 @@ def test_one_member_of_a_class_does_not_break_the_panel(make_probe, make_states)
     prompts = make_probe(tasks=4, inputs=2)
     rare = ("rare", *prompts.labels["family"][1:])
     odd = replace(prompts, labels={**prompts.labels, "kind": rare})
-    panel = measure(make_states(odd, {"task": 2.0}), odd, nulls=N0, bootstraps=10)
+    panel = measure(make_states(odd, {"task": 2.0}), odd, nulls=N0, n_bootstraps=10)
     rows = panel.table[(panel.table.label == "kind") & (panel.table.metric == "ari")]
     assert rows[rows.position == "last"].value.notna().any()
 
@@ -247,7 +247,7 @@ def test_a_probe_with_tasks_alone_is_measured(make_probe, make_states):
     prompts = make_probe(tasks=4, inputs=2)
     states = make_states(prompts, {"task": 3.0})
     bare = replace(prompts, labels={"task": prompts.labels["task"]})
-    panel = measure(states, bare, nulls=N0, bootstraps=10, restarts=3)
+    panel = measure(states, bare, nulls=N0, n_bootstraps=10, n_init=3)
     here = panel.table[(panel.table.label == "task") & (panel.table.metric == "ari")]
     rows = here[(here.position == "last") & (here["view"] == "raw") & (here.half == "all")]
     assert rows.value.iloc[0] > 0.9

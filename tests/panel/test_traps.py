@@ -147,7 +147,7 @@ def test_trap_4_surface_text_fakes_clusters_and_is_not_called_clusters(make_prob
         return States(means[None, None].repeat(1, 2, 1, 1), ("block.0",), tuple(prompts.positions))
 
     nulls = (Permuted(99), Untrained([embedded(seed) for seed in range(1, 6)]), SurfaceText())
-    table = measure(embedded(0), prompts, nulls=nulls, metrics=["agreement"], bootstraps=50).table
+    table = measure(embedded(0), prompts, nulls=nulls, metrics=["agreement"], n_bootstraps=50).table
     row = table[
         (table.position == "instruction_end") & (table.label == "task") & (table.metric == "ari")
         & (table.half == "report") & (table["view"] == "raw")

@@ -43,6 +43,19 @@ def test_the_default_probe_crosses_task_family_string_and_input(prompts):
     assert {per_family[f"t{t:02d}.f{f}"] for t in range(20) for f in range(3)} == {2}
 
 
+def test_a_prompt_set_prints_as_one_line_and_equals_its_like(own, prompts):
+    like, other = _probe(own), _probe(own, seed=1)
+    assert prompts == like != other
+    assert len({prompts, like, other}) == 2
+    assert prompts != "prompts"
+    assert repr(prompts) == (
+        "PromptSet(700 rows of 8-11 tokens; positions instruction_end, last; labels (distinct "
+        "values) task (20), family (80), instruction (140), input (5), output (100), split (4); "
+        f"hash {prompts.content_hash()[:10]})"
+    )
+    assert prompts._repr_html_() == f"<code>{prompts!r}</code>"
+
+
 def test_tokens_decode_to_what_the_labels_say(own, prompts):
     encoder = Encoder.for_taskset(train_tokenizer(own), own)
     for row in range(0, len(prompts), 37):

@@ -94,9 +94,10 @@ def test_all_positions_at_once_in_the_users_order():
 
 @pytest.mark.parametrize(
     ("positions", "said"),
-    [("end", "'end' is no position"), ((), "positions is empty"), (True, "True is no position"),
-     (("last", "1.5"), "'1.5' is no position"), (("last", "last"), "'last' is named twice"),
-     ((3, "3"), "'3' is named twice"), ("-", "'-' is no position")],
+    [("end", "'end' is not a position"), ((), "positions is empty"),
+     (True, "True is not a position"),
+     (("last", "1.5"), "'1.5' is not a position"), (("last", "last"), "'last' is named twice"),
+     ((3, "3"), "'3' is named twice"), ("-", "'-' is not a position")],
 )  # fmt: skip
 def test_what_is_no_position_is_refused(positions, said):
     with pytest.raises(BadInput, match=said):
@@ -303,14 +304,14 @@ def test_a_truncated_prompt_makes_room_for_its_answer_and_moves_its_positions():
         ([{"ids": []}], "row 0 gives no tokens"),
         ([{"ids": [1, -1]}], "row 0 has the token -1, outside of 0"),
         ([{"ids": [1, 10**6]}], "row 0 has the token 1000000, outside of 0..339"),
-        ([{"ids": [1.0]}], "row 0 has ids that are no list of whole numbers"),
-        ([{"ids": [True]}], "row 0 has ids that are no list"),
-        ([{"ids": 7}], "row 0 has ids that are no list"),
+        ([{"ids": [1.0]}], "row 0 has ids that are not a list of whole numbers"),
+        ([{"ids": [True]}], "row 0 has ids that are not a list"),
+        ([{"ids": 7}], "row 0 has ids that are not a list"),
         ([{"ids": "7 8"}], "row 0 has ids = '7 8', which is not JSON"),
         ([{"ids": [1], "instruction_end": 1}], "instruction_end 1 is beyond row 0"),
         ([{"ids": [1], "instruction_end": "x"}], "row 0 has instruction_end = 'x'"),
         ([{"ids": [1], "instruction_end": 0.5}], "row 0 has instruction_end = 0.5"),
-        ([{"messages": []}], "row 0 has messages that are no list"),
+        ([{"messages": []}], "row 0 has messages that are not a list"),
         ([{"messages": "hello"}], "row 0 has messages = 'hello', which is not JSON"),
         ([{"messages": ["hello"]}], "row 0 has a message 'hello'"),
         ([{"messages": [{"role": "user"}]}], "row 0 has content = None"),

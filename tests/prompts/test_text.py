@@ -200,7 +200,7 @@ def test_templates_put_parts_together_and_leave_no_trace_of_a_missing_input(
 
 @pytest.mark.parametrize(
     ("template", "said"),
-    [("{instruction", "no format string"), ("{question}", "other fields"),
+    [("{instruction", "not a format string"), ("{question}", "other fields"),
      ("{instruction}{instruction}", "other fields"), ("{instruction!r}", "other fields"),
      ("{instruction:>9}", "other fields"), ("{}", "other fields"), ("{input}", "needs"),
      ("{output} {instruction}", "needs"), ("", "needs"), ("words", "needs")],

@@ -126,9 +126,22 @@ def test_saves_are_read_and_logs_are_kept(tmp_path):
     assert run.steps == [3, 6, 7]
     logged = list(run.journal.live("step"))
     assert [r["step"] for r in logged] == list(range(1, 8))
-    assert all(r.keys() == {"kind", "step", "loss", "learning_rate", "grad_norm"} for r in logged)
+    assert all(
+        r.keys() == {"kind", "time", "step", "loss", "learning_rate", "grad_norm"} for r in logged
+    )
     assert [r["step"] for r in run.journal.live("run_end")] == [7]
     assert [r["name"] for r in run.journal.live("event")] == ["recording"]
+
+
+def test_tokens_are_kept_where_the_trainer_counts_them(tmp_path):
+    Watched(
+        model(), tmp_path / "w", watcher(tmp_path / "run"), steps=3,
+        include_num_input_tokens_seen="all",
+    ).train()  # fmt: skip
+    tokens = [r["tokens"] for r in Run(tmp_path / "run").journal.live("step")]
+    assert len(tokens) == 3
+    assert tokens[0] > 0
+    assert tokens == [tokens[0] * step for step in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch"])
@@ -195,6 +208,16 @@ def test_a_finished_training_that_is_resumed_from_its_middle_is_recorded_anew(tm
     assert [r["to"] for r in run.journal.live("rewind")] == [10]
     assert [r["step"] for r in run.journal.live("snapshot")] == list(range(0, 21, 2))
     assert torch.equal(run.states(20).values, before)
+
+
+def test_another_training_into_a_finished_run_is_refused_before_its_first_step(tmp_path):
+    Watched(model(), tmp_path / "a", watcher(tmp_path / "run"), steps=4).train()
+    for seed, what in ((0, "finished training"), (5, "another model at step 0")):
+        trainer = Watched(model(seed=seed), tmp_path / "b", watcher(tmp_path / "run"), steps=4)
+        with pytest.raises(BadInput, match=what):
+            trainer.train()
+        assert trainer.state.global_step == 0
+    assert Run(tmp_path / "run").steps == [0, 2, 4]
 
 
 def test_a_recorder_that_fails_leaves_the_training_alone(tmp_path, monkeypatch, caplog):

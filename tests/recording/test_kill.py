@@ -29,7 +29,7 @@ def check(run: Run) -> None:
     assert set(scalars.values()) <= {1}
     for step in run.steps:
         assert run.states(step).values.isfinite().all()
-        assert run.rows(step).keys() == {"correct", "nll"}
+        assert run.rows(step).keys() == {"correct", "nll", "predicted"}
 
 
 def kill_and_go_on(tmp_path, kills: int) -> None:

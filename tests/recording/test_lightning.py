@@ -76,6 +76,8 @@ def test_recording_changes_no_bit_of_a_training(tmp_path, name):
     run = Run(tmp_path / "run")
     assert run.steps == [0, 2, 4, 6, 8]
     assert [r["step"] for r in run.journal.live("run_end")] == [8]
+    rates = [(r["step"], r["learning_rate"]) for r in run.journal.live("step")]
+    assert rates == [(2, 1e-3), (4, 1e-3), (6, 1e-3), (8, 1e-3)]
 
 
 def test_accumulated_batches_are_one_step_read_once(tmp_path, pl):

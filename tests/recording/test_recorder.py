@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -28,13 +29,13 @@ def run(tmp_path):
     return Run.create(tmp_path / "run", material()[2], {})
 
 
-def other_probe() -> PromptSet:
+def other_prompts() -> PromptSet:
     taskset, encoder, _ = material()
     return PromptSet.from_taskset(taskset, encoder, rows=24, seed=5)
 
 
 def record(where, steps, nets, *, prompts=None, schedule=None):
-    """One sitting: at each of `steps` the net of the same place is shown."""
+    """One session: at each of `steps` the net of the same place is shown."""
     schedule = schedule or Schedule.every(1)
     with Recorder(where, prompts, schedule) as recorder:
         for step, net in zip(steps, nets, strict=True):
@@ -44,6 +45,10 @@ def record(where, steps, nets, *, prompts=None, schedule=None):
 
 def stored(net, prompts) -> torch.Tensor:
     return capture(net, prompts).values.half()
+
+
+def bytes_of(folder) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def events(run: Run, name: str) -> list[dict]:
@@ -60,7 +65,7 @@ def test_exactly_the_scheduled_steps_are_recorded_with_what_capture_reads(run):
             recorder.step(net, step)
     assert Run(run.path).steps == [0, 2]
     assert torch.equal(run.states(2).values, stored(net, run.prompts))
-    assert run.rows(2).keys() == {"correct", "nll"}
+    assert run.rows(2).keys() == {"correct", "nll", "predicted"}
 
 
 def test_a_path_becomes_a_run_and_is_gone_on_with(tmp_path):
@@ -73,13 +78,13 @@ def test_a_path_becomes_a_run_and_is_gone_on_with(tmp_path):
     assert run.prompts.content_hash() == prompts.content_hash()
 
 
-def test_a_folder_with_another_probe_is_refused(run):
+def test_a_folder_of_other_prompts_is_refused(run):
     for where in (run, run.path):
         with pytest.raises(BadInput, match="holds a run of other prompts"):
-            Recorder(where, other_probe(), Schedule.at([0]))
+            Recorder(where, other_prompts(), Schedule.at([0]))
 
 
-def test_a_path_without_a_probe_and_a_path_that_is_a_file_are_refused(tmp_path):
+def test_a_path_without_prompts_and_a_path_that_is_a_file_are_refused(tmp_path):
     with pytest.raises(BadInput, match="needs a prompt set"):
         Recorder(tmp_path / "new", None, Schedule.at([0]))
     (tmp_path / "file").touch()
@@ -103,7 +108,8 @@ def test_scalars_are_kept_with_readings_only_and_looked_at_for_readings_only(run
 def test_numbers_can_be_logged_between_readings(run):
     with Recorder(run, None, Schedule.at([])) as recorder:
         recorder.log(7, loss=0.25, norm=float("inf"))
-    assert list(run.journal.live("step")) == [{"kind": "step", "step": 7, "loss": 0.25}]
+    [kept] = run.journal.live("step")
+    assert kept == {"kind": "step", "time": kept["time"], "step": 7, "loss": 0.25}
 
 
 def test_a_save_is_read_if_the_schedule_says_so_and_never_twice(run):
@@ -155,12 +161,89 @@ def test_a_training_that_goes_on_from_an_earlier_step_voids_what_came_after_by_i
     assert [r["to"] for r in run.journal.live("rewind")] == [1]
 
 
-def test_another_seed_in_an_old_folder_replaces_what_is_there(run):
+def test_another_seed_in_an_old_folder_is_refused_and_changes_no_byte(run):
+    record(run, range(3), [model()] * 3)
+    before = bytes_of(run.path)
+    with Recorder(run.path, run.prompts, Schedule.every(1)) as recorder:
+        for step in range(3):
+            with pytest.raises(
+                BadInput, match=r"another model at step 0.* 3 recorded steps up to 2"
+            ):
+                recorder.step(model(seed=5), step)
+            recorder.log(step, loss=1.0)
+            assert not recorder.due(step)
+    assert bytes_of(run.path) == before
+
+
+def test_another_seed_replaces_what_is_there_when_that_is_asked_for(run):
     record(run, range(3), [model()] * 3)
     other = model(seed=5)
-    record(run, [0], [other])
+    recorder = Recorder(run, None, Schedule.every(1), overwrite=True)
+    assert pickle.loads(pickle.dumps(recorder))._overwrite
+    recorder.step(other, 0)
+    recorder.close()
     assert run.steps == [0]
     assert torch.equal(run.states(0).values, stored(other, run.prompts))
+
+
+def finished(run, steps=range(4)) -> Run:
+    nets = [model(seed=step) for step in steps]
+    recorder = record(run, [], [])
+    for step, net in zip(steps, nets, strict=True):
+        recorder.step(net, step)
+    recorder.close(end=max(steps))
+    return Run(run.path)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_finished_run_is_not_voided_from_its_start_or_from_a_step_that_it_lacks(run, step):
+    there = finished(run, [0, 2, 3])
+    assert there.status == "finished"
+    before = bytes_of(run.path)
+    with (
+        Recorder(run.path, run.prompts, Schedule.every(1)) as recorder,
+        pytest.raises(BadInput, match=r"finished training.* 2 recorded steps up to 3"),
+    ):
+        recorder.step(model(seed=step), step)
+    assert isinstance(recorder.error, BadInput)
+    assert bytes_of(run.path) == before
+    with Recorder(run.path, run.prompts, Schedule.every(1), overwrite=True) as recorder:
+        recorder.step(model(seed=step), step)
+    assert Run(run.path).steps == ([0] if step == 0 else [0, 1])
+    assert Run(run.path).status == "stopped"
+
+
+def test_a_finished_run_is_continued_from_its_end_and_from_a_checkpoint_of_its_own(run):
+    finished(run)
+    record(run.path, [3, 4], [model(seed=3), model(seed=4)], prompts=run.prompts)
+    assert Run(run.path).steps == [0, 1, 2, 3, 4]
+    finished(Run(run.path), [4])
+    record(run.path, [2, 3], [model(seed=2), model(seed=7)], prompts=run.prompts)
+    assert Run(run.path).steps == [0, 1, 2, 3]
+    assert torch.equal(Run(run.path).states(3).values, stored(model(seed=7), run.prompts))
+
+
+@pytest.mark.parametrize(("relative", "same"), [(0.01, True), (0.2, False)])
+def test_a_state_that_differs_by_rounding_is_the_same_training_and_is_replaced(run, relative, same):
+    net = model()
+    record(run, range(3), [net] * 3)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(1 + relative)
+    if same:
+        record(run, [1], [net])
+        assert run.steps == [0, 1]
+        assert torch.equal(run.states(1).values, stored(net, run.prompts))
+        return
+    with pytest.raises(BadInput, match="another model at step 1"):
+        record(run, [1], [net])
+
+
+def test_a_refusal_on_one_rank_is_one_on_all(run, monkeypatch):
+    record(run, range(3), [model()] * 3)
+    monkeypatch.setattr("nucleate.recording._recorder.all_agree", lambda vote: False)
+    with pytest.raises(BadInput, match="rank 0 refuses"):
+        record(run, [0], [model()])
 
 
 def test_a_damaged_snapshot_at_the_place_of_resumption_is_recorded_anew(run):
@@ -201,6 +284,47 @@ def test_an_exit_without_close_loses_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert Run(tmp_path / "run").steps == [0, 1, 2]
+
+
+# Signs of life
+
+
+def test_a_quick_training_leaves_one_heartbeat_and_a_slow_one_one_every_ten_seconds(
+    run, monkeypatch
+):
+    now = [1000.0]
+    monkeypatch.setattr("nucleate.runs._journal.time.monotonic", lambda: now[0])
+    with Recorder(run, None, Schedule.at([])) as recorder:
+        for step in range(100):
+            recorder.step(model(), step)
+        assert [r["step"] for r in run.journal.live("heartbeat")] == [0]
+        for step in range(100, 200):
+            now[0] += 1.0
+            (recorder.log if step % 2 else partial(recorder.step, model()))(step)
+    beats = [r["step"] for r in run.journal.live("heartbeat")]
+    assert beats == [0, *range(110, 200, 11)]
+
+
+def test_a_run_is_running_while_it_is_recorded_and_stopped_when_the_recorder_is_closed(run):
+    assert Run(run.path).status == "stopped"
+    recorder = Recorder(run.path, run.prompts, Schedule.at([]))
+    recorder.step(model(), 0)
+    assert Run(run.path).status == "running"
+    recorder.close()
+    assert Run(run.path).status == "stopped"
+    recorder.step(model(), 1)
+    assert Run(run.path).status == "running"
+    recorder.close(end=1)
+    assert Run(run.path).status == "finished"
+
+
+def test_a_run_whose_recording_failed_is_stopped_though_the_training_goes_on(run, monkeypatch):
+    recorder = Recorder(run.path, run.prompts, Schedule.every(1))
+    recorder.step(model(), 0)
+    monkeypatch.setattr(READ, breaks(RuntimeError("no")))
+    recorder.step(model(), 1)
+    recorder.step(model(), 2)
+    assert Run(run.path).status == "stopped"
 
 
 # The budget
@@ -270,7 +394,7 @@ def test_a_model_that_cannot_be_read_fails_at_once(run):
         recorder.step(torch.nn.Linear(2, 2), 0)
 
 
-def test_a_probe_of_another_vocabulary_fails_at_once(run):
+def test_prompts_of_another_vocabulary_fails_at_once(run):
     from nucleate.training import ModelConfig, build_model
 
     tiny = build_model(ModelConfig(depth=1, width=8, heads=1), vocab_size=4, max_length=32, seed=0)

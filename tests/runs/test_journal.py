@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import time
 import zlib
 
 import pytest
@@ -10,11 +11,14 @@ from nucleate import BadInput
 from nucleate.runs import Journal
 
 
-def test_records_come_back_as_they_were_written(tmp_path):
+def test_records_come_back_as_they_were_written_with_their_times(tmp_path):
+    began = time.time()
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append("step", step=1, loss=0.5)
     journal.append("event", durable=True, text="ünïcode\nline")
     again = list(Journal(tmp_path / "journal.jsonl").live())
+    times = [record.pop("time") for record in again]
+    assert began - 0.001 <= times[0] <= times[1] <= time.time() + 0.001
     assert again == [
         {"kind": "step", "step": 1, "loss": 0.5},
         {"kind": "event", "text": "ünïcode\nline"},
@@ -53,7 +57,8 @@ def test_the_checksum_is_crc32_of_the_json_text(tmp_path):
     Journal(path).append("step", step=4)
     checksum, text = path.read_text().rstrip("\n").split(" ", 1)
     assert checksum == f"{zlib.crc32(text.encode()):08x}"
-    assert json.loads(text) == {"kind": "step", "step": 4}
+    record = json.loads(text)
+    assert record == {"kind": "step", "time": record["time"], "step": 4}
 
 
 def test_a_rewind_voids_only_what_is_later_and_was_written_before_it(tmp_path):
@@ -140,3 +145,20 @@ def test_a_journal_that_somebody_cut_is_not_padded_with_zeros(tmp_path):
     os.truncate(path, 10)
     with pytest.raises(BadInput, match="shorter"):
         journal.append("step", step=3)
+
+
+def test_a_journal_knows_how_long_it_has_written_nothing(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    assert journal.idle == float("inf")
+    journal.append("step", step=1)
+    assert 0 <= journal.idle < 60
+    assert Journal(tmp_path / "journal.jsonl").idle == float("inf")
+
+
+def test_the_newest_records_are_those_at_the_end_of_the_file(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    assert journal.newest(3) == []
+    for step in range(4):
+        journal.append("step", step=step)
+    journal.append("rewind", to=1)
+    assert [r.get("step") for r in journal.newest(3)] == [2, 3, None]

@@ -77,12 +77,24 @@ def test_folders_that_are_no_run_or_newer_are_refused(run, tmp_path):
     with pytest.raises(BadInput, match=r"no manifest\.json"):
         Run(tmp_path / "nothing")
     manifest = run.path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('version": 1', 'version": 99'))
+    manifest.write_text(manifest.read_text().replace('version": 2', 'version": 99'))
     with pytest.raises(BadInput, match="schema version 99"):
         Run(run.path)
 
 
-def test_the_probe_of_a_run_is_the_one_it_was_made_with(run):
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema_version": "new"}'])
+def test_a_damaged_manifest_is_named(run, text):
+    (run.path / "manifest.json").write_text(text)
+    with pytest.raises(BadInput, match=r"manifest\.json is damaged"):
+        Run(run.path)
+
+
+def test_a_new_run_is_of_schema_2_and_names_its_files_after_the_prompts(run):
+    assert run.manifest["schema_version"] == 2
+    assert {"prompts.safetensors", "prompts.jsonl"} <= {p.name for p in run.path.iterdir()}
+
+
+def test_the_prompts_of_a_run_are_the_ones_it_was_made_with(run):
     assert (
         run.prompts.content_hash() == material()[2].content_hash() == run.manifest["prompts_hash"]
     )
@@ -98,3 +110,43 @@ def test_states_name_their_places():
 def test_nothing_outside_the_folder_is_written(run, tmp_path):
     run.save_snapshot(0, states(), {})
     assert {p.name for p in tmp_path.iterdir()} == {Path(run.path).name}
+
+
+def test_fewer_untrained_states_leave_none_of_the_old_ones_behind(run):
+    run.save_untrained([states(1.0), states(2.0), states(3.0)])
+    run.save_untrained([states(5.0)])
+    [kept] = Run(run.path).untrained()
+    assert torch.equal(kept.values, states(5.0).values.half())
+    run.save_untrained([])
+    assert Run(run.path).untrained() == []
+
+
+def test_a_run_and_its_states_are_shown_in_one_line(run):
+    assert repr(run) == f"Run('{run.path}': no recorded steps, stopped)"
+    run.save_snapshot(0, states(), {})
+    run.save_snapshot(40, states(), {})
+    shown = repr(Run(run.path))
+    assert shown == (
+        f"Run('{run.path}': 2 recorded steps (0 to 40), 2 streams, positions last, 5 rows, running)"
+    )
+    assert repr(run.states(0)) == (
+        "States(2 streams embed, final_norm; positions last; 5 rows, width 3, float16 on cpu)"
+    )
+    for shown in (run, run.states(0)):
+        html = shown._repr_html_()
+        assert "\n" not in html
+        assert html.startswith("<code>")
+        assert "&#x27;" in html or "'" not in repr(shown)
+
+
+def test_a_run_whose_newest_snapshot_is_damaged_still_shows_itself(run):
+    run.save_snapshot(3, states(), {})
+    (run.path / "states" / "3.safetensors").write_bytes(b"torn")
+    assert "step 3 cannot be read" in repr(run)
+
+
+def test_states_are_hashable_and_equal_to_themselves_only():
+    one, other = states(), states()
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2

@@ -1,6 +1,7 @@
 """The main job, end to end, on models so small that it takes seconds."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,8 @@ import torch
 from nucleate import BadInput, Run
 from nucleate._core.errors import Interrupted
 from nucleate._core.progress import Silent
-from nucleate.findings import Summary
+from nucleate.findings import Summary, findings
+from nucleate.panel import settings_differences
 from nucleate.studies import reproduce, resolve
 
 TINY = [
@@ -19,8 +21,8 @@ TINY = [
     "synthetic.unseen_strings=2", "model.depth=2", "model.width=16", "model.heads=2",
     "training.steps=40", "training.batch_size=32", "training.learning_rate=1e-2",
     "training.warmup_steps=4", "training.checkpoint_every=15", "training.device=cpu",
-    "recording.points=8", "recording.rows=48", "panel.restarts=4", "panel.permutations=99",
-    "panel.bootstraps=40", "causal.rows=24",
+    "recording.points=8", "recording.rows=48", "panel.n_init=4", "panel.n_permutations=99",
+    "panel.n_bootstraps=40", "causal.rows=24",
 ]  # fmt: skip
 
 
@@ -50,6 +52,27 @@ def test_two_run_folders_and_one_report_are_left(whole):
     for kind in ("png", "svg", "pdf"):
         assert list((folder / "figures").glob(f"*.{kind}"))
     assert list((folder / "tables").glob("*.csv"))
+
+
+def test_a_table_of_other_settings_than_the_runs_is_told_in_the_summary_and_in_words(
+    whole, tmp_path
+):
+    run = Run(shutil.copytree(whole[0] / "own", tmp_path / "own"))
+    assert settings_differences(run) == []
+    assert findings(run).summary.notes == []
+    for table, name, value in (("panel", "n_bootstraps", 41), ("causal_map", "rows", 25)):
+        path = run.path / f"{table}.json"
+        said = json.loads(path.read_text())
+        (said if table == "panel" else said["about"])["settings"][name] = value
+        path.write_text(json.dumps(said))
+    summary = findings(run).summary
+    assert summary.notes == [
+        "The panel was made with other settings than the run's own: n_bootstraps is 41 in the "
+        "panel and 40 in the run.",
+        "The causal map was made with other settings than the run's own: rows is 25 in the causal "
+        "map and 24 in the run.",
+    ]
+    assert set(summary.notes) <= set(summary.verdict.words)
 
 
 def test_the_summary_fits_the_published_schema(whole):

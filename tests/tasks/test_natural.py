@@ -162,7 +162,7 @@ def test_a_missing_key_is_named_with_file_and_line(tmp_path, key):
         ([ROW, {**ROW, "input": "z"}], "only task 'a'"),
         ([{**ROW, "split": "test"}], "no row with split 'train'"),
         ([{**ROW, "output": ""}, {**ROW, "task": "b", "output": ""}], "empty output in every row"),
-        ([ROW, {**ROW, "task": "b", "output": "z"}], "'a' and 'b' cannot be told apart"),
+        ([ROW, {**ROW, "task": "b", "output": "z"}], "'a' and 'b' cannot be distinguished"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused_by_name(tmp_path, rows, match):

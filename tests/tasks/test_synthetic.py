@@ -74,6 +74,18 @@ def test_one_seed_gives_one_set_in_another_process_too():
     assert synthetic(seed=8).content_hash() != other
 
 
+def test_a_set_prints_as_one_line_and_equals_its_like(own):
+    like, other = synthetic(seed=0), synthetic(seed=1)
+    assert own == like != other
+    assert len({own, like, other}) == 2
+    assert own != "own"
+    assert repr(own) == (
+        "TaskSet('synthetic, own outputs': 20 tasks, 5 inputs; rows: 2240 train, 2240 seen, "
+        f"1120 unseen_string, 160 unseen_cell, 400 unseen_family; hash {own.content_hash()[:10]})"
+    )
+    assert own._repr_html_().startswith("<code>TaskSet(&#x27;synthetic")
+
+
 def test_strings_and_splits_do_not_depend_on_the_outputs(own, shared):
     without_output = [(r.task, r.family, r.instruction, r.input, r.split) for r in own.examples]
     assert without_output == [

@@ -1,10 +1,12 @@
 import errno
 import itertools
+import shutil
 
 import pytest
 import torch
 
 from nucleate import (
+    BadInput,
     Recorder,
     Run,
     RunFailed,
@@ -84,6 +86,50 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_voids_what_came_after
     assert losses(Run(killed)) == losses(whole)
     assert all(map(torch.equal, weights(whole_model), weights(again_model)))
     assert again.steps == whole.steps
+
+
+def test_step_lines_have_learning_rate_and_all_tokens_read_so_far_also_after_a_break(tmp_path):
+    asked = itertools.count()
+    with pytest.raises(Interrupted):
+        sit(tmp_path / "run", stopping=lambda: next(asked) == 13)
+    run, _ = sit(tmp_path / "run", net=model(seed=9, dropout=0.1))
+    taskset, encoder, _ = material()
+    batches = Batches(taskset, encoder, batch_size=CONFIG.batch_size, seed=1)
+    counts = [int(batches.at(step).lengths.sum()) for step in range(CONFIG.steps)]
+    records = sorted(Run(run.path).journal.live("step"), key=lambda r: r["step"])
+    assert records[-1]["step"] == 24
+    for record in records:
+        assert record["tokens"] == sum(counts[: record["step"]])
+    # Warm-up of 4 steps, then a straight line to 0.
+    rates = {r["step"]: r["learning_rate"] for r in records}
+    assert rates[24] == pytest.approx(CONFIG.learning_rate / 20)
+    assert rates[10] == pytest.approx(CONFIG.learning_rate * 15 / 20)
+    times = [r["time"] for r in Run(run.path).journal.live() if "time" in r]
+    assert times == sorted(times)
+
+
+def test_a_training_is_running_stopped_and_finished_in_turn(tmp_path):
+    seen, asked = [], itertools.count()
+
+    def look(step: int, loss: float) -> None:
+        seen.append(Run(tmp_path / "run").status)
+
+    with pytest.raises(Interrupted):
+        sit(tmp_path / "run", progress=look, stopping=lambda: next(asked) == 13)
+    assert seen == ["running"]
+    assert Run(tmp_path / "run").status == "stopped"
+    sit(tmp_path / "run")
+    assert Run(tmp_path / "run").status == "finished"
+    longer = CONFIG.model_copy(update={"steps": 30})
+    sit(tmp_path / "run", longer, steps=[30])
+    assert Run(tmp_path / "run").steps == [30]
+
+
+def test_a_finished_run_without_a_checkpoint_is_not_trained_over(tmp_path):
+    run, _ = sit(tmp_path / "run")
+    shutil.rmtree(run.path / "checkpoints")
+    with pytest.raises(BadInput, match="finished training and no checkpoint"):
+        sit(tmp_path / "run")
 
 
 def test_only_the_newest_checkpoints_are_kept_and_the_last_holds_the_trained_weights(tmp_path):

@@ -14,6 +14,6 @@ class RunFailed(RuntimeError):
 
 
 class Interrupted(Exception):
-    """The user stopped the run; running the same command again goes on from where it stood."""
+    """The user stopped the run; running the same command again resumes it."""
 
     exit_code = 130

@@ -1,4 +1,4 @@
-"""What long work tells whoever watches, and how it learns that it should stop."""
+"""How long work reports its progress, and how it learns that it should stop."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -13,11 +13,11 @@ class Watcher(Protocol):
     """Shows progress; the command line has one for terminals and one for plain lines."""
 
     def part(self, name: str, total: int) -> Tick:
-        """Begin a part of `total` units; the returned function is told how many are done."""
+        """Begin a part of `total` units; the returned function takes the units done and a note."""
         ...
 
     def say(self, line: str) -> None:
-        """One line of news."""
+        """Show a line."""
         ...
 
     def stopping(self) -> bool:
@@ -26,7 +26,7 @@ class Watcher(Protocol):
 
 
 class Silent:
-    """Shows nothing and never stops: for use as a library."""
+    """Shows nothing and never stops."""
 
     def part(self, name: str, total: int) -> Tick:  # noqa: ARG002 - the protocol's form
         """Nothing is shown."""
@@ -54,6 +54,6 @@ def stoppable(watcher: Watcher, name: str) -> Callable[[int, int], None]:
             ticks.append(watcher.part(name, total))
         ticks[0](done, "")
         if watcher.stopping() and done < total:
-            raise Interrupted(f"stopped during {name}; run again to go on")
+            raise Interrupted(f"stopped during {name}; run again to resume")
 
     return progress

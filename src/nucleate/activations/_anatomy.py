@@ -1,4 +1,4 @@
-"""Where a model's blocks are: found by watching it run, checked against what it reports itself."""
+"""A model's blocks: found by watching a forward pass, checked against the model's own output."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nucleate._core.errors import BadInput
 from nucleate.activations._hooks import evaluating, tap, unwrapped
 
-# Two sequences that differ in their last token: what comes before must not know.
+# Two sequences that differ in their last token: earlier states must not change.
 _TRIAL_TOKENS = 7
 
 
@@ -40,7 +40,7 @@ class Anatomy:
 Blocks = nn.ModuleList | nn.Sequential | str
 """The list of a model's blocks, or its dotted name inside the unwrapped model."""
 
-# By name, since modules held here would keep their model alive for ever.
+# By name, since modules held here would keep their model alive forever.
 _known: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
 
 
@@ -78,7 +78,7 @@ def accepts(model: nn.Module, *names: str) -> bool:
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
-    """One forward pass without a cache, by the front door: wrappers set up what they need there."""
+    """One forward pass without a cache, by the model's own `__call__`: wrappers rely on it."""
     root = unwrapped(model)
     if accepts(root, "use_cache"):
         settings["use_cache"] = False
@@ -232,7 +232,7 @@ def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
 
 @contextmanager
 def _as_before(root: nn.Module) -> Iterator[None]:
-    """Take off what transformers leaves on a model that was asked for hidden states once."""
+    """Remove the hooks that transformers leaves on a model after returning hidden states."""
     mark = "_output_capturing_hooks_installed"
     before = [(m, set(m._forward_hooks), mark in m.__dict__) for m in root.modules()]
     try:

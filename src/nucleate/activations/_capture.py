@@ -1,7 +1,7 @@
 """Reading a prompt set's hidden states, and how its answers score, out of a causal LM.
 
-The pass runs beside whatever the model is doing: in evaluation mode, without gradients, without
-a draw from any random generator, with every hook removed and every training flag put back.
+The pass leaves the model as it was: it runs in evaluation mode without gradients, draws from no
+random generator, and afterwards removes every hook and restores every training flag.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
@@ -42,7 +42,7 @@ _NUMBERS_A_BATCH = {"cpu": 2**18}
 _TOKENS_ELSEWHERE = 2**14
 # Sharing pays where it leaves at most this part of the tokens.
 _WORTH_SHARING = 0.8
-# What was found out: model -> length, kind of attention, precision -> whether it may share.
+# Results of the trial: model -> length, kind of attention, precision -> whether it may share.
 _obeys: WeakKeyDictionary[nn.Module, dict[tuple[int, str, torch.dtype], bool]] = WeakKeyDictionary()
 # Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
 _OBEY_MASKS = ("eager", "sdpa")
@@ -50,23 +50,27 @@ _OBEY_MASKS = ("eager", "sdpa")
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over a prompt set gives.
+    """The result of one pass over a prompt set.
 
     Attributes:
         states: all streams at all of the prompt set's positions, in the model's dtype.
         correct: whether the greedy answer is exactly the row's answer; None if no row has one.
         nll: mean negative log-likelihood of the row's answer tokens, in nats; NaN for a row
             without an answer, None if no row has one.
+        predicted: the likeliest token id at each token of the row's answer, given the prompt and
+            the answer's tokens before it (so that `correct` is where all are the answer's); -1
+            behind the answer's end. int16 where the vocabulary allows, else int32.
     """
 
     states: States
     correct: Bool[Tensor, "row"] | None
     nll: Float[Tensor, "row"] | None
+    predicted: Int[Tensor, "row token"] | None
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """`correct` and `nll` by name; empty if no row has an answer."""
-        named = {"correct": self.correct, "nll": self.nll}
+        """`correct`, `nll` and `predicted` by name; empty if no row has an answer."""
+        named = {"correct": self.correct, "nll": self.nll, "predicted": self.predicted}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -170,7 +174,7 @@ def read(
 def check_readable(
     model: nn.Module, prompts: PromptSet | None = None, *, blocks: Blocks | None = None
 ) -> None:
-    """Fail now rather than later where a model's states cannot be read; cheap the second time.
+    """Check that a model's states can be read; cheap the second time.
 
     Args:
         model: as for `capture`.
@@ -195,10 +199,13 @@ class Collector:
         self._streams = stream_names(model)
         self._states: Tensor | None = None
         self._compute_dtype: torch.dtype | None = None
-        answers = bool((prompts.lengths > prompts.prompt_lengths).any())
-        self.scores = scores and answers and has_head(model)
+        longest = int((prompts.lengths - prompts.prompt_lengths).max())
+        self.scores = scores and longest > 0 and has_head(model)
         self._correct = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
         self._nll = torch.full((len(prompts),), torch.nan, device=self.device)
+        few = self.scores and vocabulary(unwrapped(model)) <= torch.iinfo(torch.int16).max
+        dtype = torch.int16 if few else torch.int32
+        self._predicted = torch.full((len(prompts), longest), -1, dtype=dtype, device=self.device)
 
     def keep(self, stream: int, position: int, rows: Tensor, values: Tensor) -> None:
         if self._states is None:
@@ -213,7 +220,10 @@ class Collector:
         nll = nn.functional.cross_entropy(
             logits.float().transpose(1, 2), answers.ids, reduction="none"
         ).masked_fill(~answers.real, 0)
-        hits = (logits.argmax(-1) == answers.ids) | ~answers.real
+        greedy = logits.argmax(-1)
+        hits = (greedy == answers.ids) | ~answers.real
+        shown = greedy.masked_fill(~answers.real, -1).to(self._predicted.dtype)
+        self._predicted[answers.rows, : shown.shape[1]] = shown
         self._nll[answers.rows] = nll.sum(1) / answers.real.sum(1)
         self._correct[answers.rows] = hits.all(1)
 
@@ -226,8 +236,8 @@ class Collector:
             compute_dtype=self._compute_dtype or self._states.dtype,
         )
         if not self.scores:
-            return Reading(states, None, None)
-        return Reading(states, self._correct, self._nll)
+            return Reading(states, None, None, None)
+        return Reading(states, self._correct, self._nll, self._predicted)
 
 
 @dataclass(frozen=True)

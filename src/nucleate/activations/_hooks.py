@@ -1,4 +1,4 @@
-"""Hooks on a model that somebody else owns: put on, used, and taken off again."""
+"""Hooks on a user's model: registered, used and removed again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None
         blocks: in the order in which they run.
         body: the module whose output's first part is the states after the final norm.
         see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states; what
-            it returns, if not None, goes on in their place.
+            it returns, if not None, replaces them.
     """
 
     def before_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -104,7 +104,7 @@ def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, nothing compiled; every training flag comes back after.
+    """Evaluation mode without gradients or compilation; training flags are restored afterwards.
 
     Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
     """
@@ -124,12 +124,12 @@ def head_reads(
 ) -> Iterator[None]:
     """Let the vocabulary head compute logits at chosen tokens only.
 
-    Everything behind the head (soft-capping, scaling) stays the model's own, which reading the
-    head's weights by hand would miss.
+    Everything behind the head (soft-capping, scaling) stays the model's own, which multiplying by
+    the head's weights would miss.
 
     Args:
         model: a causal LM from transformers.
-        index: the tokens whose logits are wanted; none at all is allowed.
+        index: the tokens whose logits are wanted; may be empty.
         rows: which sequence of the batch each row of `index` belongs to; the same number if None.
     """
     head = unwrapped(model).get_output_embeddings()  # type: ignore[operator]

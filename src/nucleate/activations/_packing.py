@@ -1,12 +1,12 @@
-"""Packing prompts into batches of token ids, so that little is computed twice or in vain.
+"""Packing prompts into batches of token ids with little padding and little repetition.
 
-Plain: rows of like length stand together, padded on the right. A causal model's real tokens never
-see the padding after them, so that it needs no mask.
+Plain: rows of similar length are batched together, padded on the right. A causal model's real
+tokens never see the padding after them, so that it needs no mask.
 
-Shared: rows that begin alike become one sequence - their beginning once, then the rest of each
-row. A mask lets every rest see the beginning and itself, and its tokens keep their own places, so
-that the states are those of each row alone. Of 16 two-token endings on 40 tokens, 72 tokens are
-left of 672, and no key-value cache has to be copied for every row.
+Shared: rows with a common beginning become one sequence - their beginning once, then the rest of
+each row. A mask lets every rest see the beginning and itself, and its tokens keep their own
+positions, so that the states are those of each row alone. Of 16 two-token endings on 40 tokens, 72
+tokens are left of 672, and no key-value cache has to be copied for every row.
 """
 
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ class Batch:
         return _counted(np.diff(starts, append=len(self.sequence)))
 
     def settings(self, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-        """What a forward pass needs beside the ids: nothing for a plain batch."""
+        """Arguments of the forward pass besides the ids; none for a plain batch."""
         if self.part is None or self.places is None:
             return {}
         part = torch.from_numpy(self.part).to(device)
@@ -94,7 +94,7 @@ def read_lengths(prompts: PromptSet) -> Int[np.ndarray, "row"]:
 def plain(
     prompts: PromptSet, tokens: int, rows: Int[np.ndarray, "row"] | None = None
 ) -> Iterator[Batch]:
-    """Every row by itself, in batches of like length.
+    """Every row by itself, in batches of similar length.
 
     Args:
         prompts: the rows.

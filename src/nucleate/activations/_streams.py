@@ -26,12 +26,12 @@ def stream_names(model: nn.Module) -> tuple[str, ...]:
 
 @contextmanager
 def tapped(model: nn.Module, see: See) -> Iterator[None]:
-    """Call `see` with every stream's states as they pass; what it returns goes on in their place.
+    """Call `see` with every stream's states as they pass; what it returns replaces them.
 
     Args:
-        model: a decoder from transformers, whatever wraps it.
+        model: a decoder from transformers, wrapped or not.
         see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states;
-            returns None to leave them alone.
+            returns None to leave them unchanged.
     """
     body = unwrapped(model).get_submodule(anatomy_of(model).body)
     with tap(blocks_of(model), body, see):

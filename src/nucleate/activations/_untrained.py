@@ -1,4 +1,4 @@
-"""States of untrained models: what an architecture does to the text before it has learned."""
+"""States of untrained models: what an architecture does to a text before training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,18 +20,22 @@ def capture_untrained(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[States]:
-    """Read the prompt set out of models of one configuration with fresh weights.
+    """Capture states of newly initialized models of one configuration.
 
     Args:
         model: a folder or name with a `config.json`, or a configuration of transformers.
         prompts: the rows.
         count: number of models; five for the null N1.
-        seed: of the first one's weights; torch's own generator is left as it was.
-        progress: told the models done and all of them.
+        seed: of the first model's weights, counted up for the others; torch's global generator
+            is left as it was.
+        progress: called with the models done and their total.
 
     Returns:
-        One `States` a model, for `Untrained` or `Run.save_untrained`. Weights drawn by the
-        architecture's own rule; a training that began from other weights is not compared so.
+        One `States` per model, for `Untrained` or `Run.save_untrained`.
+
+    Notes:
+        Weights are drawn by the architecture's own rule; for a training run that started from other
+        weights these are not its untrained model.
 
     Raises:
         BadInput: no configuration is found, or transformers makes no causal LM of it.

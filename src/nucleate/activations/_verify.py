@@ -1,4 +1,4 @@
-"""Checking that states read in batches are those of each row alone."""
+"""Verification that states read in batches equal those of each row read alone."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ class Verification:
     Attributes:
         errors: stream -> largest norm of the difference, relative to the norm of the row's state,
             over rows and positions; about 1e-7 in float32, 1e-2 in bfloat16.
-        rows: how many rows were read alone.
-        shared: whether rows that begin alike were read as one sequence.
+        rows: number of rows that were read alone.
+        shared: whether rows with a common beginning were read as one sequence.
         reported: whether the streams were compared with the model's own `hidden_states`.
     """
 
@@ -49,7 +49,7 @@ def verify(
     Args:
         model: as for `capture`.
         prompts: the rows.
-        rows: how many of them, evenly spaced, are read alone.
+        rows: number of rows, evenly spaced, that are read alone.
         blocks: as for `capture`.
 
     Returns:

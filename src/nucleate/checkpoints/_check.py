@@ -1,4 +1,4 @@
-"""Can a series of checkpoints be trusted? Weights hashed and compared before any curve is drawn."""
+"""Checks of a series of checkpoints: weights are hashed and compared before any curve is drawn."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ Kind = Literal["duplicate", "partly_duplicate", "missing", "out_of_order", "jump
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing that is wrong with a series.
+    """A fault of a series.
 
     Attributes:
-        kind: what sort of thing.
-        steps: the checkpoints that it is about; for a missing one, its step.
-        sentence: what was found, with the numbers.
+        kind: the kind of fault.
+        steps: the steps of the affected checkpoints; for a missing one, its step.
+        sentence: the fault in words, with its numbers.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class CheckedCheckpoint:
             makes no difference. None where tensors are missing.
         size: bytes of its tensors.
         norm: Euclidean norm of its floating-point weights; None where it is not finite.
-        moved: distance of its weights from the checkpoint before; None where it cannot be told.
+        moved: distance of its weights from the previous checkpoint; None where it is unknown.
         tensors: SHA-256 of each tensor.
     """
 
@@ -60,8 +60,8 @@ class SeriesReport:
     """What `check_series` found.
 
     Attributes:
-        checkpoints: one entry a checkpoint, in the order of the steps.
-        flags: what is wrong; empty where nothing is.
+        checkpoints: one entry per checkpoint, in the order of the steps.
+        flags: the faults; empty if there are none.
     """
 
     checkpoints: tuple[CheckedCheckpoint, ...]
@@ -76,7 +76,7 @@ class SeriesReport:
         """Refuse a series in which something is wrong.
 
         Raises:
-            BadInput: there are flags; the first one is told.
+            BadInput: there are flags; the message names the first one.
         """
         if self.flags:
             more = f" (and {len(self.flags) - 1} more)" if len(self.flags) > 1 else ""
@@ -97,7 +97,7 @@ class SeriesReport:
 def check_series(
     series: Series, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> SeriesReport:
-    """Read all weights of a series once and say what is wrong with it.
+    """Read all weights of a series once and flag what is wrong with it.
 
     Each tensor is hashed, measured and compared; one tensor is in memory at a time. Flags:
 
@@ -111,27 +111,28 @@ def check_series(
       is (0.5 in a steady drift, 0.71 in a random walk, 1 in noise around one place).
     - `jump`: a checkpoint, or a stretch of them, is more than twice as far from the ones on
       either side as those are from each other; the first or last moved more than 10 times the
-      usual by distance, by distance a step and by distance a unit of log(step); or a norm is more
-      than 3 times those of both neighbors, or less than a third.
+      usual by distance, by distance per step and by distance per unit of log(step); or a norm is
+      more than 3 times those of both neighbors, or less than a third.
     - `not_finite`: NaN or infinite values.
 
     Distances are over all floating-point weights, in float64: exact for tensors of up to 8,192
     values, else estimated from as many random places, the same in every checkpoint (about 1 % off
     where a model has some tens of such tensors).
 
-    What can fool it: a training that comes back to where it was at every restart of a cyclic
-    learning rate, or that bounces between two sides of a valley and is saved at every step, can
-    look misplaced or swapped; neighbors in noise around one place can be swapped unseen, and so
-    can the first two and the last two. Which of two equal checkpoints is the wrong one, hashes do
-    not tell.
-
     Args:
-        series: of one model.
-        progress: told the bytes read so far and the bytes in all.
+        series: checkpoints of one model.
+        progress: called with the bytes read so far and the bytes in total.
 
     Raises:
         BadInput: a file is damaged, weights are pickled only, or the checkpoints are of different
             models.
+
+    Notes:
+        A training run that returns to an earlier point at every restart of a cyclic learning rate,
+        or that oscillates between two sides of a valley and is saved at every step, can look
+        misplaced or swapped. Neighbors in noise around one point can be swapped without a flag, and
+        so can the first two and the last two checkpoints. Hashes do not tell which of two equal
+        checkpoints is the wrong one.
     """
     found = scan(series, progress)
     checkpoints = tuple(

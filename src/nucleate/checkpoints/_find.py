@@ -1,4 +1,4 @@
-"""Where a checkpoint is, and which step its name tells."""
+"""Where a checkpoint is, and the step in its name."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
 def step_in(name: str) -> int | None:
-    """The step that a folder's or a revision's name tells, or None."""
+    """The step in a folder's or a revision's name, or None."""
     for pattern in _STEP_NAMES:
         if found := pattern.search(name):
             return int(found[1])

@@ -1,4 +1,4 @@
-"""Loading one checkpoint as a model, and refusing what would load into something else."""
+"""Loading a checkpoint as a model, refusing what would silently load as another one."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def _causal_lm(
             f"transformers cannot load {folder} as a causal language model ({reason}); name a "
             "checkpoint of a decoder"
         ) from error
-    # transformers fills gaps with fresh random weights: states of those would be nobody's.
+    # transformers fills gaps with fresh random weights: their states would mean nothing.
     lacking = sorted({*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])})
     if lacking:
         raise BadInput(

@@ -96,8 +96,8 @@ def _saved(folder: Path, series: Series, tokenizer: str | Path | None) -> Prompt
         found = load_tokenizer(series, tokenizer)
         if found is None:
             raise BadInput(
-                f"no tokenizer beside {series.checkpoints[0]}, so that nobody can tell whether the "
-                f"prompt set {folder} is for it; name its tokenizer with --tokenizer"
+                f"no tokenizer beside {series.checkpoints[0]}, so that the prompt set "
+                f"{folder} cannot be checked against it; name its tokenizer with --tokenizer"
             )
         prompts.check_tokenizer(found)
     return prompts

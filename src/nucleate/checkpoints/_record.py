@@ -1,4 +1,4 @@
-"""Recording a series of checkpoints: the run that a live recorder would have left."""
+"""Recording a series of checkpoints into the run that a live recorder would have written."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from nucleate.checkpoints._check import SeriesReport
 from nucleate.checkpoints._rules import repeated
 from nucleate.checkpoints._series import Checkpoint, Series
 from nucleate.prompts import PromptSet
-from nucleate.recording import Recorder, Schedule, open_run, prompts_of
+from nucleate.recording import Recorder, Schedule, open_run, prompts_of, refusal_to_void
 from nucleate.runs import Run
 
 _SOURCE = "source"
@@ -22,12 +22,12 @@ _SOURCE = "source"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What `record_series` did.
+    """The result of `record_series`.
 
     Attributes:
         run: the folder.
-        steps: read now.
-        present: on record before.
+        steps: steps read now.
+        present: steps recorded before.
     """
 
     run: Path
@@ -42,27 +42,31 @@ def record_series(
     *,
     load: Callable[[Checkpoint], nn.Module] = Checkpoint.load,
     report: SeriesReport | None = None,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recorded:
     """Read a prompt set out of every checkpoint of a series into a run, one checkpoint at a time.
 
-    A step that the run has is not read again and its checkpoint not loaded, so that a call that
-    was cut off goes on where it stood. The journal says which checkpoint a step came from.
+    Steps that the run has are not read again, nor are their checkpoints loaded, so that an
+    interrupted call can be repeated to resume. The journal names the checkpoint of each step.
 
     Args:
-        where: the run's folder; one that holds a run of the same prompt set is gone on with.
+        where: the run's folder; a run of the same prompt set is continued.
         prompts: the rows.
         series: the checkpoints; no step twice.
-        load: makes a model of a checkpoint.
-        report: of `check_series`; its hashes tell whether a recorded step came from these weights.
-        progress: told the checkpoints done and all of them.
+        load: loads the model of a checkpoint.
+        report: of `check_series`; its hashes show whether a recorded step came from these weights.
+        overwrite: let an earlier step void later ones that the series does not have, and those of
+            a finished training.
+        progress: called with the checkpoints done and their total.
 
     Returns:
-        which steps were read, and which were there.
+        the steps that were read now, and those that were recorded before.
 
     Raises:
         BadInput: a step occurs twice; a checkpoint cannot be loaded or read; the folder holds a run
-            of another prompt set, of other checkpoints, or of later steps that would be lost.
+            of another prompt set, of other checkpoints, or of later steps that would be lost and
+            `overwrite` does not allow it.
         RunFailed: reading or writing failed after the start; what is on record is kept.
     """
     if twice := repeated(series.steps):
@@ -71,8 +75,8 @@ def record_series(
     run = Run(where) if (Path(where) / "manifest.json").exists() else None
     prompts_of(run, prompts)
     pending = [one for one in series if not _has(run, one, hashes.get(one.step))]
-    if run is not None:
-        _check_order(run, series, pending)
+    if run is not None and pending and not overwrite:
+        _check_order(run, series, pending[0].step)
     done: list[int] = []
     if pending:
         with _quick_collection():
@@ -97,7 +101,8 @@ def _read(
     del loaded  # one checkpoint in memory at a time
     done: list[int] = []
     run = open_run(where, prompts)
-    with Recorder(run, prompts, Schedule.at(series.steps)) as recorder:
+    # What may be void was checked before; what is void here is read again below.
+    with Recorder(run, prompts, Schedule.at(series.steps), overwrite=True) as recorder:
         for place, checkpoint in enumerate(series):
             progress(place, len(series))
             if _has(run, checkpoint, hashes.get(checkpoint.step)):
@@ -119,6 +124,7 @@ def _read(
             done.append(checkpoint.step)
             model = None
             gc.collect()  # models hold reference cycles: the next one must not meet this one
+        recorder.close(end=max(run.steps))
     return done
 
 
@@ -158,11 +164,16 @@ def _has(run: Run | None, checkpoint: Checkpoint, sha256: str | None) -> bool:
     return True
 
 
-def _check_order(run: Run, series: Series, pending: list[Checkpoint]) -> None:
+def _check_order(run: Run, series: Series, first: int) -> None:
     """Recording an earlier step voids later ones: refuse that where they would not come again."""
-    lost = [s for s in run.steps if pending and s > pending[0].step and s not in series.steps]
+    lost = [step for step in run.steps if step > first and step not in series.steps]
     if lost:
         raise BadInput(
-            f"{run.path} has step {lost[0]}, which recording step {pending[0].step} would void; "
-            "record steps in order, or name another folder"
+            f"{run.path} has step {lost[0]}, which recording step {first} would void; record steps "
+            "in order, name another folder, or ask for it with overwrite=True (--overwrite)"
         )
+    # Of a series the run has nothing but snapshots; a training has losses that would be lost.
+    recorded = {record["step"] for record in run.journal.live(_SOURCE)}
+    refusal = None if recorded.issuperset(run.steps) else refusal_to_void(run, first, None)
+    if refusal is not None:
+        raise BadInput(refusal)

@@ -83,7 +83,7 @@ def scan(series: Series, progress: Callable[[int, int], None]) -> Scan:
 
 
 class _Walk:
-    """Gathers what each tensor of each checkpoint tells."""
+    """Collects hash, norm and distances of each tensor of each checkpoint."""
 
     def __init__(self, series: Series, found: list[Weights], names: set[str]) -> None:
         count = len(series)

@@ -20,7 +20,7 @@ class Checkpoint:
     Args:
         step: optimizer steps taken.
         path: its folder: `config.json` and safetensors, or a LoRA adapter's two files.
-        name: what it is called in messages; the path if not given.
+        name: its name in messages; the path if not given.
         allow_pickle: take weights from `pytorch_model.bin` where there are no safetensors.
     """
 
@@ -42,7 +42,7 @@ class Checkpoint:
             allow_pickle: as for the class.
 
         Raises:
-            BadInput: there is no such checkpoint, or its step cannot be told.
+            BadInput: there is no such checkpoint, or its step is unknown.
         """
         path = local_folder(source, allow_pickle=allow_pickle)
         if step is None:
@@ -69,9 +69,9 @@ class Checkpoint:
 
         Args:
             dtype: `float32`, `bfloat16` or `float16`; by default as stored.
-            device: where it goes.
+            device: device of the model.
             attention: `eager` or `sdpa`; by default what `config.json` asks for, else what
-                transformers prefers. Another one than in training changes the last bits.
+                transformers prefers. One that differs from training changes the last bits.
             base: for a LoRA adapter, the model that it belongs on; by default the one it names.
             trust_remote_code: run the model code that came with the checkpoint.
 
@@ -102,11 +102,21 @@ class Checkpoint:
 class Series:
     """Checkpoints of one model along its training, in the order of their steps.
 
-    Nothing is read before it is asked for. `check_series` says whether the series can be trusted:
-    published ones often cannot.
+    Checkpoints are read lazily. `check_series` finds faults, which published series often have.
 
     Args:
         checkpoints: at least one, in any order.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for step in (500, 0, 1000):
+        ...         (Path(folder) / f"checkpoint-{step}").mkdir()
+        ...     series = nc.Series.find(folder)
+        >>> series.steps
+        (0, 500, 1000)
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -132,7 +142,7 @@ class Series:
             allow_pickle: take weights from `pytorch_model.bin` where there are no safetensors.
 
         Raises:
-            BadInput: no checkpoint is found, or the step of one cannot be told.
+            BadInput: no checkpoint is found, or the step of one is unknown.
         """
         many = [source] if isinstance(source, str | Path) else list(source)
         if revisions:
@@ -161,7 +171,7 @@ class Series:
 
     @classmethod
     def of_run(cls, run: str | Path) -> "Series":
-        """The checkpoints in a run folder, whoever saved them there.
+        """The checkpoints in a run folder, also those that the run's journal does not list.
 
         Raises:
             BadInput: it holds none.
@@ -184,7 +194,7 @@ class Series:
 
 
 def _named_step(source: str | Path, path: Path) -> int | None:
-    """The step that a folder's name, or a revision's, tells."""
+    """The step in a folder's or a revision's name."""
     return step_in(path.absolute().name if path == Path(source) else str(source).partition("@")[2])
 
 
@@ -222,7 +232,7 @@ def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
 
 
 def _children(folder: Path) -> list[tuple[int, Path]]:
-    """Sub-folders whose name tells a step; bare numbers count only where nothing else does."""
+    """Sub-folders whose name contains a step; bare numbers count only if there are no others."""
     if not folder.is_dir():
         return []
     paths = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "tmp"))]

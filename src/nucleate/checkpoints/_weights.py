@@ -73,7 +73,8 @@ def weights_in(
         opened: `open_weights`, or a cached form of it.
 
     Raises:
-        BadInput: a file is damaged, or the weights are pickled and that was not allowed.
+        BadInput: a file is damaged, an index names a file outside the folder, or weights are
+            pickled and that was not allowed.
     """
     opened = opened or open_weights
     main = main_file(folder, allow_pickle=allow_pickle)
@@ -82,8 +83,10 @@ def weights_in(
     if main.suffix != ".json":
         return Weights(dict.fromkeys(opened(main).names, main), ())
     home, absent = {}, []
-    for name, file in _index(main).items():
-        path = folder / file
+    index = _index(main)
+    paths = {file: _within(main, file, allow_pickle) for file in dict.fromkeys(index.values())}
+    for name, file in index.items():
+        path = paths[file]
         if not path.exists():
             absent.append(file)
         elif name in opened(path).names:
@@ -118,14 +121,15 @@ def stored_dtypes(folder: Path) -> set[str]:
     if not any((folder / name).exists() for name in SAFE):
         return set()
     found = set()
-    for path in set(weights_in(folder, allow_pickle=False).home.values()):
+    paths = set(weights_in(folder, allow_pickle=True).home.values())
+    for path in (path for path in paths if path.suffix == ".safetensors"):
         with safe_open(path, framework="pt") as file:
             found |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     return {_DTYPES[name] for name in found & _DTYPES.keys()}
 
 
 def _read(path: Path, name: str) -> Tensor:
-    # Opened anew each time: an open file keeps all that was read of it in memory.
+    # Opened again each time: an open file keeps everything read from it in memory.
     try:
         with safe_open(path, framework="pt") as file:
             tensor: Tensor = file.get_tensor(name)
@@ -136,10 +140,41 @@ def _read(path: Path, name: str) -> Tensor:
 
 def _index(path: Path) -> dict[str, str]:
     try:
-        names: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, OSError) as error:
+        names = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        if not all(isinstance(file, str) for file in names.values()):
+            raise ValueError("its weight_map names something that is no file")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _damaged(path, error) from error
-    return names
+    found: dict[str, str] = names
+    return found
+
+
+def _within(index: Path, file: str, allow_pickle: bool) -> Path:
+    """The path of a file that an index names, if it may be opened.
+
+    In the hub's cache the files of `snapshots/<revision>` are links into `blobs`, beside
+    `snapshots`; any other link out of the folder is refused.
+
+    Raises:
+        BadInput: it is outside the index's folder, or a pickle and that was not allowed.
+    """
+    folder, name = index.parent, Path(file)
+    path, root = folder / name, folder.resolve()
+    homes = [root]
+    if root.parent.name == "snapshots":
+        homes.append(root.parent.parent / "blobs")
+    inside = any(path.resolve().is_relative_to(home) for home in homes)
+    if name.is_absolute() or ".." in name.parts or not inside:
+        raise BadInput(
+            f"{index} names {file!r}, which is outside its folder; copy the file there and name it "
+            "without a path, or download the checkpoint again"
+        )
+    if path.suffix != ".safetensors" and not allow_pickle:
+        raise BadInput(
+            f"{index} names {file!r}, a pickle, which can run code when it is read; convert it to "
+            "safetensors, or allow it by name with allow_pickle (--allow-pickle)"
+        )
+    return path
 
 
 def _damaged(path: Path, error: Exception) -> BadInput:

@@ -1,3 +1,3 @@
-"""The command line: one module a verb."""
+"""The command line: one module per verb."""
 
 from nucleate.cli._main import main as main

@@ -1,4 +1,4 @@
-"""`nucleate intervene`: at every place, is the task information that is there used?"""
+"""`nucleate intervene`: is task information used at the places where it is present?"""
 
 import json
 import math
@@ -36,25 +36,34 @@ def intervene(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Of a run: the trained model; by default its newest checkpoint."),
+        typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
     ] = None,
     prompts: Annotated[
         str | None,
-        typer.Option(help="Of a model: a .jsonl or .csv file, a saved prompt set, or a run."),
+        typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Of a model: where the tables go. Of a run: its folder.")
+        Path | None,
+        typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
     ] = None,
     positions: options.Positions = None,
     template: options.Template = None,
     tokenizer: options.Tokenizer = None,
     rows: Annotated[
-        int | None, typer.Option(min=8, help="Rows tested at most; all by default.")
+        int | None,
+        typer.Option(min=8, help="Rows tested at most; by default the run's own setting, or all."),
     ] = None,
     scored: Annotated[
-        Scored, typer.Option(help="What the model would say, or the likeliest of three answers.")
-    ] = Scored.greedy,
-    seed: options.Seed = 0,
+        Scored | None,
+        typer.Option(
+            help="What the model would say, or the likeliest of three answers; by default the "
+            "run's own setting, or greedy."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of all random draws; by default the run's own, or 0."),
+    ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     attention: options.Attention = None,
@@ -82,14 +91,17 @@ def intervene(
         watcher.say(f"nucleate intervene {source}: {checkpoint}")
         options.prepare_torch(threads)
         from nucleate.findings import judge_places
-        from nucleate.intervene import causal_map, look_closely
+        from nucleate.intervene import causal_map, look_closely, map_settings_of
 
+        own = map_settings_of(source if is_run else None)
+        rows = own["rows"] if rows is None else rows
+        seed = int(own["seed"] if seed is None else seed)
         network = checkpoint.load(**options.loading(device, dtype, attention)).eval()
         found = causal_map(
             network,
             read,
             rows=rows,
-            scored=scored.value,
+            scored=own["scored"] if scored is None else scored.value,
             seed=seed,
             progress=stoppable(watcher, "causal map"),
         )
@@ -113,7 +125,7 @@ def _source(
     from nucleate.runs import read_manifest
 
     if (Path(source) / "manifest.json").exists():
-        read_manifest(source)
+        read_manifest(Path(source))
         if prompts is not None:
             raise BadInput(f"{source} is a run, with a prompt set of its own; leave --prompts out")
         return True, Series.of_run(source) if model is None else Series.of_model(model)

@@ -1,4 +1,4 @@
-"""`nucleate measure`: every number of a run beside its nulls, only what is new."""
+"""`nucleate measure`: measure a run's new snapshots, each number with its nulls."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,9 +22,12 @@ def measure(
     list_metrics: Annotated[
         bool, typer.Option("--list", help="List the metrics and the nulls, and stop.")
     ] = False,
-    permutations: Annotated[
-        int, typer.Option(min=0, help="Permutations of each label (N0).")
-    ] = 999,
+    n_permutations: Annotated[
+        int | None,
+        typer.Option(
+            "--n-permutations", "--permutations", min=0, help="Permutations of each label (N0)."
+        ),
+    ] = None,
     untrained: Annotated[
         str | None,
         typer.Option(
@@ -33,17 +36,28 @@ def measure(
         ),
     ] = None,
     gaussian: Annotated[
-        int,
+        int | None,
         typer.Option(min=0, help="Draws of a Gaussian of equal covariance, each clustered (N3)."),
-    ] = 0,
+    ] = None,
     scrambled: Annotated[
         Path | None, typer.Option(help="A measured run trained without task information (N4).")
     ] = None,
-    bootstraps: Annotated[
-        int, typer.Option(min=0, help="Resamples of instruction strings, for intervals.")
-    ] = 200,
-    restarts: Annotated[int, typer.Option(min=1, help="Restarts of k-means.")] = 20,
-    seed: options.Seed = 0,
+    n_bootstraps: Annotated[
+        int | None,
+        typer.Option(
+            "--n-bootstraps",
+            "--bootstraps",
+            min=0,
+            help="Resamples of instruction strings, for intervals.",
+        ),
+    ] = None,
+    n_init: Annotated[
+        int | None, typer.Option("--n-init", "--restarts", min=1, help="Restarts of k-means.")
+    ] = None,
+    keyframes: Annotated[
+        int | None, typer.Option(min=2, help="Steps at which metrics that take long are measured.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws.")] = None,
     threads: options.Threads = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -51,7 +65,9 @@ def measure(
     """Measure clusters, separation and decodability at every place and snapshot of a run.
 
     The tables are written to the run's folder. Run again, it measures new snapshots only, and
-    resumes where it was stopped.
+    resumes where it was stopped. Settings that are not given are the run's own: those of its
+    configuration, else of the panel in its folder, else 999 permutations, 200 bootstraps,
+    n-init 20, 5 keyframes and seed 0.
     """
     if list_metrics:
         typer.echo("\n".join(_listing()))
@@ -76,6 +92,7 @@ def measure(
         watcher.say(f"nucleate measure {run}")
         from nucleate.findings import describe_panel
         from nucleate.panel import measure as measure_run
+        from nucleate.panel import settings_differences
         from nucleate.runs import Run
 
         opened = Run(run)
@@ -83,12 +100,13 @@ def measure(
             _read_untrained(opened, untrained, watcher)
         panel = measure_run(
             opened,
-            nulls=_ladder(opened, permutations, gaussian, scrambled),
+            nulls=_ladder(opened, n_permutations, gaussian, scrambled),
             metrics=names,
-            bootstraps=bootstraps,
-            restarts=restarts,
+            n_bootstraps=n_bootstraps,
+            n_init=n_init,
+            keyframes=keyframes,
             seed=seed,
-            workers=threads,
+            n_jobs=threads,
             progress=stoppable(watcher, "panel"),
         )
     found = describe_panel(panel)
@@ -97,27 +115,25 @@ def measure(
         return
     for line in found.lines(run):
         say(line)
+    if others := settings_differences(opened, panel):
+        say(f"Not with the run's own settings: {'; '.join(others)}.")
 
 
-def _ladder(run: "Run", permutations: int, gaussian: int, scrambled: Path | None) -> list["Null"]:
-    from nucleate.panel import (
-        ControlLabels,
-        Gaussian,
-        Panel,
-        Permuted,
-        Scrambled,
-        SurfaceText,
-        Untrained,
-    )
+def _ladder(
+    run: "Run", n_permutations: int | None, gaussian: int | None, scrambled: Path | None
+) -> "tuple[Null, ...]":
+    """The run's own nulls, with what was asked for in their place."""
+    from dataclasses import replace
 
-    found: list[Null] = [Permuted(permutations), SurfaceText(), ControlLabels()]
-    if kept := run.untrained():
-        found.append(Untrained(tuple(kept)))
-    if gaussian:
-        found.append(Gaussian(gaussian))
-    if scrambled is not None:
-        found.append(Scrambled(Panel.load(scrambled)))
-    return found
+    from nucleate.panel import Panel, Scrambled, settings_of
+
+    own = settings_of(run)
+    given = {"N0": n_permutations, "N3": gaussian}
+    draws = {**own.nulls, **{name: it for name, it in given.items() if it is not None}}
+    if not draws.get("N3"):
+        draws.pop("N3", None)
+    found = replace(own, nulls=draws).ladder(run)
+    return found if scrambled is None else (*found, Scrambled(Panel.load(scrambled)))
 
 
 def _read_untrained(run: "Run", model: str, watcher: Any) -> None:

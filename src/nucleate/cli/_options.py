@@ -93,7 +93,7 @@ def loading(device: str, dtype: StrEnum | None, attention: StrEnum | None) -> di
 
 
 def prepare_torch(threads: int | None) -> None:
-    """Set the number of threads, and keep transformers from talking."""
+    """Set the number of threads, and silence the messages of transformers."""
     import torch
     from transformers.utils import logging
 

@@ -46,6 +46,9 @@ def record(
     keep_flagged: Annotated[
         bool, typer.Option("--keep-flagged", help="Record a series even if the check flags it.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let an earlier step void later recorded ones.")
+    ] = False,
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     attention: options.Attention = None,
@@ -87,6 +90,7 @@ def record(
                 **loading, base=base, trust_remote_code=trust_remote_code
             ),
             report=report,
+            overwrite=overwrite,
             progress=stoppable(watcher, "checkpoints"),
         )
     if as_json:

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 _WIDEST = 100
 _BESIDE = 60
-"""Columns from which a description stands beside its name rather than below it."""
+"""Width in columns from which descriptions stand next to names rather than below."""
 
 # Typer keeps a copy of click's classes to itself; this one is what click calls HelpFormatter.
 _HelpFormatter: Any = typer.Context.formatter_class
@@ -83,8 +83,20 @@ class Command(TyperCommand):
 
     context_class = _Context
 
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - nothing is cut off
+        """What the list of verbs says about it."""
+        return _first_paragraph(self.help)
+
 
 class Group(TyperGroup):
     """Several verbs with such help."""
 
     context_class = _Context
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - nothing is cut off
+        """What the list of verbs says about them."""
+        return _first_paragraph(self.help)
+
+
+def _first_paragraph(text: str | None) -> str:
+    return " ".join((text or "").partition("\n\n")[0].split())

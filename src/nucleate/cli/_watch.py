@@ -1,4 +1,4 @@
-"""What long work shows: bars with the time left on a terminal, plain lines otherwise."""
+"""Display of progress: bars with the remaining time on a terminal, plain lines otherwise."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ from nucleate.cli._text import say
 if TYPE_CHECKING:
     from nucleate.checkpoints import Series, SeriesReport
 
-# Plain lines are read in logs: often enough to see life, seldom enough to read.
+# Plain lines are read in logs: frequent enough to show progress, rare enough to read.
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -117,7 +117,7 @@ class _Lines(_Quiet):
 
 
 class _Bars(_Quiet):
-    """One bar a part."""
+    """One bar per part."""
 
     def __init__(self, stop: _Stop, progress: Progress) -> None:
         super().__init__(stop)
@@ -145,6 +145,6 @@ def _with_bars(console: Console, stop: _Stop) -> Iterator[Watcher]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    # Few redraws: they take time from the training.
+    # Few redraws: they cost training time.
     with Progress(*columns, console=console, refresh_per_second=2) as progress:
         yield _Bars(stop, progress)

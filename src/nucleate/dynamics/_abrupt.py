@@ -74,7 +74,7 @@ def abruptness(
 ) -> Abruptness:
     """Measure how abrupt a change is, and whether a smooth curve describes it as well.
 
-    A logistic curve is fitted beside a constant, a straight line and a shifted power
+    A logistic curve is compared with a constant, a straight line and a shifted power
     a + b (u + c)^d, by least squares from a grid of starts, and compared by BIC with Gaussian
     errors of equal size. Twice: what is early is short on a linear axis, what is late on a
     logarithmic one.
@@ -91,7 +91,7 @@ def abruptness(
     Returns:
         Widths and fits. No width is resolved below the gaps between recorded steps. BIC takes
         residuals for independent; those of a training are not, so its margins are too large
-        rather than too small, and the threshold of 10 is no p value.
+        rather than too small, and the threshold of 10 is not a p value.
 
     Raises:
         BadInput: fewer than 8 steps, steps that do not rise, or values that are not finite.
@@ -112,7 +112,7 @@ def _fit_axis(u: np.ndarray, y: np.ndarray, bounds: tuple[float, float] | None) 
     spread = float(np.ptp(y))
     if spread <= _EXACT * max(abs(y).max(), 1e-300):
         return AxisFit(dict.fromkeys(_MODELS, 0.0), "constant", 0.0, None)
-    # The optimizer stops at gradients that are small beside 1: values of 1e-6 would not be fitted.
+    # The optimizer stops where gradients are far below 1: values of 1e-6 would not be fitted.
     if bounds is not None:
         bounds = ((bounds[0] - y.min()) / spread, (bounds[1] - y.min()) / spread)
     y = (y - y.min()) / spread

@@ -37,7 +37,7 @@ def association(
     steps: Shaped[np.ndarray, "step"],
     first: Shaped[np.ndarray, "step"],
     second: Shaped[np.ndarray, "step"],
-    surrogates: int = 999,
+    n_surrogates: int = 999,
     seed: int = 0,
 ) -> Association:
     """Correlate two series at the same steps, their trends taken out.
@@ -51,7 +51,7 @@ def association(
     Args:
         steps: in rising order, at least 20; the trend takes them as evenly spaced.
         first, second: values at each step.
-        surrogates: number of them, at least 99.
+        n_surrogates: number of them, at least 99.
         seed: decides them.
 
     Returns:
@@ -65,15 +65,15 @@ def association(
             that are not finite.
     """
     _, a, b = checked(steps, first, second, least=_FEWEST_STEPS, purpose="an association")
-    if surrogates < 99:
-        raise BadInput(f"{surrogates} surrogates are too few for a p value; ask for at least 99")
+    if n_surrogates < 99:
+        raise BadInput(f"{n_surrogates} surrogates are too few for a p value; ask for at least 99")
     raw = _correlate(a, b[None])[0] if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
     left, right = _fluctuations(a), _fluctuations(b)
     if left is None or right is None:
         return Association(None, 1.0, float(raw), len(a))
     r = float(_correlate(left, right[None])[0])
-    null = abs(_correlate(left, _same_spectrum(right, surrogates, seed)))
-    p = (1 + int((null >= abs(r) - 1e-12).sum())) / (1 + surrogates)
+    null = abs(_correlate(left, _same_spectrum(right, n_surrogates, seed)))
+    p = (1 + int((null >= abs(r) - 1e-12).sum())) / (1 + n_surrogates)
     return Association(r, p, float(raw), len(a))
 
 

@@ -68,11 +68,11 @@ def between_tasks(
     task: str = "task",
     seed: str = "seed",
 ) -> MixedFit:
-    """Regress what tasks score on how well they are separated, seeds being a random effect.
+    """Regress the scores of tasks on their separation, with seeds as a random effect.
 
     All columns are standardized. Tasks that return in several seeds are a random effect as well:
-    a task that is hard and ill separated in all seeds is one observation, not one a seed (with the
-    seed alone, 18 % of unrelated predictors are significant, `benchmarks/dynamics.py`).
+    a task that is hard and poorly separated in all seeds is one observation, not one per seed (with
+    the seed alone, 18 % of unrelated predictors are significant, `benchmarks/dynamics.py`).
     Student's t has tasks - predictors - 1 degrees of freedom. A random effect without variance is
     left out; where none is left, ordinary least squares with errors clustered by seed, and one
     seed gets an ordinary regression over tasks; `model` says which it was.

@@ -1,4 +1,4 @@
-"""Where a series changes its level, beside what noise and a smooth ramp would show."""
+"""Where a series changes its level, compared with noise and with a smooth ramp."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,20 +44,20 @@ class ChangePoints:
 def change_points(
     steps: Shaped[np.ndarray, "step"],
     values: Shaped[np.ndarray, "step"],
-    surrogates: int = 200,
+    n_surrogates: int = 200,
     seed: int = 0,
 ) -> ChangePoints:
     """Find where the level changes by PELT, at a penalty that noise does not pass.
 
     PELT (Killick, Fearnhead and Eckley 2012) finds the partition of least squares about the
-    parts' means plus a penalty a part. The penalty is set by surrogates without a change:
+    parts' means plus a penalty per part. The penalty is set by surrogates without a change:
     first-order autoregressions with the persistence of the series' noise, uncertainty about it
     included.
 
     Args:
         steps: in rising order, at least 30.
         values: at each step.
-        surrogates: of each kind, noise and ramps; at least 40.
+        n_surrogates: of each kind, noise and ramps; at least 40.
         seed: decides them.
 
     Returns:
@@ -71,18 +71,20 @@ def change_points(
             that are not finite.
     """
     x, y = checked(steps, values, least=_FEWEST_STEPS, purpose="finding change points")
-    if surrogates < 40:
-        raise BadInput(f"{surrogates} surrogates are too few for a 5 % point; ask for at least 40")
+    if n_surrogates < 40:
+        raise BadInput(
+            f"{n_surrogates} surrogates are too few for a 5 % point; ask for at least 40"
+        )
     if np.ptp(y) <= 1e-12 * max(float(abs(y).max()), 1e-300):
         return ChangePoints((), 1.0, 0.0, 0.0, 0, 0)
     rng = np.random.default_rng(seed)
     phi, doubt = _persistence(y)
-    phis = np.clip(phi + doubt * rng.standard_normal(surrogates), 0, _MOST_PERSISTENT)
+    phis = np.clip(phi + doubt * rng.standard_normal(n_surrogates), 0, _MOST_PERSISTENT)
     noise = _autoregressive(phis, len(y), rng)
     shares = [_least_penalty(one) / _squares(one) for one in noise]
     penalty = float(np.quantile(shares, 0.95, method="higher"))
     found = _points(y, penalty * _squares(y))
-    counts = [len(_points(one, penalty * _squares(y))) for one in _ramps(y, surrogates, rng)]
+    counts = [len(_points(one, penalty * _squares(y))) for one in _ramps(y, n_surrogates, rng)]
     low, middle, high = np.percentile(counts, [2.5, 50, 97.5], method="nearest")
     return ChangePoints(
         tuple(int(x[at]) for at in found), penalty, phi, float(middle), int(low), int(high)
@@ -166,8 +168,8 @@ def _detector(y: np.ndarray) -> Any:
 def _least_penalty(y: np.ndarray) -> float:
     """The smallest penalty at which a series shows no change point.
 
-    The largest gain a point over all partitions. Starts at the best single point and asks PELT
-    for a partition that still pays, until none does.
+    The largest gain per point over all partitions. Starts at the best single point and asks PELT
+    for a partition with a larger gain, until there is none.
     """
     y = y - y.mean()
     count = len(y)

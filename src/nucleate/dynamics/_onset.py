@@ -10,7 +10,7 @@ from nucleate._core.errors import BadInput
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A metric over training steps beside the most that chance gives.
+    """A metric over training steps with the upper end of its chance band.
 
     Attributes:
         steps: in rising order.
@@ -57,7 +57,7 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
 
     Args:
         trajectory: values and band.
-        draws: resampled values at the same steps, one trajectory a column, each drawn once for
+        draws: resampled values at the same steps, one trajectory per column, each drawn once for
             all steps (such as `Panel.draws`).
 
     Returns:
@@ -72,6 +72,13 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
 
     Raises:
         BadInput: draws of another number of steps.
+
+    Examples:
+        >>> import numpy as np
+        >>> from nucleate.dynamics import Trajectory, onset
+        >>> values = np.array([0.0, 0.1, 0.6, 0.9])
+        >>> onset(Trajectory(np.array([0, 10, 100, 1000]), values, np.full(4, 0.2))).step
+        100
     """
     steps = trajectory.steps
     band = trajectory.band[:, None]
@@ -82,7 +89,7 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
     if len(draws) != len(steps):
         raise BadInput(
             f"draws of {len(draws)} steps do not fit a trajectory of {len(steps)}; "
-            "give one row a step"
+            "give one row per step"
         )
     found = float((draws[-1] > band[-1]).mean())
     sure = _first_to_stay(np.percentile(draws, 2.5, axis=1)[:, None] > band)[0]

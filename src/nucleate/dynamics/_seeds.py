@@ -48,7 +48,7 @@ def onset_over_seeds(
     """Find when the median seed rises above chance for good.
 
     Args:
-        trajectories: one a seed; their steps may differ.
+        trajectories: one per seed; their steps may differ.
         draws: resampled values [step, draw] of each seed, as `onset` takes them.
 
     Returns:
@@ -63,11 +63,11 @@ def onset_over_seeds(
         BadInput: no trajectories, or draws of another number of seeds.
     """
     if not trajectories:
-        raise BadInput("an onset over no seeds cannot be found; give one trajectory a seed")
+        raise BadInput("an onset over no seeds cannot be found; give one trajectory per seed")
     if draws is not None and len(draws) != len(trajectories):
         raise BadInput(
             f"draws of {len(draws)} seeds do not fit {len(trajectories)} trajectories; "
-            "give one array a seed"
+            "give one array per seed"
         )
     drawn = [None] * len(trajectories) if draws is None else list(draws)
     found = [onset(one, of_one) for one, of_one in zip(trajectories, drawn, strict=True)]
@@ -101,7 +101,7 @@ class Order:
 
     Attributes:
         unit: of the differences: `step`, or `checkpoint` (recorded steps apart).
-        differences: first minus second, one a seed: below 0 where the first is earlier; infinite
+        differences: first minus second, one per seed: below 0 where the first is earlier; infinite
             where one of them has no onset, which counts as late; NaN where neither has.
         first_earlier, second_earlier, ties, neither: numbers of seeds of each kind.
         p: of the exact two-sided sign test, ties and seeds without either onset left out; 1 if
@@ -149,7 +149,7 @@ def onset_order(
     """Compare two onsets, seed by seed.
 
     Args:
-        first, second: one trajectory a seed each, in the same order of seeds.
+        first, second: one trajectory per seed each, in the same order of seeds.
         unit: of the differences; for `checkpoint` both of a pair have the same steps.
 
     Returns:
@@ -166,7 +166,7 @@ def onset_order(
     if not first or len(first) != len(second):
         raise BadInput(
             f"{len(first)} trajectories cannot be paired with {len(second)}; "
-            "give one of each a seed, in the same order"
+            "give one of each per seed, in the same order"
         )
     differences = [_difference(a, b, unit) for a, b in zip(first, second, strict=True)]
     known = [d for d in differences if not math.isnan(d)]

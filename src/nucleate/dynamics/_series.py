@@ -18,7 +18,7 @@ def checked(
         if array.shape != (len(steps),):
             raise BadInput(
                 f"values of shape {list(array.shape)} do not fit {len(steps)} steps; "
-                "give one value a step"
+                "give one value per step"
             )
         if not np.isfinite(array).all():
             at = int(np.flatnonzero(~np.isfinite(array))[0])

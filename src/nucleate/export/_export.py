@@ -188,5 +188,7 @@ def _training(run: Run) -> Iterator[tuple[int, str, float]]:
         for step, loss in enumerate(record.get("losses", ()), record.get("first", 0)):
             yield step, "nucleate/training/loss", float(loss)
         for name, value in record.items():
-            if name not in ("kind", "step", "first", "losses") and isinstance(value, int | float):
+            if name not in ("kind", "time", "step", "first", "losses") and isinstance(
+                value, int | float
+            ):
                 yield record["step"], f"nucleate/training/{_segment(name)}", float(value)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int, Num
 
 from nucleate.dynamics import Onset, Trajectory, binomial_band, onset
 from nucleate.runs import Run
@@ -32,7 +32,7 @@ def accuracy_table(run: Run) -> pd.DataFrame:
             records.append(
                 {
                     "step": step, "split": split, "accuracy": float(correct.mean()),
-                    "loss": float(nll.mean()), "n": len(correct), "strings": strings.max() + 1,
+                    "loss": float(nll.mean()), "n": len(correct), "strings": int(strings.max()) + 1,
                     "low": low, "high": high, "chance": float(run.prompts.chance[there].mean()),
                 }
             )  # fmt: skip
@@ -57,7 +57,7 @@ def accuracy_onset(run: Run, split: str) -> Onset:
 
 
 def clustered_interval(
-    correct: Float[np.ndarray, "row"] | Int[np.ndarray, "row"],
+    correct: Num[np.ndarray, "row"] | Bool[np.ndarray, "row"],
     strings: Int[np.ndarray, "row"],
 ) -> tuple[float, float]:
     """95 % Wilson interval of a share of rows that come in groups.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -20,14 +20,17 @@ from nucleate.findings._summary import (
     NullBand,
     OnsetSummary,
     PlaceFinding,
+    Strongest,
     Summary,
     Verdict,
     overall,
 )
 from nucleate.findings._words import words
-from nucleate.intervene import CausalMap
-from nucleate.panel import Panel
+from nucleate.intervene import Best, CausalMap, map_settings_differences
+from nucleate.panel import Panel, settings_differences
 from nucleate.runs import Run, parts_of, peak_memory_of
+
+_EFFECTS: tuple[Literal["shift", "erase"], ...] = ("shift", "erase")
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,23 @@ def findings(run: Run) -> Findings:
     headlines = headline_places(panel)
     onsets = _onsets(run, panel, headlines)
     places = judge_places(causal_map, panel)
-    summary = _summary(run, panel.table, accuracy, onsets, places)
+    strongest = {f"strongest_{effect}": _strongest(causal_map.best(effect)) for effect in _EFFECTS}
+    notes = _settings_notes(run, panel, causal_map)
+    summary = _summary(run, panel.table, accuracy, onsets, places, strongest, notes)
     return Findings(panel.table, accuracy, onsets, places, summary)
+
+
+def _settings_notes(run: Run, panel: Panel, causal_map: CausalMap) -> list[str]:
+    """A sentence for each table that was made with other settings than the run's own."""
+    told = {
+        "panel": settings_differences(run, panel),
+        "causal map": map_settings_differences(run, causal_map.about),
+    }
+    return [
+        f"The {name} was made with other settings than the run's own: {'; '.join(others)}."
+        for name, others in told.items()
+        if others
+    ]
 
 
 def _onsets(run: Run, panel: Panel, headlines: list[Headline]) -> pd.DataFrame:
@@ -87,6 +105,8 @@ def _summary(
     accuracy: pd.DataFrame,
     onsets: pd.DataFrame,
     places: pd.DataFrame,
+    strongest: Mapping[str, Strongest | None],
+    notes: list[str],
 ) -> Summary:
     config = run.manifest["config"]
     seconds = parts_of(run)
@@ -113,10 +133,12 @@ def _summary(
         accuracy_onset=_onset_summary(of_accuracy.iloc[0], first_step),
         clusters=clusters,
         places=judged,
+        **strongest,
         embedding_change={p: _embedding_change(table, p, c.view) for p, c in clusters.items()},
         seconds=seconds,
         peak_memory_bytes=peak_memory_of(run),
         recording_share=seconds["recording"] / seconds["training"],
+        notes=notes,
         verdict=Verdict(clusters=there, used=used, words=[]),
     )
     said = draft.verdict.model_copy(update={"words": words(draft)})
@@ -145,6 +167,15 @@ def _effects(row: Mapping[str, Any]) -> Effects:
     numbers = [name for name in Effects.model_fields if name not in ("controls", "use")]
     known = {name: _known(row.get(name)) for name in numbers}
     return Effects.model_validate({**known, "controls": controls, "use": row["use"]})
+
+
+def _strongest(best: Best | None) -> Strongest | None:
+    if best is None:
+        return None
+    low, high = _known(best.low), _known(best.high)
+    return Strongest(
+        stream=best.stream, position=best.position, value=best.value, low=low, high=high
+    )
 
 
 def _accuracy(row: Mapping[str, Any]) -> Accuracy:

@@ -142,6 +142,15 @@ def _use(summary: Summary) -> list[str]:
     ):
         if places := summary.called(verdict):
             lines.append(f"{opening} {len(places)} {tested}: {_effects(max(places, key=_effect))}.")
+    for name, found in (
+        ("share of answers that a shift redirects", summary.strongest_shift),
+        ("cost of erasing the task", summary.strongest_erase),
+    ):
+        if found is not None:
+            lines.append(
+                f"Largest {name}, of all places: {strongest_words(found)}; the interval allows for "
+                "the choice of the place."
+            )
     if unsure := summary.called("undecided"):
         lines.append(f"Undecided whether used at {len(unsure)} {tested}.")
     if not summary.called("used", "used without clusters", "undecided"):

@@ -17,3 +17,5 @@ from ._interventions import steer as steer
 from ._knock_out import knock_out as knock_out
 from ._logits import logits_under as logits_under
 from ._places import Onwards as Onwards
+from ._settings import map_settings_differences as map_settings_differences
+from ._settings import map_settings_of as map_settings_of

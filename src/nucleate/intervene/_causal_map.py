@@ -44,6 +44,7 @@ from nucleate.intervene._engine import (
 from nucleate.intervene._presence import presence
 from nucleate.prompts import PromptSet
 from nucleate.runs import write_json, write_whole
+from nucleate.tasks import canonical_hash
 
 _TABLE, _EDITS, _ABOUT = "causal_map.csv", "causal_edits.csv", "causal_map.json"
 _TEXTS = ("stream", "position", "edit")
@@ -76,7 +77,28 @@ class CausalMap:
         edits: one row per (stream, position, edit): `redirected` (B's answer), `third`,
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
-        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`.
+        about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`,
+            `settings` (rows, scored, seed) and `settings_hash`.
+
+    Examples:
+        A map is made by `causal_map`, kept in a folder and read from there:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nucleate as nc
+        >>> from nucleate.tasks import synthetic, train_tokenizer
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> tasks = synthetic(tasks=3, families=2, strings=4, inputs=3, seed=0)
+        >>> encoder = nc.Encoder.for_taskset(train_tokenizer(tasks), tasks)
+        >>> prompts = nc.PromptSet.from_taskset(tasks, encoder, rows=16, seed=0)
+        >>> config = ModelConfig(depth=1, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=encoder.vocab_size, max_length=64, seed=0).eval()
+        >>> found = nc.causal_map(model, prompts)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found.save(Path(folder))
+        ...     again = nc.CausalMap.load(Path(folder))
+        >>> sorted(set(again.table["stream"]))
+        ['block.0', 'embed', 'final_norm']
     """
 
     table: pd.DataFrame
@@ -224,7 +246,11 @@ def causal_map(
     shares, bar = presence(states.values, roles, seed)
     table["decodable"], table["decodable_bar"] = shares.T.flatten(), bar
     seconds = round(time.perf_counter() - began, 3)
-    about = {"way": study.ways, "scored": scored, "seed": seed, "seconds": seconds}
+    settings = {"rows": rows, "scored": scored, "seed": seed}
+    about = {
+        "way": study.ways, "scored": scored, "seed": seed, "seconds": seconds,
+        "settings": settings, "settings_hash": canonical_hash(settings),
+    }  # fmt: skip
     return CausalMap(table, edits, about, EditedAnswers.of(places, roles))
 
 

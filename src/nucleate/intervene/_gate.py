@@ -51,22 +51,12 @@ def as_labeled(states: Numbers, labels: Any) -> tuple[Tensor, Int[Tensor, "row"]
             f"states of shape {list(x.shape)} are not of one place; give an array [row width], "
             "such as states.at(stream, position)"
         )
-    given = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if given.ndim == 2 and given.shape[1] == 1:
-        given = given[:, 0]
-    if given.ndim != 1:
+    codes = as_codes(labels, len(x))
+    if len(codes) > 1:
         raise BadInput(
-            f"labels of shape {list(given.shape)} do not name a class per row; give one name or "
-            "number per row (of one-hot columns labels.argmax(1))"
+            f"labels are {len(codes)} labelings of {len(x)} rows; give one name or number per row"
         )
-    missing = pd.isna(given)
-    if missing.any():
-        raise BadInput(
-            f"the label of row {int(missing.argmax())} is missing; leave out rows without a label"
-        )
-    if given.dtype == object:
-        given = given.astype(str)
-    return as_states(x)[0], as_codes(given, len(x))[0].to(x.device)
+    return as_states(x)[0], codes[0].to(x.device)
 
 
 def _tensor(values: Any, what: str) -> Tensor:

@@ -164,6 +164,19 @@ def shift(
     column. `capture` packs its rows anew and passes no mask: inside it, choose 'all', or whole
     numbers that count from the front, and one vector for all rows. A cache that was filled outside
     does not say where its prompt ended: the first pass is taken for its last part.
+
+    Examples:
+        >>> import nucleate as nc
+        >>> import torch
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> config = ModelConfig(depth=2, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=20, max_length=16, seed=0).eval()
+        >>> ids = torch.tensor([[3, 1, 4]])
+        >>> before = model(ids).logits
+        >>> with nc.shift(model, stream="block.1", position="last", by=torch.ones(8)):
+        ...     after = model(ids).logits
+        >>> bool((after[:, -1] != before[:, -1]).any()), bool((after[:, 0] == before[:, 0]).all())
+        (True, True)
     """
 
     vectors = as_numbers(by, "the shift")

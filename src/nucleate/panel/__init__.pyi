@@ -15,3 +15,6 @@ from ._nulls import Untrained as Untrained
 from ._panel import Panel as Panel
 from ._registry import panel_metrics as panel_metrics
 from ._score import Score as Score
+from ._settings import PanelSettings as PanelSettings
+from ._settings import settings_differences as settings_differences
+from ._settings import settings_of as settings_of

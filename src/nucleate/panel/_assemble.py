@@ -1,7 +1,8 @@
 """From the results of all units to one panel."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from nucleate.panel._columns import Result
 from nucleate.panel._panel import (
     BY_CLASS,
     COLUMNS,
+    OWN_NULLS,
     Panel,
     adjust_over_places,
     with_scrambled,
@@ -21,10 +23,11 @@ from nucleate.panel._source import Unit
 
 @dataclass(frozen=True)
 class Nulls:
-    """What is the same at all steps: N1 by stream, N2 for all streams alike."""
+    """What is the same at all steps: N1 by stream, N2 for all streams alike, column -> others."""
 
     n1: Mapping[Key, Float[np.ndarray, "stream"]]
     n2: Mapping[Key, Float[np.ndarray, "one"]]
+    others: Mapping[str, Mapping[Key, Float[np.ndarray, "stream"]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def assemble(
     scrambled: Panel | None,
     missing: Mapping[str, str],
     seconds: Mapping[str, float],
+    settings: Mapping[str, Any],
 ) -> Panel:
     """Put the units' columns into one table, beside N1, N2 and N4, in order."""
     places = list(dict.fromkeys((chain.unit.position, chain.unit.view) for chain in chains))
@@ -56,7 +60,9 @@ def assemble(
             count = len(part) // len(names)
             part["stream_number"] = np.tile(np.arange(len(names)), count) + chain.unit.streams.start
             part["stream"] = list(names) * count
-            part["n1_max"], part["n2"] = _laid_beside(part, chain, len(names))
+            beside = {"n1_max": chain.nulls.n1, "n2": chain.nulls.n2, **chain.nulls.others}
+            for column, nulls in beside.items():
+                part[column] = _laid_beside(part, nulls, len(names))
             parts.append(_placed(part, step, chain.unit, place))
             found = pd.DataFrame(result.by_class)
             found["stream"] = [names[number] for number in found["stream"]]
@@ -69,12 +75,16 @@ def assemble(
     by_class = pd.concat(classes, ignore_index=True).sort_values(
         ["step", "place"], kind="stable", ignore_index=True
     )
+    own = sorted(
+        name for name in map(str, table) if name not in COLUMNS and name.endswith(OWN_NULLS)
+    )
     return Panel(
-        table[list(COLUMNS)],
+        table[[*COLUMNS, *own]],
         _draws(chains),
         by_class[list(BY_CLASS)],
         dict(missing),
         {part: round(spent, 3) for part, spent in seconds.items()},
+        dict(settings),
     )
 
 
@@ -83,21 +93,18 @@ def _placed(part: pd.DataFrame, step: int, unit: Unit, place: int) -> pd.DataFra
 
 
 def _laid_beside(
-    part: pd.DataFrame, chain: Chain, streams: int
-) -> tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]]:
-    """N1 and N2 of each row of a part."""
-    n1, n2 = np.full(len(part), np.nan), np.full(len(part), np.nan)
+    part: pd.DataFrame, nulls: Mapping[Key, Float[np.ndarray, "_"]], streams: int
+) -> Float[np.ndarray, "row"]:
+    """What a null that does not change with the step says of each row of a part."""
+    found = np.full(len(part), np.nan)
     heads = zip(
         *(part[name][::streams] for name in ("label", "metric", "half", "shown")), strict=True
     )
     for score, (label, metric, half, shown) in enumerate(heads):
-        key, inside = (label, metric, half), slice(score * streams, (score + 1) * streams)
-        kind: Shown = shown
-        if key in chain.nulls.n1:
-            n1[inside] = show(chain.nulls.n1[key], kind)
-        if key in chain.nulls.n2:
-            n2[inside] = show(chain.nulls.n2[key], kind)
-    return n1, n2
+        key, kind = (label, metric, half), cast(Shown, shown)
+        if key in nulls:
+            found[score * streams : (score + 1) * streams] = show(nulls[key], kind)
+    return found
 
 
 def _draws(

@@ -40,17 +40,25 @@ FEW_ROWS = "undefined: fewer than two rows a cluster"
 _COSTLY_DRAWS = 199
 """Permutations where each takes a pass over the states."""
 _NEIGHBORS = 10
+_TOL = 1e-4
+"""Nats per row: linear probes move far less than by their sampling error."""
 
 
 def _agreement(block: Block) -> Iterator[Score]:
+    if TASK in block.where.codes:
+        yield from _agreements(block, TASK)
+        return
+    yield from block.undefined(TASK, "ari", "ami")
+    for half in block.where.halves or ("choose", "report"):
+        yield from block.undefined(TASK, "ari", half=half)
+
+
+def _labels(block: Block) -> Iterator[Score]:
     for label in block.labels:
-        if label not in block.where.codes:
+        if label in block.where.codes and label != TASK:
+            yield from _agreements(block, label)
+        elif label != TASK:
             yield from block.undefined(label, "ari", "ami")
-            if label == TASK:
-                for half in block.where.halves or ("choose", "report"):
-                    yield from block.undefined(label, "ari", half=half)
-            continue
-        yield from _agreements(block, label)
 
 
 def _agreements(block: Block, label: str) -> Iterator[Score]:
@@ -129,15 +137,22 @@ def _separation(block: Block) -> Iterator[Score]:
 
 
 def _centroids(block: Block) -> Iterator[Score]:
-    """Nearest centroids: accuracy, and the margin by which the own one is nearer."""
     where, folds = block.where, block.where.folds
     if folds is None:
-        yield from block.undefined(TASK, "ncm", "margin", why=_why_no_folds(block))
+        yield from block.undefined(TASK, "ncm", why=_why_no_folds(block))
         return
     labels = block.labelings("folds", _COSTLY_DRAWS).labels
     values, null = split(nearest_centroid(block.z, labels, folds, where.strings))
+    yield Score(TASK, "ncm", values, k=where.classes(TASK), n=block.rows, null=null)
+
+
+def _margin(block: Block) -> Iterator[Score]:
+    """By how much the own centroid is nearer than the nearest other one."""
+    where, folds = block.where, block.where.folds
+    if folds is None:
+        yield from block.undefined(TASK, "margin", why=_why_no_folds(block))
+        return
     k = where.classes(TASK)
-    yield Score(TASK, "ncm", values, k=k, n=block.rows, null=null)
     margins = np.asarray(centroid_margin(block.z, where.codes[TASK], folds, where.strings))
     yield Score(TASK, "margin", margins.mean(1), k=k, n=block.rows,
                 classes=_by_class(margins, where.codes[TASK].numpy(), k))  # fmt: skip
@@ -159,7 +174,7 @@ def _linear_probe(block: Block) -> Iterator[Score]:
         yield from block.undefined(TASK, "probe_accuracy", "probe_nll", why=why)
         return
     k = where.classes(TASK)
-    found = linear_probe(block.z, where.codes[TASK], folds)
+    found = linear_probe(block.z, where.codes[TASK], folds, tol=_TOL)
     yield Score(TASK, "probe_accuracy", np.asarray(found.accuracy), k=k, n=block.rows)
     yield Score(TASK, "probe_nll", -np.asarray(found.nll), k=k, n=block.rows, shown="negated")
 
@@ -174,7 +189,7 @@ def _selectivity(block: Block) -> Iterator[Score]:
         return
     found = selectivity(
         block.z, where.codes[TASK], where.strings, seed=block.effort.seed,
-        draws=max(1, block.effort.controls),
+        n_draws=max(1, block.effort.controls), tol=_TOL,
     )  # fmt: skip
     control = np.asarray(found.control) if block.effort.controls else None
     yield Score(TASK, "probe_known_strings", np.asarray(found.task), k=k, n=block.rows,
@@ -193,7 +208,7 @@ def _ccgp(block: Block) -> Iterator[Score]:
             yield from block.undefined(name if TASK in where.codes else TASK, metric)
             continue
         conditions = _conditions(block, name)
-        values = np.asarray(ccgp(block.z, where.codes[TASK], conditions))
+        values = np.asarray(ccgp(block.z, where.codes[TASK], conditions, tol=_TOL))
         note = "undefined: a condition lacks some task" if np.isnan(values).all() else ""
         k = where.classes(TASK)
         yield Score(TASK, metric, values, k=k, n=block.rows, note=note)
@@ -234,7 +249,7 @@ def _twins(block: Block, k: int) -> np.ndarray | None:
     with block.watch("N3"):
         for stream, points in enumerate(block.z):
             twins = geometry.gaussian_twin(points, draws, seed=block.effort.seed)
-            found = kmeans(twins, k, restarts=block.effort.restarts, seed=block.effort.seed)
+            found = kmeans(twins, k, restarts=block.effort.n_init, seed=block.effort.seed)
             values[stream] = [
                 silhouette(twin, labels) for twin, labels in zip(twins, found.labels, strict=True)
             ]
@@ -272,7 +287,7 @@ def _mdl(block: Block) -> Iterator[Score]:
         yield from block.undefined(TASK, "mdl_bits", "mdl_compression")
         return
     where, k = block.where, block.where.classes(TASK)
-    found = mdl_probe(block.z, where.codes[TASK], where.strings, seed=block.effort.seed)
+    found = mdl_probe(block.z, where.codes[TASK], where.strings, seed=block.effort.seed, tol=_TOL)
     yield Score(TASK, "mdl_bits", -np.asarray(found.bits), k=k, n=block.rows, shown="negated")
     yield Score(TASK, "mdl_compression", np.asarray(found.compression), k=k, n=block.rows)
 
@@ -308,7 +323,7 @@ def _to_first(block: Block) -> Iterator[Score]:
     if neighbors < 1:
         yield from block.undefined("", "overlap_with_first", why=ONE_STRING)
         return
-    overlap = geometry.neighborhood_overlap(block.z, first, neighbors=neighbors, groups=strings)
+    overlap = geometry.neighborhood_overlap(block.z, first, n_neighbors=neighbors, groups=strings)
     yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
 
 
@@ -351,16 +366,23 @@ def _with_hdbscan(block: Block) -> Iterable[Score]:
 
 
 CATALOG = (
-    Metric("agreement", "ARI and AMI of k-means with every label", _agreement),
+    Metric("agreement", "ARI and AMI of k-means with the task", _agreement),
     Metric("recall", "share of each task in its own cluster", _recall),
     Metric("variance", "shares of task, input, family and their interaction", _variance),
     Metric("separation", "class separation and CDNV, its reciprocal", _separation),
-    Metric("centroids", "nearest-centroid accuracy and margin", _centroids),
-    Metric("neighbors", "task of the nearest rows of other strings", _neighbors),
+    Metric("margin", "by how much the own task's centroid is the nearest", _margin),
     Metric("linear_probe", "accuracy and NLL of a linear probe on strings left out", _linear_probe),
-    Metric("selectivity", "what a linear probe knows beyond memorized strings", _selectivity),
-    Metric("ccgp", "generalization to families and inputs left out", _ccgp),
     Metric("spectrum", "RankMe, participation ratio, top share, norm", _spectrum),
+    Metric("labels", "ARI and AMI of k-means with every other label", _labels, keyframes=True),
+    Metric("centroids", "nearest-centroid accuracy", _centroids, keyframes=True),
+    Metric("neighbors", "task of the nearest rows of other strings", _neighbors, keyframes=True),
+    Metric(
+        "selectivity",
+        "what a linear probe knows beyond memorized strings",
+        _selectivity,
+        keyframes=True,
+    ),
+    Metric("ccgp", "generalization to families and inputs left out", _ccgp, keyframes=True),
     Metric("silhouette", "silhouette of tasks, and of clusters beside N3", _silhouette, True),
     Metric("ward", "ARI of Ward's clusters", _with_ward, True),
     Metric("hdbscan", "ARI of HDBSCAN's clusters", _with_hdbscan, True),

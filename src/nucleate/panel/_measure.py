@@ -1,18 +1,21 @@
 """measure: from snapshots to a panel."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
+from nucleate._core.errors import BadInput
 from nucleate.panel._assemble import Chain, Nulls, assemble
-from nucleate.panel._cache import Shards, key_of
+from nucleate.panel._cache import Shards, Strengths, key_of
 from nucleate.panel._columns import Result
+from nucleate.panel._keyframes import joined, keyframes_of, unmeasured
 from nucleate.panel._layout import Layout, layout
 from nucleate.panel._metric import Metric
 from nucleate.panel._metric_input import VIEWS, Effort, Stopwatch
 from nucleate.panel._nulls import (
+    LADDER,
     ControlLabels,
     Gaussian,
     Null,
@@ -22,8 +25,10 @@ from nucleate.panel._nulls import (
     Untrained,
     missing_nulls,
 )
+from nucleate.panel._own_nulls import content_of, own_layouts
 from nucleate.panel._panel import Panel
 from nucleate.panel._registry import choose_metrics
+from nucleate.panel._settings import PanelSettings, settings_of
 from nucleate.panel._source import (
     Memory,
     OfRun,
@@ -49,10 +54,11 @@ def measure(
     *,
     nulls: Sequence[Null] | None = None,
     metrics: Sequence[str | Metric] | None = None,
-    bootstraps: int = 200,
-    restarts: int = 20,
-    seed: int = 0,
-    workers: int | None = None,
+    n_bootstraps: int | None = None,
+    n_init: int | None = None,
+    keyframes: int | None = None,
+    seed: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Panel:
     """Measure every snapshot, stream and position, each number beside its nulls.
@@ -60,38 +66,72 @@ def measure(
     Rows with equal tokens up to a position are one state there and are read once; rows of the
     splits unseen_family and unseen_input are left out. K of k-means is the number of classes of
     the label at hand. Each step starts k-means from the clusters of the step before as well as
-    afresh.
+    afresh. Metrics that take long are measured at keyframes only: at the first step, the last, and
+    others evenly spaced in the order of the recorded steps; elsewhere their rows are NaN with the
+    note `not measured: no keyframe`.
 
     Of a run, what is measured stays in its folder (`panel/`, and the tables of `Panel.save`):
-    measuring again takes up new snapshots only, and goes on where it was stopped. Other metrics
+    measuring again takes up new snapshots only, and resumes where it was stopped. Other metrics
     or settings measure anew; N1, N2 and N4 are laid beside what is there.
 
     Args:
         source: a run; or the states of one model; or (step, states) in rising order. Any dtype.
         prompts: the rows, their labels and positions; of a run its own. It needs the label `task`;
             `family`, `input`, `output`, `instruction` and any others are used where they are.
-        nulls: rungs of the ladder; by default `default_nulls` of the source.
-        metrics: names or metrics; None for all that are not on request, `all` for every one.
-        bootstraps: resamples of the instruction strings for intervals; 0 leaves them out.
-        restarts: how good k-means must be, as scikit-learn's `n_init`.
+        nulls: rungs of the ladder.
+        metrics: names or metrics; `all` for every one.
+        n_bootstraps: resamples of the instruction strings for intervals; 0 leaves them out.
+        n_init: how good k-means must be, as scikit-learn's `n_init`.
+        keyframes: how many steps are keyframes, at least 2; with as many as there are snapshots,
+            everything is measured at every snapshot.
         seed: of k-means, permutations, halves and resamples.
-        workers: places measured side by side; by default torch's threads. The numbers are the
+        n_jobs: places measured side by side; by default torch's threads. The numbers are the
             same whatever their number.
         progress: called with (done, total) after each step of each unit of work.
+
+        What is None of nulls, metrics, n_bootstraps, n_init, keyframes and seed is the run's own
+        setting: that of its configuration, else of the panel that is in its folder. Else it is
+        `default_nulls`, the metrics that are not on request, 200, 20, 5 and 0.
 
     Returns:
         The panel; `Panel.missing` names the nulls that are not in it, with what they need.
 
     Raises:
         BadInput: no snapshots; states of other rows, streams or positions than expected; a prompt
-            set without tasks, or with no more rows than tasks.
+            set without tasks, or with no more rows than tasks; fewer than two keyframes; a null of
+            your own with the name of another or with labels that do not fit.
+
+    Examples:
+        States of two tasks, three instruction strings each, far apart at one place:
+
+        >>> import nucleate as nc
+        >>> import torch
+        >>> rows = [{"ids": [1 + i, 9], "task": "ab"[i % 2], "instruction": str(i)}
+        ...         for i in range(6)]
+        >>> prompts = nc.PromptSet.from_records(rows, None, positions="last")
+        >>> values = torch.tensor([[0.0, 1], [9, 0], [1, 0], [9, 1], [0, 0], [8, 1]])
+        >>> states = nc.States(values[None, None], ("embed",), ("last",))
+        >>> panel = nc.measure(states, prompts, metrics=["agreement"], nulls=(), n_bootstraps=0)
+        >>> table = panel.table.query("metric == 'ari' and label == 'task' and view == 'raw'")
+        >>> table.query("half == 'all'")["value"].tolist()
+        [1.0]
     """
     given = source_of(source, prompts)
-    ladder = default_nulls(source) if nulls is None else tuple(nulls)
-    chosen = choose_metrics(metrics)
-    settings = _Settings.of(ladder, bootstraps, restarts, seed)
-    work = _Work(given, settings, chosen, progress)
-    chains = work.done(workers or torch.get_num_threads())
+    own = settings_of(source) if isinstance(source, Run) else PanelSettings()
+    ladder = _ladder(source, own, nulls)
+    settings = replace(
+        own.with_ladder(ladder),
+        metrics=own.metrics if metrics is None else tuple(
+            it.name if isinstance(it, Metric) else it for it in metrics
+        ),
+        n_bootstraps=own.n_bootstraps if n_bootstraps is None else n_bootstraps,
+        n_init=own.n_init if n_init is None else n_init,
+        keyframes=own.keyframes if keyframes is None else keyframes,
+        seed=own.seed if seed is None else seed,
+    )  # fmt: skip
+    chosen = choose_metrics(settings.metrics if metrics is None else metrics)
+    work = _Work(given, _Drawn.of(settings, ladder), chosen, progress)
+    chains = work.done(n_jobs or torch.get_num_threads())
     scrambled = next((null.panel for null in ladder if isinstance(null, Scrambled)), None)
     with work.watch("table"):
         panel = assemble(
@@ -101,6 +141,7 @@ def measure(
             scrambled=scrambled,
             missing=missing_nulls(ladder, [metric.name for metric in chosen]),
             seconds=work.watch.seconds,
+            settings=settings.as_json(),
         )
     if given.folder is not None:
         panel.save(given.folder)
@@ -109,25 +150,39 @@ def measure(
 
 def default_nulls(source: object = None) -> tuple[Null, ...]:
     """N0, N2 and N5, and N1 where the source is a run that has states of untrained models."""
-    untrained = source.untrained() if isinstance(source, Run) else []
-    n1 = (Untrained(tuple(untrained)),) if untrained else ()
-    return (Permuted(), *n1, SurfaceText(), ControlLabels())
+    return PanelSettings().ladder(source if isinstance(source, Run) else None)
+
+
+def _ladder(source: object, own: PanelSettings, nulls: Sequence[Null] | None) -> tuple[Null, ...]:
+    if nulls is None:
+        return own.ladder(source if isinstance(source, Run) else None)
+    names = [null.name for null in nulls]
+    for null in nulls:
+        ours = any(type(null) is rung for rung in LADDER)
+        if names.count(null.name) > 1 or (not ours and null.name in {it.name for it in LADDER}):
+            raise BadInput(
+                f"two nulls are named {null.name!r}; give each a name of its own, other than "
+                f"{', '.join(rung.name for rung in LADDER)}"
+            )
+    return tuple(nulls)
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _Drawn:
     """What is drawn while a step is measured."""
 
     permutations: int
     bootstraps: int
+    keyframes: int
     effort: Effort
     untrained: tuple[States, ...]
     surface: bool
+    others: tuple[Null, ...]
 
     @classmethod
-    def of(cls, ladder: Sequence[Null], bootstraps: int, restarts: int, seed: int) -> "_Settings":
+    def of(cls, settings: PanelSettings, ladder: Sequence[Null]) -> "_Drawn":
         drawn = {
-            null.name: null.draws
+            null.name: null.size
             for null in ladder
             if isinstance(null, Permuted | Gaussian | ControlLabels)
         }
@@ -136,10 +191,12 @@ class _Settings:
         ]
         return cls(
             permutations=drawn.get("N0", 0),
-            bootstraps=bootstraps,
-            effort=Effort(restarts, seed, drawn.get("N3", 0), drawn.get("N5", 0)),
+            bootstraps=settings.n_bootstraps,
+            keyframes=settings.keyframes,
+            effort=Effort(settings.n_init, settings.seed, drawn.get("N3", 0), drawn.get("N5", 0)),
             untrained=tuple(models),
             surface=any(isinstance(null, SurfaceText) for null in ladder),
+            others=tuple(null for null in ladder if type(null) not in LADDER),
         )
 
 
@@ -153,24 +210,37 @@ class _Work:
     def __init__(
         self,
         source: Memory | OfRun,
-        settings: _Settings,
+        drawn: _Drawn,
         metrics: Sequence[Metric],
         progress: Progress | None,
     ) -> None:
-        self._source, self._settings, self._metrics = source, settings, metrics
+        self._source, self._drawn = source, drawn
+        self._every = [metric for metric in metrics if not metric.keyframes]
+        self._at_keyframes = [metric for metric in metrics if metric.keyframes]
+        self._keys = {metric.name: metric.key for metric in metrics}
+        self._keyframes = keyframes_of(source.steps, drawn.keyframes)
         self._progress, self._shards = progress, Shards(source.folder)
         self._fingerprints = {step: source.fingerprint(step) for step in source.steps}
-        self._surface = settings.surface
-        for number, states in enumerate(settings.untrained):
+        self._others = {null.name: tuple(null.models()) for null in drawn.others}
+        for number, states in enumerate(drawn.untrained):
             check_alike(states, source, f"untrained model {number}")
+        for name, models in self._others.items():
+            for number, states in enumerate(models):
+                check_alike(states, source, f"model {number} of the null {name}")
         self.watch = Stopwatch()
         with self.watch("layout"):
             self._layouts = {position: self._layout(position) for position in source.positions}
+            self._own = {
+                position: own_layouts(where, drawn.others, drawn.effort.seed)
+                for position, where in self._layouts.items()
+            }
         self._units = self._cut()
         self._lock, self._stop, self._count = threading.Lock(), threading.Event(), 0
+        each = len(source.steps) + (len(self._keyframes) if self._at_keyframes else 0)
+        self._total = each * len(self._units)
 
-    def done(self, workers: int) -> list[Chain]:
-        """Measure every unit, `workers` at a time, each on one thread of its own.
+    def done(self, n_jobs: int) -> list[Chain]:
+        """Measure every unit, `n_jobs` at a time, each on one thread of its own.
 
         The operations are small: two units side by side scale, two threads in one do not. And
         numbers that depend on how an operation is cut into threads would differ between machines.
@@ -183,7 +253,7 @@ class _Work:
             with threadpool_limits(1):
                 # Threads: torch lets go of the interpreter, and nothing is copied or started.
                 follow = (delayed(self._follow)(unit) for unit in self._units)
-                return list(Parallel(n_jobs=workers, backend="threading")(follow))
+                return list(Parallel(n_jobs=n_jobs, backend="threading")(follow))
         finally:
             torch.set_num_threads(threads)
 
@@ -191,9 +261,9 @@ class _Work:
         return layout(
             self._source.prompts,
             position,
-            permutations=self._settings.permutations,
-            bootstraps=self._settings.bootstraps,
-            seed=self._settings.effort.seed,
+            permutations=self._drawn.permutations,
+            bootstraps=self._drawn.bootstraps,
+            seed=self._drawn.effort.seed,
         )
 
     def _cut(self) -> list[Unit]:
@@ -210,64 +280,101 @@ class _Work:
     def _follow(self, unit: Unit) -> Chain:
         """Measure one unit from the first step to the last."""
         torch.set_num_threads(1)
-        bench = Bench(
-            self._layouts[unit.position], unit.view, self._metrics, self._settings.effort,
-            Stopwatch(),
-        )  # fmt: skip
+        watch = Stopwatch()
         try:
-            chain = self._chain(unit, bench)
+            chain = self._chain(unit, watch)
         except BaseException:
             self._stop.set()
             raise
         with self._lock:
-            for part, seconds in bench.watch.seconds.items():
+            for part, seconds in watch.seconds.items():
                 self.watch.seconds[part] += seconds
         return chain
 
-    def _chain(self, unit: Unit, bench: Bench) -> Chain:
-        key = self._first_key(unit)
-        nulls = self._nulls(unit, bench, key)
-        looks_back = any(metric.name == "to_first" for metric in self._metrics)
-        results: list[Result] = []
-        for step in self._source.steps:
+    def _chain(self, unit: Unit, watch: Stopwatch) -> Chain:
+        """One unit at all steps, with what is measured at keyframes joined to it."""
+        every, nulls = self._results(unit, self._every, self._source.steps, "", watch)
+        if not self._at_keyframes:
+            return Chain(unit, [every[step] for step in self._source.steps], nulls)
+        rare, rare_nulls = self._results(
+            unit, self._at_keyframes, self._keyframes, ".keyframe", watch
+        )
+        blank = unmeasured(rare[self._source.steps[0]])
+        results = [joined(every[step], rare.get(step, blank)) for step in self._source.steps]
+        return Chain(unit, results, _both(nulls, rare_nulls))
+
+    def _results(
+        self, unit: Unit, metrics: Sequence[Metric], steps: Sequence[int], kind: str,
+        watch: Stopwatch,
+    ) -> tuple[dict[int, Result], Nulls]:  # fmt: skip
+        """Some metrics of one unit at some steps, each from the clusters of the one before."""
+        bench = Bench(
+            self._layouts[unit.position], unit.view, metrics, self._drawn.effort, watch,
+            self._own[unit.position],
+        )  # fmt: skip
+        key = self._first_key(unit, metrics)
+        nulls = self._nulls(unit, bench, key, kind)
+        key = key_of(key, *(content_of(own) for own in bench.own.items()))
+        looks_back = any(metric.name == "to_first" for metric in metrics)
+        results: dict[int, Result] = {}
+        warm: Mapping[str, torch.Tensor] = {}
+        for step in steps:
             key = key_of(key, step, self._fingerprints[step])
-            result = self._shards.load(unit, str(step), key)
+            result = self._shards.load(unit, f"{step}{kind}", key)
             if result is None:
                 first = self._source.read(self._source.steps[0], unit) if looks_back else None
-                warm = as_long(results[-1].clusters) if results else {}
                 result = bench.result(self._source.read(step, unit), warm=warm, first=first)
-                with bench.watch("files"):
-                    self._shards.save(unit, str(step), key, result)
-            results.append(result)
+                with watch("files"):
+                    self._shards.save(unit, f"{step}{kind}", key, result)
+            warm = as_long(result.clusters)
+            results[step] = result
             self._tick()
-        return Chain(unit, results, nulls)
+        return results, nulls
 
-    def _first_key(self, unit: Unit) -> str:
+    def _first_key(self, unit: Unit, metrics: Sequence[Metric]) -> str:
         return key_of(
             self._source.prompts.content_hash(), unit, self._source.streams,
-            [f"{metric.name} {metric.version}" for metric in self._metrics],
-            self._settings.permutations, self._settings.bootstraps, self._settings.effort,
+            [self._keys[metric.name] for metric in metrics],
+            self._drawn.permutations, self._drawn.bootstraps, self._drawn.effort,
         )  # fmt: skip
 
-    def _nulls(self, unit: Unit, bench: Bench, key: str) -> Nulls:
-        """N1 and N2, which do not change from step to step."""
-        n1_key = key_of(key, fingerprint_of(self._settings.untrained))
-        n1 = self._shards.load_strengths(unit, "n1", n1_key)
-        if n1 is None:
-            n1 = bench.untrained(part_of(states, unit) for states in self._settings.untrained)
-            self._shards.save_strengths(unit, "n1", n1_key, n1)
-        if not self._settings.surface:
-            return Nulls(n1, {})
-        n2 = self._shards.load_strengths(unit, "n2", key)
-        if n2 is None:
-            n2 = bench.surface(self._source.prompts, unit.position)
-            self._shards.save_strengths(unit, "n2", key, n2)
-        return Nulls(n1, n2)
+    def _nulls(self, unit: Unit, bench: Bench, key: str, kind: str) -> Nulls:
+        """N1, N2 and the user's own models, which do not change from step to step."""
+
+        def kept(name: str, key: str, make: Callable[[], Strengths]) -> Strengths:
+            found = self._shards.load_strengths(unit, f"{name}{kind}", key)
+            if found is None:
+                found = make()
+                self._shards.save_strengths(unit, f"{name}{kind}", key, found)
+            return found
+
+        def most(name: str, models: Sequence[States]) -> Strengths:
+            return kept(
+                name.lower(),
+                key_of(key, fingerprint_of(models)),
+                lambda: bench.most((part_of(states, unit) for states in models), name),
+            )
+
+        n1 = most("N1", self._drawn.untrained)
+        others = {
+            f"{name.lower()}_max": most(name, models)
+            for name, models in self._others.items()
+            if models
+        }
+        if not self._drawn.surface:
+            return Nulls(n1, {}, others)
+        surface = kept("n2", key, lambda: bench.surface(self._source.prompts, unit.position))
+        return Nulls(n1, surface, others)
 
     def _tick(self) -> None:
         with self._lock:
             self._count += 1
             if self._progress is not None:
-                self._progress(self._count, len(self._units) * len(self._source.steps))
+                self._progress(self._count, self._total)
         if self._stop.is_set():
             raise _Stopped
+
+
+def _both(one: Nulls, other: Nulls) -> Nulls:
+    others = {name: {**one.others[name], **other.others[name]} for name in one.others}
+    return Nulls({**one.n1, **other.n1}, {**one.n2, **other.n2}, others)

@@ -1,9 +1,11 @@
 """Metric: an entry of the panel, ours or the user's."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
+from nucleate.panel._fingerprint import fingerprint
 from nucleate.panel._metric_input import Block, scores_of_function
 from nucleate.panel._score import Score, Shown
 
@@ -18,6 +20,8 @@ class Metric:
         measure: from the states of one place to scores.
         on_request: measured only when it is named, because it takes long.
         version: another one makes the numbers that runs have of it void.
+        keyframes: measured at keyframes only, because it takes long (`measure`).
+        made_of: what `of` was given.
     """
 
     name: str
@@ -25,6 +29,19 @@ class Metric:
     measure: Callable[[Block], Iterable[Score]]
     on_request: bool = False
     version: str = "1"
+    keyframes: bool = False
+    made_of: tuple[Any, ...] = field(default=(), repr=False)
+
+    @property
+    def key(self) -> str:
+        """What its stored numbers hang on: its name, version and code.
+
+        A metric whose code depends on something that cannot be read, such as an open file, gets
+        another key each time: its numbers are never taken from a run's folder.
+        """
+        return (
+            f"{self.name} {self.version} {fingerprint(self.made_of or self.measure) or uuid4().hex}"
+        )
 
     @classmethod
     def of(
@@ -36,6 +53,7 @@ class Metric:
         about: str = "",
         larger: bool = True,
         permuted: bool = True,
+        keyframes: bool = False,
     ) -> "Metric":
         """Make a panel entry of a function on arrays.
 
@@ -49,6 +67,7 @@ class Metric:
             larger: whether larger values mean better grouped states.
             permuted: whether to call it on permuted labels as well (N0), as often as there are
                 permutations; False for a function that takes long.
+            keyframes: measure it at keyframes only.
         """
         shown: Shown = "as it is" if larger else "negated"
 
@@ -56,4 +75,5 @@ class Metric:
             return scores_of_function(block, name, function, tuple(labels), shown, permuted)
 
         summary = about or (function.__doc__ or name).strip().splitlines()[0]
-        return cls(name, summary, measure)
+        made_of = (function, tuple(labels), shown, permuted)
+        return cls(name, summary, measure, keyframes=keyframes, made_of=made_of)

@@ -24,7 +24,11 @@ _OF_ROWS = ("input", "output", "length")
 
 
 class Stopwatch:
-    """Seconds by part; time in an inner part does not count for the outer one."""
+    """Seconds of processor time by part; an inner part's do not count for the outer one.
+
+    Each unit is measured on one thread, whose time alone is read: what else the machine does
+    makes no difference.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -33,11 +37,11 @@ class Stopwatch:
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
         self._inner.append(0.0)
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             yield
         finally:
-            spent = time.perf_counter() - began
+            spent = time.thread_time() - began
             self.seconds[part] += spent - self._inner.pop()
             self._inner[-1] += spent
 
@@ -47,14 +51,14 @@ class Effort:
     """How much is drawn and tried.
 
     Attributes:
-        restarts: how good k-means must be, as scikit-learn's `n_init`.
+        n_init: how good k-means must be, as scikit-learn's `n_init`.
         seed: of k-means and of what metrics draw.
         gaussian: draws of N3.
         controls: draws of N5; 0 leaves it out.
         nulls: False measures values alone, as for untrained models.
     """
 
-    restarts: int = 20
+    n_init: int = 20
     seed: int = 0
     gaussian: int = 0
     controls: int = 1
@@ -85,6 +89,7 @@ class Block:
     first: Float[Tensor, "stream row width"] | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
     warm: Mapping[str, Int[Tensor, "stream row"]] = field(default_factory=dict)
+    known: dict[str, Int[Tensor, "stream row"]] = field(default_factory=dict)
     _found: dict[str, Clustering] = field(default_factory=dict)
 
     @cached_property
@@ -119,13 +124,15 @@ class Block:
 
     def clusters(self, label: str) -> Int[Tensor, "stream row"]:
         """K-means clusters, as many as the label has classes; found once, for all metrics."""
+        if label in self.known:
+            return self.known[label]
         if label not in self._found:
             with self.watch("k-means"):
                 before = self.warm.get(label)
                 self._found[label] = kmeans(
                     self.space,
                     self.where.classes(label),
-                    restarts=self.effort.restarts,
+                    restarts=self.effort.n_init,
                     seed=self.effort.seed,
                     warm=None if before is None else _means(self.z, before, self.where, label),
                 )

@@ -8,9 +8,9 @@ from nucleate._core.names import nearest
 
 ENTRY_POINTS = "nucleate.metrics"
 METRIC_NAMES = (
-    "agreement", "recall", "variance", "separation", "centroids", "neighbors", "linear_probe",
-    "selectivity", "ccgp", "spectrum", "silhouette", "ward", "hdbscan", "stability", "mdl",
-    "parallelism", "dimension", "to_first", "collapse",
+    "agreement", "recall", "variance", "separation", "margin", "linear_probe", "spectrum",
+    "labels", "centroids", "neighbors", "selectivity", "ccgp", "silhouette", "ward", "hdbscan",
+    "stability", "mdl", "parallelism", "dimension", "to_first", "collapse",
 )  # fmt: skip
 
 

@@ -4,6 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+from jaxtyping import Int
+
 from nucleate.panel._panel import Panel
 from nucleate.runs import States
 
@@ -12,10 +15,16 @@ _UNTRAINED = 5
 
 @dataclass(frozen=True)
 class Null:
-    """A rung of the ladder.
+    """A rung of the ladder, ours or yours.
+
+    A null of your own is a subclass with a `name`, `asks` and `needs`, and one of two methods:
+    `permuted` gives labels that have lost what is asked about, and the panel lays the 99 % point of
+    each number under them beside it, as the column `<name>_q99`; `models` gives states of models
+    that cannot have what is asked about, and the panel lays the most among them beside it, as
+    `<name>_max`. Column names are in lower case. Verdicts rest on N0, N1 and N2 alone.
 
     Attributes:
-        name: N0 to N5.
+        name: N0 to N5; of your own any other.
         asks: the question that a number beyond it has answered with no.
         needs: what must be given or measured for it.
     """
@@ -23,6 +32,11 @@ class Null:
     name: ClassVar[str]
     asks: ClassVar[str]
     needs: ClassVar[str]
+
+    @property
+    def size(self) -> int:
+        """How many draws or models it has."""
+        return 1
 
     def missing(self, metrics: Collection[str]) -> str:
         """Why it cannot be drawn although it is asked for; empty if it can.
@@ -33,26 +47,54 @@ class Null:
         del metrics
         return ""
 
+    def permuted(
+        self,
+        labels: Int[np.ndarray, "row"],
+        strings: Int[np.ndarray, "row"],
+        rng: np.random.Generator,
+    ) -> Int[np.ndarray, "draw row"] | None:
+        """Labels of the same rows under this null; None if it is not about labels.
+
+        Args:
+            labels: class of each row, from 0.
+            strings: instruction string of each row, from 0.
+            rng: seeded by the panel's seed.
+
+        Returns:
+            One labeling per draw, of classes that `labels` has.
+        """
+        del labels, strings, rng
+        return None
+
+    def models(self) -> Sequence[States]:
+        """States of models on the same prompt set; none if it is not about models."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Permuted(Null):
     """N0: labels permuted over instruction strings, and over whole families.
 
     Attributes:
-        draws: permutations of each label. Metrics that take a pass over the states for each draw
-            take the first 199 of them.
+        n_permutations: of each label. Metrics that take a pass over the states for each draw take
+            the first 199 of them.
     """
 
     name = "N0"
     asks = "would any grouping of the same strings do as well?"
-    needs = "draws > 0"
+    needs = "n_permutations > 0"
 
-    draws: int = 999
+    n_permutations: int = 999
+
+    @property
+    def size(self) -> int:
+        """How many permutations."""
+        return self.n_permutations
 
     def missing(self, metrics: Collection[str]) -> str:
         """Whether no permutation is drawn."""
         del metrics
-        return "" if self.draws > 0 else "it has no draws; ask for at least 199"
+        return "" if self.size > 0 else "it has no permutations; ask for at least 199"
 
 
 @dataclass(frozen=True)
@@ -68,6 +110,11 @@ class Untrained(Null):
     needs = "states of at least five untrained models, which need the model's configuration"
 
     states: Sequence[States] = ()
+
+    @property
+    def size(self) -> int:
+        """How many models."""
+        return len(self.states)
 
     def missing(self, metrics: Collection[str]) -> str:
         """Whether there are too few models."""
@@ -99,6 +146,11 @@ class Gaussian(Null):
     needs = "draws, each clustered anew, and the metric 'silhouette'"
 
     draws: int = 99
+
+    @property
+    def size(self) -> int:
+        """How many draws."""
+        return self.draws
 
     def missing(self, metrics: Collection[str]) -> str:
         """Whether nothing is drawn, or nothing measured that it is for."""
@@ -142,6 +194,11 @@ class ControlLabels(Null):
 
     draws: int = 1
 
+    @property
+    def size(self) -> int:
+        """How many draws."""
+        return self.draws
+
     def missing(self, metrics: Collection[str]) -> str:
         """Whether no linear probe is fitted that it is for."""
         if "selectivity" not in metrics:
@@ -164,4 +221,4 @@ def missing_nulls(given: Sequence[Null], metrics: Collection[str]) -> dict[str, 
     found = {null.name: null.missing(metrics) for null in given}
     for rung in LADDER:
         found.setdefault(rung.name, f"it was not asked for; it needs {rung.needs}")
-    return {rung.name: found[rung.name] for rung in LADDER if found[rung.name]}
+    return {name: why for name, why in sorted(found.items()) if why}

@@ -1,9 +1,10 @@
 """The panel: one row a number, each beside its nulls."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from safetensors.numpy import save
 from scipy.stats import false_discovery_control
 
 from nucleate._core.errors import BadInput
-from nucleate.runs import write_json, write_whole
+from nucleate.runs import Run, write_json, write_whole
+from nucleate.tasks import canonical_hash
 
 COLUMNS = (
     "step", "stream", "position", "view", "label", "metric", "half", "value", "low", "high", "k",
@@ -28,7 +30,10 @@ _TABLE, _DRAWS, _CLASSES, _ABOUT = (
     "panel.json",
 )
 
+OWN_NULLS = ("_q99", "_max")
+"""Ends of the columns of nulls that are not ours."""
 Place = tuple[str, str]
+_Wanted = str | Collection[str] | None
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,15 @@ class Panel:
             cdnv, the 1 % point), `n1_max` the most among untrained models, `n2` what the bag of
             tokens gives, `n3_q99` the 99 % point of one Gaussian, `n4` the number of the run
             without tasks, `n5` that of control labels. `p_adjusted` is Benjamini and Hochberg's
-            over all places (streams and positions) of a step. What is missing is NaN and has a
-            note where the value itself is.
+            over all places (streams and positions) of a step. A null of your own adds the column
+            `<name>_q99` or `<name>_max`. What is missing is NaN and has a note where the value
+            itself is: metrics that take long are `not measured: no keyframe` at most steps.
         draws: (position, view) -> bootstrap draws of ARI(task) on the half `report`; the same
             resamples at all steps and streams.
         by_class: one row a class where a metric has a value for each: recall and margin of tasks.
         missing: null -> why it is not there.
-        seconds: part -> seconds spent in this sitting, summed over workers.
+        seconds: part -> seconds of processor time in this sitting, summed over workers.
+        settings: what the panel was measured with; empty in panels of version 0.1.
     """
 
     table: pd.DataFrame
@@ -58,6 +65,93 @@ class Panel:
     by_class: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(BY_CLASS)))
     missing: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Run | Path | str) -> "Panel":
+        """The panel in a run's folder.
+
+        Args:
+            run: the run, or its folder.
+
+        Raises:
+            BadInput: the run is not measured yet, or a file is damaged.
+        """
+        folder = run.path if isinstance(run, Run) else Path(run)
+        if not (folder / _TABLE).exists():
+            raise BadInput(f"{folder} holds no panel; measure the run first (nucleate.measure)")
+        return cls.load(folder)
+
+    @property
+    def settings_hash(self) -> str:
+        """SHA-256 of the settings, 64 hexadecimal digits; empty where they are not known."""
+        return canonical_hash(dict(self.settings)) if self.settings else ""
+
+    def select(
+        self,
+        metric: _Wanted = None,
+        *,
+        label: _Wanted = None,
+        position: _Wanted = None,
+        stream: _Wanted = None,
+        step: int | np.integer | Collection[int] | None = None,
+        half: _Wanted = None,
+        view: _Wanted = None,
+    ) -> pd.DataFrame:
+        """The rows of the table with the given values, by step.
+
+        Args:
+            metric, label, position, stream, step, half, view: one value, or several; None for all.
+                `label=""` are the numbers of the states alone.
+
+        Returns:
+            A table of its own with the columns of `table` and a fresh index, by step; within a
+            step in the order of `table`.
+
+        Raises:
+            BadInput: the table has no such value in that column; the message names those it has.
+        """
+        wanted = {
+            "metric": metric, "label": label, "position": position, "stream": stream,
+            "step": step, "half": half, "view": view,
+        }  # fmt: skip
+        mask = np.ones(len(self.table), dtype=bool)
+        for column, value in wanted.items():
+            if value is None:
+                continue
+            values = [value] if isinstance(value, str | int | np.integer) else list(value)
+            column_values = self.table[column]
+            for each in values:
+                if not (column_values == each).any():
+                    known = ", ".join(map(repr, column_values.unique().tolist()))
+                    raise BadInput(f"the panel has no {column} {each!r}; it has {known}")
+            mask &= column_values.isin(values).to_numpy()
+        return self.table[mask].sort_values("step", kind="stable", ignore_index=True)
+
+    def __repr__(self) -> str:
+        """Sizes in one line; the table itself is `table`."""
+        return f"Panel({self._sizes()})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the sizes, and ARI(task) by place at the last step."""
+        last = self.table[
+            (self.table["step"] == self.table["step"].max())
+            & (self.table["label"] == "task") & (self.table["metric"] == "ari")
+            & (self.table["half"] == "all")
+        ]  # fmt: skip
+        shown = last[["position", "view", "stream", "value", "low", "high", "n0_q99"]]
+        body = shown.to_html(index=False, float_format="{:.2f}".format, na_rep="", border=0)
+        return f"<p>{repr(self).replace('<', '&lt;')}; ARI(task) at the last step:</p>{body}"
+
+    def _sizes(self) -> str:
+        steps, metrics = self.table["step"], self.table["metric"].nunique()
+        if not len(steps):
+            return "empty"
+        return (
+            f"{steps.nunique()} steps {steps.min()} to {steps.max()}, {len(self.streams)} streams, "
+            f"{self.table['position'].nunique()} positions, {metrics} metrics; "
+            f"nulls missing: {', '.join(self.missing) or 'none'}"
+        )
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -74,7 +168,10 @@ class Panel:
         write_whole(folder / _CLASSES, self.by_class.to_csv(index=False).encode())
         names = {json.dumps(place): values for place, values in self.draws.items()}
         write_whole(folder / _DRAWS, save(names))
-        write_json(folder / _ABOUT, {"missing": dict(self.missing), "seconds": dict(self.seconds)})
+        about: dict[str, Any] = {"missing": dict(self.missing), "seconds": dict(self.seconds)}
+        if self.settings:
+            about |= {"settings": dict(self.settings), "settings_hash": self.settings_hash}
+        write_json(folder / _ABOUT, about)
 
     @classmethod
     def load(cls, folder: Path) -> "Panel":
@@ -95,7 +192,18 @@ class Panel:
             raise BadInput(
                 f"the panel in {folder} cannot be read ({error}): measure the run again"
             ) from error
-        return cls(table, draws, classes, about.get("missing", {}), about.get("seconds", {}))
+        more = (about.get(name, {}) for name in ("missing", "seconds", "settings"))
+        return cls(table, draws, classes, *more)
+
+
+def settings_in(folder: Path) -> Mapping[str, Any] | None:
+    """The settings of the panel in a folder, where they are known."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    settings: Mapping[str, Any] | None = about.get("settings")
+    return settings
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -106,7 +214,8 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     absent = [name for name in needed if name not in table]
     if absent:
         raise KeyError(f"{path.name} has no column {absent[0]!r}")
-    return table.reindex(columns=list(columns))
+    own = [name for name in map(str, table) if name not in columns and name.endswith(OWN_NULLS)]
+    return table.reindex(columns=[*columns, *own])
 
 
 def adjust_over_places(table: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """One unit at one step: from states to scores, and the same of untrained models and of words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from nucleate.panel._metric_input import (
     finite_part,
     in_view,
 )
-from nucleate.panel._score import Key, Score
+from nucleate.panel._score import Key, Score, show
 from nucleate.panel._surface import bag_of_tokens
 from nucleate.prompts import PromptSet
 
@@ -36,6 +36,7 @@ class Bench:
         metrics: in the order of the table.
         effort: how much is drawn and tried.
         watch: where time is counted.
+        own: null of the user's -> the layout with its labelings in place of N0's.
     """
 
     where: Layout
@@ -43,6 +44,7 @@ class Bench:
     metrics: Sequence[Metric]
     effort: Effort
     watch: Stopwatch
+    own: Mapping[str, Layout] = field(default_factory=dict)
 
     def result(
         self,
@@ -59,15 +61,39 @@ class Bench:
             first: states of the first step, where a metric looks back.
         """
         scores, constant, broken, clusters = self._scores(x[:, self.where.rows], warm, first)
+        beside = {name: self._bars(name, x, scores, clusters) for name in self.own}
         with self.watch("table"):
-            return result_of(
+            result = result_of(
                 scores, constant=constant, broken=broken, names=self.where.names, clusters=clusters
             )
+            result.columns.update({f"{name}_q99": bars for name, bars in beside.items()})
+            return result
 
-    def untrained(self, models: Iterable[Float[Tensor, "stream row width"]]) -> Strengths:
-        """N1: the most among untrained models, by stream."""
+    def _bars(
+        self,
+        name: str,
+        x: Float[Tensor, "stream row width"],
+        scores: Sequence[Score],
+        clusters: Mapping[str, Int[np.ndarray, "stream measured"]],
+    ) -> list[float]:
+        """The 99 % point of each number under a null of the user's; the clusters stand."""
+        other = replace(self, where=self.own[name], own={}, watch=Stopwatch())
+        with self.watch(name):
+            found = other._scores(x[:, self.where.rows], as_long(clusters), None, found=clusters)[0]
+        bars = []
+        drawn = {score.key: score for score in found if score.null is not None}
+        for score in scores:
+            under = drawn.get(score.key)
+            top = np.full(len(score.values), np.nan)
+            if under is not None and under.null is not None and under.null.shape[1]:
+                top = show(np.quantile(under.null, 0.99, axis=1), score.shown)
+            bars += top.tolist()
+        return bars
+
+    def most(self, models: Iterable[Float[Tensor, "stream row width"]], name: str) -> Strengths:
+        """The most among some models, such as untrained ones (N1), by stream."""
         plain = self._without_nulls()
-        with self.watch("N1"):
+        with self.watch(name):
             return _most(plain._strengths(x[:, self.where.rows]) for x in models)
 
     def surface(self, prompts: PromptSet, position: str) -> Strengths:
@@ -91,6 +117,7 @@ class Bench:
         x: Float[Tensor, "stream row width"],
         warm: Mapping[str, Int[Tensor, "stream row"]],
         first: Float[Tensor, "stream every width"] | None,
+        found: Mapping[str, Int[np.ndarray, "stream row"]] | None = None,
     ) -> tuple[list[Score], list[bool], list[bool], dict[str, Int[np.ndarray, "stream row"]]]:
         where, streams = self.where, len(x)
         if self.view == "conditioned" and where.conditioned:
@@ -99,6 +126,7 @@ class Bench:
             finite, broken = finite_part(x)
             block = Block(in_view(finite, where, self.view), finite, where, self.view, self.effort,
                           watch=self.watch, warm=warm)  # fmt: skip
+            block.known.update(as_long(found or {}))
             if first is not None:
                 block.first = in_view(finite_part(first[:, where.rows])[0], where, self.view)
         scores: list[Score] = []
@@ -113,8 +141,11 @@ class Bench:
     def _nothing(self, streams: int) -> list[Score]:
         """The main numbers of a view that does not exist here, with the reason."""
         missing, why = np.full(streams, np.nan), self.where.conditioned
-        keys = [(TASK, name, "all") for name in ("ari", "ami", "separation", "cdnv", "ncm")]
-        keys += [(TASK, "ari", half) for half in HALVES]
+        if any(metric.keyframes for metric in self.metrics):
+            keys = [(TASK, "ncm", "all")]
+        else:
+            keys = [(TASK, name, "all") for name in ("ari", "ami", "separation", "cdnv")]
+            keys += [(TASK, "ari", half) for half in HALVES]
         return [Score(label, name, missing, half=half, note=why) for label, name, half in keys]
 
 

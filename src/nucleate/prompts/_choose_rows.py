@@ -9,7 +9,7 @@ from nucleate._core.errors import BadInput
 from nucleate.tasks import Example, TaskSet
 
 _INPUTS = 5
-"""Inputs a string, where there are as many; few, since strings are what an interval is over."""
+"""Inputs per string, at most; few, since intervals are over strings."""
 _FEWEST_SHARED = 2
 
 
@@ -52,7 +52,7 @@ def _crossed(
 
 
 def _asked(row: Example, inputs: list[str], taskset: TaskSet) -> list[Example]:
-    """Ask about inputs in a row's words, as far as the outcome is of a split."""
+    """Rows of one string with several inputs; those that belong to no split are left out."""
     asked = [replace(row, input=i, output=taskset.answers[row.task, i]) for i in inputs]
     return [replace(one, split=split) for one in asked if (split := taskset.split_of(one))]
 

@@ -78,7 +78,7 @@ class Prompt:
 
 
 def position_names(positions: str | int | Iterable[str | int]) -> tuple[str, ...]:
-    """Check what a user gave as positions; BadInput names what is no position."""
+    """Check what a user gave as positions; BadInput names what is not a position."""
     given = [positions] if isinstance(positions, str | int) else list(positions)
     names = tuple(_name(position) for position in given)
     if not names:
@@ -98,15 +98,15 @@ def _name(position: object) -> str:
         return str(int(position) if isinstance(position, str) else as_index(position))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise BadInput(
-            f"{position!r} is no position{nearest(str(position), NAMED)}: use {', '.join(NAMED)}, "
-            "or a whole number that counts tokens of the prompt from 0, or from its end if "
-            "negative."
+            f"{position!r} is not a position{nearest(str(position), NAMED)}: use "
+            f"{', '.join(NAMED)}, or a whole number that counts tokens of the prompt from 0, or "
+            "from its end if negative."
         ) from None
 
 
 def place_arrays(
     names: Sequence[str], prompts: Sequence[Prompt], wheres: Sequence[str]
 ) -> dict[str, Int[np.ndarray, "row"] | Int[np.ndarray, "row 2"]]:
-    """Find every named position in every row: one index a row, or one span a row."""
+    """Find every named position in every row: one index per row, or one span per row."""
     rows = list(zip(prompts, wheres, strict=True))
     return {name: np.array([prompt.place(name, where) for prompt, where in rows]) for name in names}

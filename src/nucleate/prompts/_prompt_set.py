@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from nucleate.prompts._text import TextEncoder
 from nucleate.tasks import Example, TaskSet, canonical_hash, tokenizer_hash
 
 TENSORS, TEXTS = "prompts.safetensors", "prompts.jsonl"
+_FORMERLY = ("probe.safetensors", "probe.jsonl")  # in version 0.1
 _POSITION = "position."
 
 
@@ -36,9 +38,11 @@ Positions = str | int | Iterable[str | int]
 """Names of positions, and whole numbers that count tokens of the prompt."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PromptSet:
     """Fixed rows with their tokens, named positions and labels.
+
+    Two are equal where their `content_hash` is.
 
     Args:
         ids: prompt followed by answer, right padded with 0. Where a row ends is known from
@@ -47,13 +51,14 @@ class PromptSet:
         lengths: tokens of each row, answer included; a row without one has its prompt's length.
         positions: name -> the index of a token in each row, or a half-open span of tokens in each
             row, whose states are averaged. Their order is that of the positions in States.
-        labels: name -> one text a row; any columns.
+        labels: name -> one text per row; any columns.
         chance: the share of all tasks (the row's own counts) whose answer to the row's input
             is the row's output: how often a task drawn at random is right. NaN where not known.
         tokenizer_hash: which tokenizer the ids belong to; empty if that is not known.
 
     Raises:
-        BadInput: a position or a length is beyond its row, or a label has not one text a row.
+        BadInput: a position or a length is beyond its row, or a label does not have one text per
+            row.
     """
 
     ids: Int[np.ndarray, "row length"]
@@ -87,11 +92,32 @@ class PromptSet:
             if len(texts) != len(self):
                 raise BadInput(
                     f"label {name!r} has {len(texts)} texts for {len(self)} prompts: "
-                    "give one a row."
+                    "give one per row."
                 )
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PromptSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        values = {name: len(set(texts)) for name, texts in self.labels.items()}
+        labels = ", ".join(f"{name} ({count})" for name, count in values.items())
+        lengths = sorted(set(self.lengths.tolist()))
+        span = "-".join(map(str, sorted({*lengths[:1], *lengths[-1:]}))) or "0"
+        return (
+            f"PromptSet({len(self)} rows of {span} tokens; positions {', '.join(self.positions)}; "
+            f"labels (distinct values) {labels or 'none'}; hash {self.content_hash()[:10]})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     @classmethod
     def from_records(
@@ -146,9 +172,20 @@ class PromptSet:
                 empty text, an id beyond the vocabulary, no instruction where a position needs one,
                 fewer tokens than a position counts, or more than `max_length`.
 
-        What can fool it: the mean over a prompt holds the token that opens every text, whose state
-        is often far larger than all others; `mean:instruction` leaves it out, except in rows of
-        `ids`, where the instruction is taken to begin at the first token.
+        Notes:
+            The mean over a prompt holds the token that opens every text, whose state is often far
+            larger than all others; `mean:instruction` leaves it out, except in rows of `ids`,
+            where the instruction is taken to begin at the first token.
+
+        Examples:
+            >>> import nucleate as nc
+            >>> rows = [{"ids": [5, 2, 7], "instruction_end": 1, "task": "a"},
+            ...         {"ids": [5, 8], "instruction_end": 0, "task": "b"}]
+            >>> prompts = nc.PromptSet.from_records(rows, None)
+            >>> len(prompts), list(prompts.positions), prompts.labels["task"]
+            (2, ['instruction_end', 'last'], ('a', 'b'))
+            >>> prompts.positions["instruction_end"].tolist()
+            [1, 0]
         """
         names = position_names(positions)
         if isinstance(source, TaskSet):
@@ -183,16 +220,16 @@ class PromptSet:
         carries the split whose promise it keeps (`TaskSet.split_of`): a trained string with an
         input that its family was never trained on is `unseen_cell`, and a string that was never
         trained is `unseen_string` with every input. Rows of the splits `unseen_family` and
-        `unseen_input` come on top, as a share of about a quarter at most.
+        `unseen_input` are added, about a quarter of the rows at most.
 
         Args:
             taskset: the set.
             encoder: turns texts into ids; or a Hugging Face tokenizer.
-            rows: about the largest number of rows that do not come on top.
+            rows: about the largest number of rows before those that are added.
             seed: decides what is chosen.
             positions: as for `from_records`.
             template: for a tokenizer, see `TextEncoder`; by default instruction and input stand in
-                the order of the set, a line each.
+                the order of the set, on a line each.
             max_length: as for `from_records`.
             truncate: as for `from_records`.
 
@@ -333,13 +370,13 @@ class PromptSet:
             name: [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
             for name, array in self._tensors().items()
         }
-        # The order of positions is that of the states; in prompt sets of old it was the alphabet's.
+        # The order of positions is that of the states; in older prompt sets it was alphabetical.
         order = list(self.positions)
         ordered = [] if order == sorted(order) else [order]
         return canonical_hash([tensors, self.labels, self.tokenizer_hash, *ordered])
 
     def save(self, folder: Path) -> None:
-        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line a row)."""
+        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row)."""
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "tokenizer_hash": self.tokenizer_hash,
@@ -356,12 +393,22 @@ class PromptSet:
 
     @classmethod
     def load(cls, folder: Path) -> "PromptSet":
-        """Read what `save` wrote; BadInput if a file is missing, damaged, or of other prompts."""
+        """Read what `save` wrote, now or in version 0.1.
+
+        Args:
+            folder: with `prompts.safetensors` and `prompts.jsonl`, such as a run; or with
+                `probe.safetensors` and `probe.jsonl`, as version 0.1 called them.
+
+        Raises:
+            BadInput: a file is missing, damaged, or of other prompts.
+        """
+        old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
+        tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:
-            with safe_open(folder / TENSORS, framework="np") as file:
+            with safe_open(folder / tensors_name, framework="np") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            lines = (folder / TEXTS).read_text(encoding="utf-8").split("\n")
+            lines = (folder / texts_name).read_text(encoding="utf-8").split("\n")
             records = [json.loads(line) for line in lines if line]
             prompts = cls._from_parts(tensors, records, metadata)
             intact = prompts.content_hash() == metadata["content_hash"]

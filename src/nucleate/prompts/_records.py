@@ -23,12 +23,12 @@ _MAY_LACK = ("input", "output", "instruction_end")
 _LARGEST_ID = 2**31 - 1
 AnyEncoder = Encoder | TextEncoder
 Encoded = tuple[Prompt, list[int], dict[str, str]]
-"""A prompt, its answer's ids, and labels that are no columns of the row."""
+"""A prompt, its answer's ids, and labels that are not columns of the row."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as tokens; every list has one entry a row, `wheres` says how to name it."""
+    """Rows as tokens; every list has one entry per row; `wheres` names the rows in errors."""
 
     wheres: list[str]
     prompts: list[Prompt]
@@ -172,7 +172,9 @@ def _from_ids(row: dict[str, Any], encoder: AnyEncoder | None, where: str) -> Pr
     try:
         ids = [_integer(token) for token in value]
     except TypeError as error:
-        raise BadInput(f"{where} has ids that are no list of whole numbers: give one.") from error
+        raise BadInput(
+            f"{where} has ids that are not a list of whole numbers: give one."
+        ) from error
     for token in ids:
         if not 0 <= token <= largest:
             raise BadInput(
@@ -249,7 +251,9 @@ def _chance(
 def _messages(value: Any, where: str) -> list[Message]:
     messages = _json_cell(value, "messages", where)
     if not isinstance(messages, list) or not messages:
-        raise BadInput(f"{where} has messages that are no list with an entry: give a chat's list.")
+        raise BadInput(
+            f"{where} has messages that are not a list with an entry: give a chat's list."
+        )
     checked = []
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
@@ -278,7 +282,9 @@ def _unicode(text: str, column: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadInput(f"{where} has half a character in {column} ({error}): mend it.") from error
+        raise BadInput(
+            f"{where} has half a character in {column} ({error}): correct it."
+        ) from error
     return text
 
 

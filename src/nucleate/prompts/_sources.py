@@ -67,7 +67,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be read ({error.strerror}): give a file that can."
+            f"{path} cannot be read ({error.strerror}): give a readable file."
         ) from error
     try:
         text = content.decode("utf-8-sig")
@@ -85,9 +85,9 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"{where} is not JSON ({error}): write one object a line.") from error
+            raise BadInput(f"{where} is not JSON ({error}): write one object per line.") from error
         if not isinstance(record, dict):
-            raise BadInput(f"{where} is a {type(record).__name__}: write one object a line.")
+            raise BadInput(f"{where} is a {type(record).__name__}: write one object per line.")
         yield where, record
 
 
@@ -104,13 +104,13 @@ def _csv_rows(text: str, path: Path) -> Iterator[Row]:
             elif len(cells) != len(header):
                 raise BadInput(
                     f"{where} has {len(cells)} cells and the header {len(header)}: give every row "
-                    "one cell a column, in quotes where it holds a comma."
+                    "one cell per column, in quotes where it holds a comma."
                 )
             else:
                 yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise BadInput(
-            f"line {reader.line_num} of {path} is not CSV ({error}): mend its quotes."
+            f"line {reader.line_num} of {path} is not CSV ({error}): correct its quotes."
         ) from error
 
 

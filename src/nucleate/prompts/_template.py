@@ -33,7 +33,7 @@ class Template:
             parsed = list(Formatter().parse(template))
         except ValueError as error:
             raise BadInput(
-                f"template {template!r} is no format string ({error}): write a brace "
+                f"template {template!r} is not a format string ({error}): write a brace "
                 "that is to stay twice."
             ) from error
         pieces: list[tuple[str, str]] = []
@@ -81,15 +81,15 @@ class Template:
         return (text + self.closing).rstrip(), start
 
     def answer(self, output: str) -> str:
-        """Return the answer's text: what goes on where the prompt's text ends."""
+        """Return the answer's text: what follows the prompt's text."""
         return "" if self.tail is None else self.lead + output + self.tail
 
 
 def check_template(template: str | None) -> None:
-    """Refuse what is no template, without a tokenizer; None and `chat` always pass.
+    """Refuse what is not a template, without a tokenizer; None and `chat` always pass.
 
     Raises:
-        BadInput: it is no format string of `{instruction}`, `{input}` and `{output}`.
+        BadInput: it is not a format string of `{instruction}`, `{input}` and `{output}`.
     """
     if template not in (None, "chat"):
         Template.parse(template)

@@ -23,7 +23,7 @@ class TextEncoder:
     The tokenizer itself is left as it is: padding and truncation play no part here, nothing is
     read off the padding token, and a text becomes the tokens that `tokenizer(text)` gives. So a
     special token written in a text is that token, as everywhere in transformers. An answer is
-    tokenized apart from its prompt, as text that goes on (without the space that some tokenizers
+    tokenized apart from its prompt, as a continuation (without the space that some tokenizers
     put in front of every text), and appended.
 
     Args:
@@ -36,9 +36,10 @@ class TextEncoder:
             the generation prompt.
 
     Raises:
-        BadInput: it is no tokenizer, the template cannot be used, or there is no chat template.
+        BadInput: it is not a tokenizer, the template cannot be used, or there is no chat template.
 
-    What can fool it: a chat template may write the day's date or a system message of its own.
+    Notes:
+        A chat template may write the current date or a system message of its own.
     """
 
     def __init__(self, tokenizer: Any, *, template: str | None = None) -> None:
@@ -165,7 +166,7 @@ class TextEncoder:
     def _slow_span(
         self, text: str, whole: list[int], span: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Without offsets, tokens are told apart by what beginnings of the text become."""
+        """Without offsets, token boundaries are found from what beginnings of the text become."""
         head = self._slow_ids(text[: span[0]])
         start = _common(head, whole)
         for end in range(span[1], min(len(text), span[1] + _LOOK_AHEAD) + 1):
@@ -185,7 +186,7 @@ class TextEncoder:
         return list(found["input_ids"])
 
     def _continuation(self, text: str) -> list[int]:
-        """The ids of a text that goes on: behind an anchor, where that leaves it whole."""
+        """The ids of a continuation: behind an anchor, where that leaves it whole."""
         if self._fast is None:
             return self._slow_ids(text)
         anchor = "a" if text[:1].isspace() else "\n"

@@ -1,6 +1,7 @@
 from . import hf as hf
 from . import lightning as lightning
+from ._place import open_run as open_run
+from ._place import prompts_of as prompts_of
+from ._place import refusal_to_void as refusal_to_void
 from ._recorder import Recorder as Recorder
-from ._recorder import open_run as open_run
-from ._recorder import prompts_of as prompts_of
 from ._schedule import Schedule as Schedule

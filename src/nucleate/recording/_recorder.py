@@ -3,10 +3,8 @@
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +16,16 @@ from torch import nn
 from nucleate._core.errors import BadInput
 from nucleate.activations import check_readable, read
 from nucleate.prompts import PromptSet
+from nucleate.recording._place import (
+    Likeness,
+    likeness_of,
+    open_run,
+    prompts_of,
+    refusal_to_void,
+)
 from nucleate.recording._ranks import all_agree, is_main, is_sharded
 from nucleate.recording._schedule import Schedule
+from nucleate.recording._session import Session
 from nucleate.recording._writer import Writer
 from nucleate.runs import PackedSnapshot, Run, pack_snapshot
 
@@ -27,8 +33,8 @@ _log = logging.getLogger("nucleate")
 
 # Snapshots that may wait for the disk; one more makes the training wait, so memory is bounded.
 _WAITING = 4
-# What the next reading takes is judged by the dearest of so many before it.
-_RECENT = 3
+# Seconds without a line after which a heartbeat is written.
+_HEARTBEAT = 10.0
 
 
 class Recorder:
@@ -42,10 +48,12 @@ class Recorder:
     touches the folder, and it alone reads, unless the model is sharded, when all read together.
 
     Args:
-        where: a folder, which is created or, if it holds a run of the same prompt set, gone on
-            with; or a run.
+        where: a folder, which is created or, if it holds a run of the same prompt set, continued;
+            or a run.
         prompts: the rows that are read; None takes the given run's own.
         schedule: when they are read.
+        overwrite: let a training void what the run holds of another or a finished one; without
+            it, the first `step` of a session refuses that.
 
     Attributes:
         prompts: the rows that are read.
@@ -53,14 +61,35 @@ class Recorder:
         seconds: time that the caller's thread spent in here.
         error: what ended recording; None while all is well. Whoever owns the training decides what
             a failed recording means.
-        skipped: the steps of this sitting that the schedule's budget did not allow.
+        skipped: the steps of this session that the schedule's budget did not allow.
 
     Raises:
         BadInput: the folder holds a run of another prompt set, or cannot be used.
+
+    Examples:
+        >>> import tempfile
+        >>> import nucleate as nc
+        >>> from nucleate.training import ModelConfig, build_model
+        >>> config = ModelConfig(depth=2, width=8, heads=2)
+        >>> model = build_model(config, vocab_size=20, max_length=16, seed=0)
+        >>> prompts = nc.PromptSet.from_records([{"ids": [3, 1]}, {"ids": [4]}], None,
+        ...                                     positions="last")
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with nc.Recorder(folder.name, prompts, nc.Schedule.every(2)) as recorder:
+        ...     for step in range(5):  # train for a step, then:
+        ...         recorder.step(model, step)
+        >>> nc.Run(folder.name).steps
+        [0, 2, 4]
+        >>> folder.cleanup()
     """
 
     def __init__(
-        self, where: str | Path | Run, prompts: PromptSet | None, schedule: Schedule
+        self,
+        where: str | Path | Run,
+        prompts: PromptSet | None,
+        schedule: Schedule,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self._run = open_run(where, prompts) if is_main() or isinstance(where, Run) else None
         self._where = where.path if isinstance(where, Run) else Path(where)
@@ -70,13 +99,16 @@ class Recorder:
         self.error: Exception | None = None
         self.skipped: list[int] = []
         self._done = set(self._run.steps) if self._run is not None and is_main() else set()
+        self._overwrite = overwrite
+        self._refused: BadInput | None = None
         self._unwritable = False
         self._writer = Writer(_WAITING)
-        self._sitting: _Sitting | None = None
+        self._session: Session | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # All that matters is in the folder: a copy in another process opens it again.
-        return Recorder, (self._where, self.prompts, self.schedule)
+        again = partial(Recorder, overwrite=self._overwrite)
+        return again, (self._where, self.prompts, self.schedule)
 
     def due(self, step: int) -> bool:
         """Whether `step` is to be read: on the schedule, in the budget, and not recorded yet.
@@ -84,31 +116,46 @@ class Recorder:
         Raises:
             BadInput: the schedule needs to know the last step and does not.
         """
+        with self._guarded():
+            self._show_life(step)
         return step in self.schedule and self._decide(step)
 
     def step(self, model: nn.Module, step: int, **scalars: Any) -> None:
         """Read the prompt set if `step` is due.
 
-        The first call of a sitting makes the run fit the training: what the run has of later steps
-        is void, and a state that it has of this very step is read again and replaced, with all
-        that followed, unless it is the same bit for bit.
+        The first call of a session makes the run fit the training. What the run has of later
+        steps is void, since a training that resumes from a checkpoint records it anew. A snapshot
+        that the run has of this very step is read again and compared: the same bits stay; equal
+        up to rounding, as on another machine, it is replaced.
+
+        Refused, unless the recorder was made with `overwrite=True`:
+
+        - the run's snapshot of this step is of another model: in some place the difference is more
+          than 3 % of the states' norm;
+        - the run is finished (`Run.status`) and has later steps, unless this step is above 0 and
+          its snapshot shows that the training resumes from there.
 
         Args:
             model: the model as it is now; bit for bit the same afterwards.
             step: optimizer steps taken so far.
-            scalars: numbers to keep with a reading, such as `loss`; those that are not finite are
-                left out, and without a reading none is looked at.
+            scalars: numbers to keep with a reading, such as `loss`, `learning_rate` and `tokens`
+                (read by the training so far); those that are not finite are left out, and without
+                a reading none is looked at.
 
         Raises:
-            BadInput: in the first call of a sitting only: the model cannot be read, or does not
-                fit the prompt set.
+            BadInput: in the first call of a session only: the model cannot be read, does not fit
+                the prompt set, or would void what is refused above.
+
+        Notes:
+            A training with other settings from the same weights has the same states at step 0, so
+            that an unfinished run cannot tell the two apart there.
         """
         self._visit(model, step, step in self.schedule, scalars)
 
     def saved(self, model: nn.Module, step: int) -> None:
         """A checkpoint is saved: read the prompt set if the schedule reads at saves, and flush.
 
-        Best called just before: a training that is killed after it has saved goes on from there,
+        Best called just before: a training that is killed after it has saved resumes there,
         and what it read before and had not written yet is never read again.
 
         Args:
@@ -122,20 +169,28 @@ class Recorder:
         self.flush()
 
     def log(self, step: int, **scalars: Any) -> None:
-        """Keep numbers of a step, whether or not it is read; those not finite are left out."""
+        """Keep numbers of a step, whether or not it is read; those not finite are left out.
+
+        Args:
+            step: optimizer steps taken so far.
+            scalars: such as `loss`, `learning_rate`, and `tokens` read by the training so far.
+        """
         with self._guarded():
             if self._run is not None and is_main() and self.error is None:
                 self._append_scalars(step, _finite(scalars))
+            self._show_life(step)
 
     def rewind(self, step: int) -> None:
-        """The training goes on from `step`: what the run recorded of later steps is void.
+        """The training resumes from `step`: what the run recorded of later steps is void.
+
+        Unlike the first `step` of a session, this refuses nothing.
 
         Args:
-            step: optimizer steps taken at the checkpoint that training goes on from; -1 where it
-                begins anew.
+            step: optimizer steps taken at the checkpoint that training resumes from; -1 where it
+                starts over.
         """
         with self._guarded():
-            self._now.answer = None
+            self._now.answer, self._now.placed = None, True
             self._done = {done for done in self._done if done <= step}
             if self._run is not None and is_main():
                 self._writer.flush()
@@ -149,20 +204,21 @@ class Recorder:
             self._writer.flush()
 
     def close(self, *, end: int | None = None) -> None:
-        """Flush, put on record what recording took, and end the sitting; a later call begins one.
+        """Flush, put on record what recording took, and end the session; a later call begins one.
 
         Args:
             end: the step at which the training is over, if it is.
         """
         self.flush()
         with self._guarded():
-            if self._run is not None and is_main() and self._sitting is not None:
+            ours = self._session is not None and self._refused is None
+            if self._run is not None and is_main() and ours:
                 journal = self._run.journal
                 journal.append("event", durable=True, name="recording", **self._account())
                 if end is not None and self.error is None:
                     journal.append("run_end", durable=True, step=end)
         self._writer.close()
-        self._sitting = None
+        self._session = None
 
     def __enter__(self) -> "Recorder":
         return self
@@ -176,13 +232,15 @@ class Recorder:
         self.close()
 
     @property
-    def _now(self) -> "_Sitting":
-        if self._sitting is None:
-            self._sitting = _Sitting(time.perf_counter(), self.seconds)
+    def _now(self) -> "Session":
+        if self._session is None:
+            self._session = Session(time.perf_counter(), self.seconds)
             self.skipped = []
-        return self._sitting
+        return self._session
 
     def _visit(self, model: nn.Module, step: int, wanted: bool, scalars: Mapping[str, Any]) -> None:
+        if self._refused is not None:
+            raise self._refused
         first = not self._now.started
         if first:
             check_readable(model, self.prompts)
@@ -192,6 +250,7 @@ class Recorder:
                 self._find_place(model, step, scalars)
             if wanted and self._decide(step):
                 self._take(step, self._read(model, step), scalars)
+            self._show_life(step)
 
     def _decide(self, step: int) -> bool:
         """Whether to read now: asked once a step, since every answer takes all ranks."""
@@ -212,28 +271,37 @@ class Recorder:
         return False
 
     def _find_place(self, model: nn.Module, step: int, scalars: Mapping[str, Any]) -> None:
-        """Make the run fit a training that is at `step` now."""
+        """Make the run fit a training that is at `step` now.
+
+        Raises:
+            BadInput: that would void what the run holds of another or a finished training.
+        """
+        if self._run is not None and is_main():
+            self._writer.flush()
+        held = all_agree(not is_main() or (self.error is None and step in self._done))
+        snapshot = self._read(model, step) if held else None
+        likeness = None
+        if snapshot is not None and self._run is not None:
+            likeness = likeness_of(self._run, step, snapshot)
+        self._check_may_void(step, likeness)
         self.rewind(step)
-        if all_agree(not is_main() or (self.error is None and step in self._done)):
-            snapshot = self._read(model, step)
-            if snapshot is not None and not self._holds(step, snapshot):
+        if held:
+            if snapshot is not None and likeness != "same":
                 self.rewind(step - 1)
                 self._take(step, snapshot, scalars)
             self._now.answer = step, False
 
-    def _holds(self, step: int, snapshot: PackedSnapshot) -> bool:
-        """Whether the run has the very states of `snapshot`, bit for bit."""
-        from safetensors.torch import load
-
-        assert self._run is not None
-        try:
-            there, here = self._run.states(step).values, load(snapshot.data)["states"]
-        except BadInput as error:
-            _log.warning("step %d is recorded anew: %s", step, error)
-            return False
-        return there.dtype == here.dtype and torch.equal(
-            there.view(torch.int16), here.view(torch.int16)
+    def _check_may_void(self, step: int, likeness: Likeness | None) -> None:
+        refusal = None
+        if self._run is not None and is_main() and self.error is None and not self._overwrite:
+            refusal = refusal_to_void(self._run, step, likeness)
+        if all_agree(refusal is None):
+            return
+        self._session = None
+        self.error = self._refused = BadInput(
+            refusal or f"rank 0 refuses to record into {self._where}; its message says why"
         )
+        raise self._refused
 
     def _read(self, model: nn.Module, step: int) -> PackedSnapshot | None:
         """Read the prompt set, where this rank has to; packed on rank 0, None on the others."""
@@ -272,8 +340,17 @@ class Recorder:
         if scalars:
             self._run.journal.append("step", step=step, **scalars)
 
+    def _show_life(self, step: int) -> None:
+        """Leave a line at a session's start and where none was left for a while."""
+        session, run = self._session, self._run
+        if session is None or not session.placed or run is None or self.error is not None:
+            return
+        if (run.journal.idle > _HEARTBEAT or not session.shown) and is_main():
+            run.journal.append("heartbeat", step=step, first=not session.shown)
+            session.shown = True
+
     def _account(self) -> dict[str, Any]:
-        """What recording took in this sitting, for the journal."""
+        """What recording took in this session, for the journal."""
         seconds = self.seconds - self._now.seconds_before
         training = time.perf_counter() - self._now.began - seconds
         return {
@@ -312,67 +389,8 @@ class Recorder:
                 self._run.journal.append("event", name="recording failed", error=repr(error))
 
 
-@dataclass
-class _Sitting:
-    """One sitting of a training as the recorder sees it.
-
-    Attributes:
-        began: when, in seconds of the monotonic clock.
-        seconds_before: the recorder's seconds at that time.
-        started: whether the model has been met.
-        readings: how many there were.
-        costs: seconds that the last ones took.
-        answer: the step last asked for, and whether it is to be read.
-    """
-
-    began: float
-    seconds_before: float
-    started: bool = False
-    readings: int = 0
-    costs: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    answer: tuple[int, bool] | None = None
-
-    def allows(self, share: float | None, now: float, seconds: float) -> bool:
-        """Whether one more reading stays within `share` of the training's own time."""
-        if share is None or not self.costs:
-            return True
-        spent = seconds - self.seconds_before
-        return spent + max(self.costs) <= share * (now - self.began - spent)
-
-
-def open_run(where: str | Path | Run, prompts: PromptSet | None) -> Run:
-    """The run in a folder, which is created if there is none."""
-    if isinstance(where, Run):
-        return where
-    if prompts is None:
-        raise BadInput(
-            f"{where} needs a prompt set; give one, or an existing run instead of a path"
-        )
-    folder = Path(where)
-    try:
-        if (folder / "manifest.json").exists():
-            return Run(folder)
-        positions = list(prompts.positions)
-        return Run.create(folder, prompts, {"name": folder.resolve().name, "positions": positions})
-    except OSError as error:
-        raise BadInput(f"{folder} cannot hold a run ({error}); name another folder") from error
-
-
-def prompts_of(run: Run | None, prompts: PromptSet | None) -> PromptSet:
-    """The prompt set of a run, checked against the given one."""
-    if prompts is None:
-        assert run is not None
-        return run.prompts
-    if run is not None and run.manifest["prompts_hash"] != prompts.content_hash():
-        raise BadInput(
-            f"{run.path} holds a run of other prompts ({run.manifest['prompts_hash'][:12]}, given "
-            f"is {prompts.content_hash()[:12]}); name another folder, or give that run's prompt set"
-        )
-    return prompts
-
-
 def _finite(scalars: Mapping[str, Any]) -> dict[str, Any]:
-    if taken := {"kind", "durable"} & scalars.keys():
+    if taken := {"kind", "durable", "time"} & scalars.keys():
         raise BadInput(f"a scalar cannot be named {min(taken)!r}; choose another name")
     numbers = {
         name: float(value.detach() if isinstance(value, torch.Tensor) else value)

@@ -103,7 +103,7 @@ class Schedule:
     def within(self, share: float) -> "Schedule":
         """The same steps, less those whose reading would break a budget.
 
-        What is skipped is counted and on record. The first reading of a sitting is always taken,
+        What is skipped is counted and on record. The first reading of a session is always taken,
         since nothing tells its cost before.
 
         Args:

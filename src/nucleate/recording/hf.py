@@ -1,7 +1,7 @@
-"""A recorder for transformers' `Trainer` and all that are built on it, such as TRL's trainers.
+"""Recorder callback for transformers' `Trainer` and trainers built on it, such as TRL's.
 
-Nothing that matters is kept in the callback: a trainer may make it anew when it resumes, and the
-run folder knows the rest.
+The callback keeps no state: a trainer may create a new one when it resumes, and the run folder
+holds the rest.
 """
 
 from collections.abc import Mapping
@@ -11,18 +11,27 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from nucleate.recording._recorder import Recorder
 
-_SCALARS = ("loss", "learning_rate", "grad_norm")
+# What trainers log -> its name in the journal. TRL's trainers count tokens under another name.
+_SCALARS = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "num_input_tokens_seen": "tokens",
+    "num_tokens": "tokens",
+}
 
 
 class Callback(TrainerCallback):  # type: ignore[misc]
-    """Lets a recorder watch a `Trainer`: `Trainer(..., callbacks=[Callback(recorder)])`.
+    """Records during a `Trainer` run: `Trainer(..., callbacks=[Callback(recorder)])`.
 
-    The schedule gets to know the last step; steps are read after the optimizer's, step 0 before
-    the first. A training resumed from a checkpoint voids what the run has of later steps. Losses,
-    learning rates and gradient norms that the trainer logs go to the run's journal.
+    The schedule takes the last step from the trainer. A step is read after the optimizer step, step
+    0 before the first one. Training resumed from a checkpoint voids the run's records of later
+    steps. Losses, learning rates, gradient norms and token counts that the trainer logs are written
+    to the run's journal; tokens are logged by TRL, and with
+    `TrainingArguments(include_num_input_tokens_seen=...)`.
 
     Args:
-        recorder: what reads, and where to; closed when the training ends.
+        recorder: closed when training ends.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -38,7 +47,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         processing_class: Any = None,
         **_: Any,
     ) -> None:
-        """Read the model as it is before the first step of this sitting.
+        """Read the model before the first step of this session.
 
         Raises:
             BadInput: the model cannot be read, or the tokenizer is not the prompt set's.
@@ -46,7 +55,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         tokenizer = getattr(processing_class, "tokenizer", processing_class)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             self.recorder.prompts.check_tokenizer(tokenizer)
-        self.recorder.close()  # a training that broke off here has left its sitting open
+        self.recorder.close()  # an interrupted training run has left its session open
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
         self.recorder.step(model, state.global_step)
 
@@ -56,7 +65,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         self._before_a_save(state, control, model)
 
     def on_epoch_end(self, _args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
-        """Have everything on disk before a checkpoint is."""
+        """Write all records before a checkpoint is saved."""
         self._before_a_save(state, control, model)
 
     def on_save(self, _args: Any, state: Any, _control: Any, *, model: Any, **_: Any) -> None:
@@ -64,7 +73,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         self.recorder.saved(model, state.global_step)
 
     def _before_a_save(self, state: Any, control: Any, model: Any) -> None:
-        # Trainers tell of a save when it is done; a kill right after would lose what waits.
+        # Trainers report a save when it is done; a kill right after would lose waiting records.
         if control.should_save:
             self.recorder.saved(model, state.global_step)
 
@@ -77,10 +86,11 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Keep the logged numbers."""
-        known = {name: value for name, value in (logs or {}).items() if name in _SCALARS}
-        self.recorder.log(state.global_step, **known)
+        """Write logged numbers to the journal."""
+        known = {_SCALARS[name]: it for name, it in (logs or {}).items() if name in _SCALARS}
+        if known.keys() != {"tokens"}:  # the summary at a training's end counts once more
+            self.recorder.log(state.global_step, **known)
 
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Put the end on record."""
+        """Record the end of training."""
         self.recorder.close(end=state.global_step)

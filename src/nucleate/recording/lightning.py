@@ -1,4 +1,4 @@
-"""A recorder for Lightning's `Trainer`, imported as `lightning` or by its old name."""
+"""Recorder callback for Lightning's `Trainer`, imported as `lightning` or `pytorch_lightning`."""
 
 import math
 from collections.abc import Callable
@@ -17,14 +17,15 @@ except ImportError:
 
 
 class Callback(_Callback):  # type: ignore[misc]
-    """Lets a recorder watch a Lightning training: `Trainer(callbacks=[Callback(recorder)])`.
+    """Records during a Lightning run: `Trainer(callbacks=[Callback(recorder)])`.
 
-    Steps are those of the optimizer, so that batches whose gradients are accumulated count once.
+    Steps are optimizer steps: batches whose gradients are accumulated count once. A reading keeps
+    the learning rate of the first parameter group.
 
     Args:
-        recorder: what reads, and where to; closed when the training ends.
-        model: finds the language model in the LightningModule; by default it is the one model from
-            transformers in there.
+        recorder: closed when training ends.
+        model: returns the language model of the LightningModule; by default the only model from
+            transformers in it.
     """
 
     def __init__(
@@ -35,13 +36,13 @@ class Callback(_Callback):  # type: ignore[misc]
         self._model: nn.Module | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Read the model as it is before the first step of this sitting.
+        """Read the model before the first step of this session.
 
         Raises:
-            BadInput: there is no model to be found, or several, or it cannot be read.
+            BadInput: there is no model or more than one, or it cannot be read.
         """
         self._model = self._find(pl_module)
-        self.recorder.close()  # a training that broke off here has left its sitting open
+        self.recorder.close()  # an interrupted training run has left its session open
         last = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
         if math.isfinite(last):
             self.recorder.schedule = self.recorder.schedule.bound(int(last))
@@ -50,7 +51,9 @@ class Callback(_Callback):  # type: ignore[misc]
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Read the model if the step is due."""
         if self._model is not None:
-            self.recorder.step(self._model, trainer.global_step)
+            rates = [group["lr"] for one in trainer.optimizers for group in one.param_groups]
+            known = {"learning_rate": rates[0]} if rates else {}
+            self.recorder.step(self._model, trainer.global_step, **known)
 
     def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
         """Read the model if the schedule reads at saves."""
@@ -58,17 +61,17 @@ class Callback(_Callback):  # type: ignore[misc]
             self.recorder.saved(self._model, trainer.global_step)
 
     def on_exception(self, *_: Any) -> None:
-        """Save what was read."""
+        """Write all records."""
         self.recorder.flush()
 
     def on_train_end(self, trainer: Any, _: Any) -> None:
-        """Put the end on record."""
+        """Record the end of training."""
         self.recorder.close(end=trainer.global_step)
         self._model = None
 
 
 def _only_model(module: nn.Module) -> nn.Module:
-    """The one model from transformers in a module; what is inside it does not count."""
+    """The only model from transformers in a module, not counting models inside it."""
     found: dict[str, nn.Module] = {}
     for name, part in module.named_modules():
         inside = any(name.startswith(f"{other}.") for other in found)

@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,15 +38,17 @@ class Journal:
         self._path = path
         self._records: list[Record] = []
         self._size = 0  # bytes of the file that hold `_records`
+        self._written = -math.inf  # when this object last wrote, on the monotonic clock
         self._lock = threading.Lock()
         if path.exists():
             self._catch_up()
 
     def append(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
-        """Write one record of the given kind.
+        """Write one record of the given kind, with the time of now as `time` in Unix seconds.
 
         Args:
-            kind: what the record is: `step`, `snapshot`, `checkpoint`, `rewind`, `event`.
+            kind: what the record is: `step`, `snapshot`, `checkpoint`, `rewind`, `heartbeat`,
+                `event`, `part`, `run_end`.
             durable: wait until the disk has it.
             fields: JSON values.
 
@@ -52,7 +56,7 @@ class Journal:
             OSError: the disk is full or gone; the file is then as it was before the call.
             BadInput: somebody else has shortened the file meanwhile.
         """
-        record: Record = {"kind": kind, **fields}
+        record: Record = {"kind": kind, "time": round(time.time(), 3), **fields}
         text = json.dumps(record, separators=(",", ":"))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
         with self._lock, self._path.open("ab", buffering=0) as file, _locked(file):
@@ -77,6 +81,7 @@ class Journal:
                 raise
             self._size += len(line)
             self._records.append(record)
+        self._written = time.monotonic()
 
     def _catch_up(self) -> None:
         """Read the complete lines that follow what is known already."""
@@ -85,6 +90,15 @@ class Journal:
             records, size = _parse(file.read(), self._path, after=len(self._records))
         self._records += records
         self._size += size
+
+    @property
+    def idle(self) -> float:
+        """Seconds since this object last wrote a record; infinite if it never did."""
+        return time.monotonic() - self._written
+
+    def newest(self, count: int) -> list[Record]:
+        """The last records of the file, oldest first, whether or not they still hold."""
+        return self._records[-count:]
 
     def live(self, kind: str | None = None) -> Iterator[Record]:
         """The records that still hold: a `rewind` voids everything of a later step before it."""

@@ -9,5 +9,5 @@ def parts_of(run: Run) -> dict[str, float]:
 
 
 def peak_memory_of(run: Run) -> int:
-    """The most resident bytes of any sitting."""
+    """The most resident bytes of any session."""
     return max(int(record["peak_memory_bytes"]) for record in run.journal.live("part"))

@@ -2,19 +2,22 @@
 
 manifest.json                    schema version, configuration and its hash, versions, hardware
 prompts.safetensors, prompts.jsonl   the rows that are read again at every recorded step
-journal.jsonl                    the truth: step records, snapshot commits, rewinds, events
+journal.jsonl                    the truth: step records, snapshot commits, rewinds, events, each
+                                 with its time
 states/<step>.safetensors        one snapshot a file, valid once the journal says so
 untrained/<n>.safetensors        the same of untrained models, if any were read
-checkpoints/<step>/              enough to go on bit for bit
+checkpoints/<step>/              enough to resume bit for bit
 panel.csv, causal_map.csv ...    derived, can be made again from the above
 summary.json                     what the run found (`Summary`)
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +29,28 @@ from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._journal import Journal
-from nucleate.runs._manifest import SCHEMA_VERSION, read_manifest
+from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
+from nucleate.runs._status import Status, last_sign, status_of
 
 
 class Run:
-    """One run folder. `Run.create` starts one, `Run(path)` opens one that exists.
+    """One run folder: `Run.create` starts one, `Run(path)` opens one that exists.
+
+    Opening and reading change no byte of the folder, also while another process writes into it.
+    The methods named `save_...` and `commit_...` write, and so does whoever is given the run to
+    write into (a `Recorder`, `measure`, a training).
 
     Args:
+        path: the folder, of this schema or an earlier one (written by nucleate 0.1).
+
+    Attributes:
         path: the folder.
+        manifest: `manifest.json` in the terms of this version.
+        journal: the records, as they were when the run was opened, and those appended since.
 
     Raises:
-        BadInput: the folder is no run, or one of a newer schema.
+        BadInput: the folder is no run, or one of a newer schema, or damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -67,6 +80,50 @@ class Run:
         """The recorded steps, in order."""
         return sorted({record["step"] for record in self.journal.live("snapshot")})
 
+    @property
+    def last_sign(self) -> float | None:
+        """When the journal's last line was written, in Unix seconds.
+
+        As known to this object: open the run again to see what others have written since. None
+        where there is no line, or where version 0.1 wrote it, which kept no times.
+        """
+        return last_sign(self.journal)
+
+    @property
+    def status(self) -> Status:
+        """Whether the training behind the run is `running`, `stopped` or `finished`.
+
+        - `finished`: the journal has the training's end, and nothing of a later step.
+        - `stopped`: not finished, and the recorder was closed or has failed, or its last line is
+          older than 60 s and older than five times the median gap between the last lines of its
+          session (20 at most).
+        - `running`: neither.
+
+        A recorder leaves a line at least every 10 s, as often as it is called.
+
+        Notes:
+            A training that is killed counts as running until its last line is old enough. One that
+            does something else for long (an evaluation, a step of many minutes) may count as
+            stopped meanwhile. Clocks of two machines must agree.
+        """
+        return status_of(self.journal, time.time())
+
+    def __repr__(self) -> str:
+        steps = self.steps
+        if not steps:
+            return f"Run({str(self.path)!r}: no recorded steps, {self.status})"
+        held = f"{len(steps)} recorded {'step' if len(steps) == 1 else 'steps'}"
+        span = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
+        try:
+            streams, positions, rows = self.shape(steps[-1])
+            shape = f"{len(streams)} streams, positions {', '.join(positions)}, {rows} rows"
+        except BadInput:
+            shape = f"step {steps[-1]} cannot be read"
+        return f"Run({str(self.path)!r}: {held} ({span}), {shape}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
     def save_snapshot(self, step: int, states: States, rows: Mapping[str, Tensor]) -> None:
         """Write one snapshot and commit it to the journal: `pack_snapshot`, `commit_snapshot`."""
         self.commit_snapshot(step, pack_snapshot(step, states, rows))
@@ -89,7 +146,12 @@ class Run:
         return _states(*self._load(step))
 
     def rows(self, step: int) -> dict[str, Tensor]:
-        """The values of one recorded step that every row of the prompt set has one of."""
+        """What one recorded step has of every row of the prompt set, beside its states.
+
+        Returns:
+            `correct` [row], `nll` [row] and `predicted` [row, token] where a recorder has written
+            the step and rows have answers (see `Reading`); without `predicted` in version 0.1.
+        """
         tensors, _ = self._load(step)
         return {name: value for name, value in tensors.items() if name != "states"}
 
@@ -115,7 +177,13 @@ class Run:
         return found
 
     def save_untrained(self, states: Sequence[States]) -> None:
-        """Keep the states of untrained models: what `measure` lays beside the trained one's."""
+        """Keep the states of untrained models: what `measure` lays beside the trained one's.
+
+        Those that were kept before are replaced, also where there were more of them.
+        """
+        for path in (self.path / "untrained").glob("*.safetensors"):
+            if int(path.stem) >= len(states):
+                path.unlink()
         for number, each in enumerate(states):
             packed = pack_snapshot(0, each, {})
             write_whole(self.path / "untrained" / f"{number}.safetensors", packed.data)
@@ -188,7 +256,7 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
     Args:
         step: optimizer steps taken before these states were read.
         states: stored as float16, or bfloat16 where a value is beyond float16's range.
-        rows: one value a row of the prompt set, such as `correct` and `nll`.
+        rows: tensors whose first dimension is the rows of the prompt set, such as `correct`.
     """
     from safetensors.torch import save
 

@@ -1,6 +1,7 @@
 """States: the hidden states of prompts at one moment, with the names of their places."""
 
 from dataclasses import dataclass
+from html import escape
 
 import torch
 from jaxtyping import Float
@@ -10,9 +11,11 @@ from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class States:
     """Hidden states of every row of the prompt set at every (stream, position).
+
+    Two States are equal only if they are the same object; compare their `values`.
 
     Attributes:
         values: the states, any float dtype, on any device.
@@ -34,6 +37,19 @@ class States:
                 f"states of shape {tuple(self.values.shape)} do not fit {named[0]} stream and "
                 f"{named[1]} position names; the first two dimensions are streams and positions"
             )
+
+    def __repr__(self) -> str:
+        _, _, rows, width = self.values.shape
+        dtype = str(self.values.dtype).removeprefix("torch.")
+        span = self.streams if len(self.streams) < 3 else (self.streams[0], "...", self.streams[-1])
+        return (
+            f"States({len(self.streams)} streams {', '.join(span)}; "
+            f"positions {', '.join(self.positions)}; {rows} rows, width {width}, {dtype} on "
+            f"{self.values.device})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     def at(self, stream: str, position: str) -> Float[Tensor, "row width"]:
         """The states of one place.

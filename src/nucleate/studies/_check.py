@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 from nucleate._core.errors import BadInput
 from nucleate.panel import check_metric_names
 from nucleate.recording import Schedule
 from nucleate.runs import read_manifest
-from nucleate.studies._config import Outputs, Preset, ReproduceConfig
+from nucleate.studies._config import Outputs, PanelConfig, Preset, ReproduceConfig
 
 
 def check_settings(config: ReproduceConfig, folder: Path) -> None:
@@ -71,7 +72,7 @@ def check_same(path: Path, manifest: Mapping[str, Any], resolved: Mapping[str, A
     Raises:
         BadInput: a setting differs; the first one is named.
     """
-    there, here = _flat(manifest["config"]), _flat(resolved)
+    there, here = _flat(_renamed(manifest["config"])), _flat(resolved)
     for key in sorted(there.keys() | here.keys()):
         if there.get(key) != here.get(key):
             raise BadInput(
@@ -79,6 +80,13 @@ def check_same(path: Path, manifest: Mapping[str, Any], resolved: Mapping[str, A
                 f"{there.get(key)!r} there and {here.get(key)!r} now; name another folder with "
                 "--out, or give the settings of that run"
             )
+
+
+def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the panel's settings under the names of today."""
+    with catch_warnings(action="ignore", category=FutureWarning):
+        panel = PanelConfig.model_validate(config["panel"]).model_dump(mode="json")
+    return {**config, "panel": panel}
 
 
 def _flat(config: object, prefix: str = "") -> dict[str, object]:

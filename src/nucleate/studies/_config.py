@@ -1,15 +1,16 @@
 """The configuration of `reproduce`: presets, a file, single settings, in that order of weight."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
+from warnings import warn
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
+from nucleate._core.seeds import component_seed
 from nucleate.tasks import canonical_hash
 from nucleate.training import ModelConfig, TrainingConfig
 
@@ -65,17 +66,36 @@ class RecordingConfig(_Strict):
     rows: int = Field(600, ge=8, description="clustered rows of the prompt set at most")
 
 
+_RENAMED = {"restarts": "n_init", "permutations": "n_permutations", "bootstraps": "n_bootstraps"}
+
+
 class PanelConfig(_Strict):
     """How the states are measured."""
 
-    restarts: int = Field(20, ge=1, description="of k-means")
-    permutations: int = Field(199, ge=19, description="of tasks over instruction strings (N0)")
-    bootstraps: int = Field(200, ge=20, description="over instruction strings")
+    n_init: int = Field(20, ge=1, description="of k-means")
+    n_permutations: int = Field(199, ge=19, description="of tasks over instruction strings (N0)")
+    n_bootstraps: int = Field(200, ge=20, description="over instruction strings")
+    keyframes: int | None = Field(
+        None, ge=2, description="steps at which the metrics that take long are measured; null: 5"
+    )
     untrained: int = Field(5, ge=1, description="untrained models (N1)")
     metrics: tuple[str, ...] | None = Field(
         None,
         description="names, or all; `nucleate measure --list` lists them; null: the quick ones",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, given: object) -> object:
+        """Take the names of version 0.1, which go with 0.3."""
+        if not isinstance(given, Mapping):
+            return given
+        for old, now in _RENAMED.items():
+            if old in given and now in given:
+                raise ValueError(f"{old} is called {now}, which is set as well; give one of them")
+            if old in given:
+                warn(f"panel.{old} is called panel.{now} since version 0.2", FutureWarning, 2)
+        return {_RENAMED.get(name, name): value for name, value in given.items()}
 
 
 class CausalConfig(_Strict):
@@ -105,10 +125,7 @@ class ReproduceConfig(_Strict):
 
     def seed_of(self, component: str) -> int:
         """The seed of one component, so that a change in one leaves the others' draws alone."""
-        import numpy as np
-
-        name = int.from_bytes(hashlib.sha256(component.encode()).digest()[:4])
-        return int(np.random.SeedSequence([self.seed, name]).generate_state(1)[0])
+        return component_seed(self.seed, component)
 
     def resolved(self, outputs: str) -> dict[str, Any]:
         """The settings of the run with one kind of outputs, as its manifest holds them."""
@@ -117,24 +134,28 @@ class ReproduceConfig(_Strict):
     def content_hash(self, **changes: Any) -> str:
         """The hash of all settings, with some in another form.
 
-        Settings that earlier versions did not have are left out where they are not set, so that a
-        configuration keeps the hash under which its runs are known.
+        Settings that earlier versions did not have are left out where they are not set, and those
+        that were renamed have their old names, so that a configuration keeps the hash under which
+        its runs are known.
         """
         content = self.model_dump(mode="json") | changes
         for part, name in _LATER:
             if content[part][name] is None:
                 content[part] = {key: it for key, it in content[part].items() if key != name}
+        old = {now: old for old, now in _RENAMED.items()}
+        content["panel"] = {old.get(key, key): it for key, it in content["panel"].items()}
         return canonical_hash(content)
 
 
-_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regularizer"))
+_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regularizer"),
+          ("panel", "keyframes"))  # fmt: skip
 
 _SMOKE: dict[str, Any] = {
     "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},
     "model": {"depth": 2, "width": 48},
     "training": {"steps": 90, "batch_size": 64, "learning_rate": 3e-3, "checkpoint_every": 30},
     "recording": {"points": 30, "rows": 96},
-    "panel": {"permutations": 49, "bootstraps": 50, "restarts": 2},
+    "panel": {"n_permutations": 49, "n_bootstraps": 50, "n_init": 2},
     "causal": {"rows": 96},
 }
 _LARGE: dict[str, Any] = {

@@ -128,7 +128,7 @@ def _begin(messages: Any, stop: Any, threads: int) -> None:
 def _call(work: Callable[..., None], job: tuple[Any, ...]) -> None:
     assert _relay is not None
     if _relay.stopping():
-        raise Interrupted("stopped before it began; run again to go on")
+        raise Interrupted("stopped before it began; run again to resume")
     work(*job, _relay)
 
 

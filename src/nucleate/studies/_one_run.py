@@ -14,13 +14,7 @@ from transformers import PreTrainedModel
 from nucleate._core.progress import Watcher, stoppable
 from nucleate.activations import capture, stream_names
 from nucleate.intervene import causal_map, look_closely
-from nucleate.panel import (
-    ControlLabels,
-    Permuted,
-    SurfaceText,
-    Untrained,
-    measure,
-)
+from nucleate.panel import measure
 from nucleate.recording import Recorder
 from nucleate.runs import Run, States
 from nucleate.studies._check import check_same, schedule_of
@@ -113,23 +107,9 @@ class _Job:
 
     def measure(self) -> None:
         """The panel of every snapshot, with nulls, into `panel.csv`."""
-        settings = self.config.panel
-        untrained = self._untrained()
-        self.run.save_untrained(untrained)
-        measure(
-            self.run,
-            nulls=(
-                Permuted(settings.permutations),
-                Untrained(tuple(self.run.untrained())),
-                SurfaceText(),
-                ControlLabels(),
-            ),
-            metrics=settings.metrics,
-            bootstraps=settings.bootstraps,
-            restarts=settings.restarts,
-            seed=self.config.seed_of("panel"),
-            progress=stoppable(self.watcher, f"{self.run.path.name}: panel"),
-        )
+        self.run.save_untrained(self._untrained())
+        # All settings are the run's own: `measure` finds them in the manifest.
+        measure(self.run, progress=stoppable(self.watcher, f"{self.run.path.name}: panel"))
 
     def map_causes(self) -> None:
         """The causal map of the trained model, and a closer look where a shift does most."""

@@ -94,7 +94,7 @@ def reproduce(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunFailed(
-            f"the disk of {folder} is full ({error}); free some of it and run again to go on"
+            f"the disk of {folder} is full ({error}); free some of it and run again to resume"
         ) from error
 
 

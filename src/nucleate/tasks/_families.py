@@ -1,4 +1,4 @@
-"""Making up families: regular expressions over the letters a to z."""
+"""Families that are drawn at random: regular expressions over the letters a to z."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,15 @@ Languages = dict[str, tuple[Language, ...]]
 def draw_languages(
     tasks: int, families: int, stem: float, strings: int, rng: np.random.Generator
 ) -> Languages:
-    """Make `families` regular expressions a task, no string of which belongs to two families.
+    """Draw `families` regular expressions per task; no string of which belongs to two families.
 
     Args:
         tasks: the number of tasks.
-        families: the number of families a task.
+        families: the number of families per task.
         stem: 0..1, the share of a family's content symbols that it has in common with its task's
             other families; at 0 each family draws its symbols for itself.
         strings: how many strings will be drawn of each; a third more is there to draw from.
-        rng: where chance comes from.
+        rng: the source of random numbers.
 
     Returns:
         task name -> its languages.

@@ -69,7 +69,7 @@ def geo(
 
 
 def read_places() -> list[dict[str, str]]:
-    """Return the places, each with its `place` (name), `kind`, `split` and an answer a task.
+    """Return the places, each with its `place` (name), `kind`, `split` and one answer per task.
 
     Where a name is both a country and a city the country is meant.
     """
@@ -81,7 +81,7 @@ def read_places() -> list[dict[str, str]]:
 
 
 def read_table(name: str) -> list[dict[str, str]]:
-    """Read a table that comes with the package: tabs between cells, remarks after `#`."""
+    """Read a table that comes with the package: tabs between cells, comments after `#`."""
     text = files("nucleate.tasks").joinpath("data", name).read_text(encoding="utf-8")
     header, *rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     return [dict(zip(header, row, strict=True)) for row in rows]

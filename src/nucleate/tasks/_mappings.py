@@ -24,7 +24,7 @@ def shared_mappings(
     input alone says as little as can be; two tasks agree on at most half of the inputs.
 
     Raises:
-        BadInput: so many tasks cannot be told apart by so few symbols.
+        BadInput: too few symbols to distinguish so many tasks.
     """
     balanced = np.arange(tasks) % symbols
     # Which symbols get one task more than others also differs from input to input.
@@ -41,6 +41,6 @@ def shared_mappings(
         column = rng.integers(inputs)
         answers[[task, other], column] = answers[[other, task], column]
     raise BadInput(
-        f"output_symbols is {symbols}: {tasks} tasks over {inputs} inputs cannot be told apart by "
-        "them, ask for more symbols or inputs, or for fewer tasks."
+        f"output_symbols is {symbols}: {tasks} tasks over {inputs} inputs cannot be distinguished "
+        "by them, ask for more symbols or inputs, or for fewer tasks."
     )

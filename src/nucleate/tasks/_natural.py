@@ -58,7 +58,7 @@ def from_jsonl(
     Raises:
         BadInput: the file cannot be read, is empty or is not JSON; a line lacks a key or has a
             value of another kind (file, line and key are named); there are fewer than two tasks, no
-            training rows or no outputs; two tasks cannot be told apart.
+            training rows or no outputs; two tasks cannot be distinguished.
     """
     check_settings(held_out_wordings, evaluation_rows, seed)
     path = Path(path)
@@ -104,7 +104,7 @@ def natural_taskset(
         evaluation: rows to evaluate on; each gets the split that it belongs to, and is left out
             if it belongs to none.
         evaluation_rows: the most rows of a task and split to keep.
-        rng: where chance comes from.
+        rng: the source of random numbers.
     """
     tasks = tuple(dict.fromkeys(row.task for row in train))
     trained = Trained(train)
@@ -165,7 +165,7 @@ def check_settings(held_out_wordings: float, evaluation_rows: int, seed: int) ->
 
 
 def _undecided_tasks(rows: list[Example]) -> set[str]:
-    """The tasks in which an input alone does not decide the output, but for a few oddities."""
+    """The tasks in which an input alone does not decide the output, with few exceptions."""
     outputs: dict[str, dict[str, set[str]]] = {}
     for row in rows:
         outputs.setdefault(row.task, {}).setdefault(row.input, set()).add(row.output)
@@ -218,7 +218,7 @@ def _refuse_twins(wordings: dict[str, set[str]], answers: dict[tuple[str, str], 
         other, other_answer = seen.setdefault((frozen[task], name), (task, answer))
         if answer != other_answer:
             raise BadInput(
-                f"tasks {other!r} and {task!r} cannot be told apart, they have the same "
+                f"tasks {other!r} and {task!r} cannot be distinguished, they have the same "
                 f"instructions and answer input {name!r} with {other_answer!r} and {answer!r}: "
                 "give them instructions of their own or join them."
             )
@@ -232,7 +232,7 @@ def _read(path: Path) -> Iterator[Example]:
             f"{path} cannot be read ({error}): give a JSON Lines file in UTF-8."
         ) from error
     if not any(line.strip() for line in lines):
-        raise BadInput(f"{path} is empty: give one JSON object a line.")
+        raise BadInput(f"{path} is empty: give one JSON object per line.")
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _example(line, f"line {number} of {path}")
@@ -242,7 +242,7 @@ def _example(line: str, where: str) -> Example:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        raise BadInput(f"{where} is not JSON ({error}): write one object a line.") from error
+        raise BadInput(f"{where} is not JSON ({error}): write one object per line.") from error
     if not isinstance(record, dict):
         raise BadInput(f"{where} is {record!r}: write an object with the keys {', '.join(_KEYS)}.")
     for key in _KEYS:

@@ -167,7 +167,7 @@ def parse(pattern: str, *, max_repeat: int | None = None) -> Language:
         tree = _parser.parse(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise BadInput(
-            f"pattern {pattern!r} is not a regular expression ({error}): mend it."
+            f"pattern {pattern!r} is not a regular expression ({error}): correct it."
         ) from error
     if tree.state.flags & re.IGNORECASE:
         raise BadInput(

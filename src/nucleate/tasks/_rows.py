@@ -36,8 +36,8 @@ def with_strings(
     Args:
         languages: task -> its languages; the last `held_out` ones of each are never trained.
         held_out: how many those are.
-        counts: trained and unseen strings a family.
-        rng: where chance comes from.
+        counts: trained and unseen strings per family.
+        rng: the source of random numbers.
     """
     trained, unseen = counts
     families = []
@@ -131,11 +131,11 @@ def add_noise(
 
     Args:
         rows: all rows; only those of split `train` are touched.
-        shares: the shares of wrong outputs and of wrong instructions, chosen apart.
+        shares: the shares of wrong outputs and of wrong instructions, chosen independently.
         alphabet: what wrong symbols are drawn from.
         answers: the right outputs; a wrong one is another of the task's outputs if it has any.
         held_out: what a wrong symbol must not lead to.
-        rng: where chance comes from.
+        rng: the source of random numbers.
 
     Raises:
         BadInput: too few rows can take a wrong symbol.

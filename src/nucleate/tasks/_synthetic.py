@@ -22,7 +22,7 @@ from nucleate.tasks._rows import (
 from nucleate.tasks._splits import Trained
 from nucleate.tasks._taskset import TaskSet
 
-# One source of chance for each part, so that (say) other outputs leave the strings as they are.
+# One random generator for each part, so that other outputs (say) leave the strings unchanged.
 _PARTS = ("patterns", "strings", "cells", "answers", "noise", "weights")
 
 
@@ -50,22 +50,21 @@ def synthetic(
     """Make a set of tasks that only their instructions tell apart.
 
     Each task is a mapping from the shared inputs to outputs. It is announced by families of
-    strings, one regular expression a family; no string belongs to two families.
+    strings, one regular expression per family; no string belongs to two families.
 
     Args:
         tasks: the number of tasks, at least 2.
-        families: trained families a task, at least 1.
-        held_out_families: further families a task that are never trained.
+        families: trained families per task, at least 1.
+        held_out_families: further families per task that are never trained.
         inputs: the number of inputs, shared by all tasks.
-        strings: training strings a family.
-        unseen_strings: further strings a family that are never trained (a held-out family has
+        strings: training strings per family.
+        unseen_strings: further strings per family that are never trained (a held-out family has
             these only).
         outputs: `own`: each task answers with symbols of its own; `shared`: all tasks answer out of
             one set, and any two tasks differ on at least half of the inputs.
         output_symbols: the size of the shared output set, at least 2.
         stem: 0..1, the share of content symbols that the families of one task have in common, as
-            paraphrases do: 0 draws them apart, 1 gives them one set. What can fool: with a high
-            stem an untrained model already groups the strings by task.
+            paraphrases do: 0 draws them independently, 1 gives all the same set.
         label_noise: 0..1, the share of training rows with a wrong output.
         instruction_noise: 0..1, the share of training rows with one wrong symbol in the
             instruction; such a string may by chance be right for another task, but is never one
@@ -73,8 +72,8 @@ def synthetic(
             trained any more because of it.
         imbalance: the exponent of a Zipf law over the tasks' weights; 0 makes them equal.
         order: the instruction before or after the input.
-        held_out_cells: (family, input) pairs a task that are never trained, each on another input,
-            so that the task's other families saw that input.
+        held_out_cells: (family, input) pairs per task that are never trained, each with another
+            input, so that the task's other families saw that input.
         allow_overlap: record tasks with a string in common in `TaskSet.overlaps` instead of
             refusing them. Two families of one task, and a held-out family and any other, must
             share no string even so. Rows of unseen strings that another task trains are left out.
@@ -89,7 +88,19 @@ def synthetic(
 
     Raises:
         BadInput: a number out of range; a pattern that does not parse, is unbounded or has too few
-            strings; families that cannot be told apart.
+            strings; families with a string in common.
+
+    Notes:
+        With a high stem an untrained model already groups the strings by task.
+
+    Examples:
+        >>> from nucleate.tasks import synthetic
+        >>> tasks = synthetic(tasks=2, families=2, strings=4, unseen_strings=2, inputs=3, seed=0)
+        >>> tasks.tasks
+        ('t0', 't1')
+        >>> row = tasks.split("unseen_string")[0]
+        >>> row.output == tasks.answers[row.task, row.input]
+        True
     """
     _check_whole(tasks=(tasks, 2), families=(families, 1), inputs=(inputs, 1), strings=(strings, 1))
     _check_whole(held_out_families=(held_out_families, 0), held_out_cells=(held_out_cells, 0))
@@ -185,7 +196,7 @@ def _find_overlaps(languages: Languages, held_out: int, allow: bool) -> tuple[tu
             continue
         told = (
             f"families {name} ({language.pattern!r}) and {other_name} ({other.pattern!r}) "
-            f"cannot be told apart, both have {common!r}: "
+            f"cannot be distinguished, both have {common!r}: "
         )
         if task == other_task:
             raise BadInput(told + "change one, families of one task must share no string.")

@@ -4,15 +4,18 @@ import hashlib
 import json
 from dataclasses import astuple, dataclass, field, fields
 from functools import cached_property
+from html import escape
 from typing import Literal
 
 from nucleate._core.errors import BadInput
 from nucleate.tasks._splits import SPLITS, Example, Trained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskSet:
     """Tasks over inputs, announced by families of instructions.
+
+    Two are equal where their `content_hash` is.
 
     Args:
         name: what to call the set in a report.
@@ -47,6 +50,25 @@ class TaskSet:
     weights: dict[str, float]
     overlaps: tuple[tuple[str, str], ...]
     patterns: dict[str, str] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskSet):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(self.split(name))} {name}" for name in self._by_split)
+        inputs = len({name for _, name in self.answers})
+        return (
+            f"TaskSet({self.name!r}: {len(self.tasks)} tasks, {inputs} inputs; rows: "
+            f"{rows or 'none'}; hash {self.content_hash()[:10]})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     def split(self, name: str) -> tuple[Example, ...]:
         """Return the rows of one split, in the set's order; BadInput if there is no such split."""

@@ -51,7 +51,7 @@ def tokenizer_hash(tokenizer: Any, *, chat: bool = False) -> str:
         64 hexadecimal digits.
 
     Raises:
-        BadInput: it is no tokenizer, or it has no chat template and `chat` asks for one.
+        BadInput: it is not a tokenizer, or it has no chat template and `chat` asks for one.
     """
     backend = backend_of(tokenizer)
     own = _slow_hash(tokenizer) if backend is None else _fast_hash(backend)
@@ -59,7 +59,7 @@ def tokenizer_hash(tokenizer: Any, *, chat: bool = False) -> str:
 
 
 def backend_of(tokenizer: Any) -> Tokenizer | None:
-    """Return the fast tokenizer inside; None for a slow one; BadInput if it is no tokenizer."""
+    """Return the fast tokenizer inside; None for a slow one; BadInput if it is not a tokenizer."""
     if isinstance(tokenizer, Tokenizer):
         return tokenizer
     if not callable(tokenizer) or not hasattr(tokenizer, "convert_tokens_to_ids"):

@@ -1,7 +1,7 @@
 """Training batches: token tables of the parts of a prompt, joined row by row at a step.
 
 What a step trains on follows from the seed and the step alone, so a resumed run needs no state
-of a generator to go on exactly where it stood.
+of a generator to resume exactly.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ class Batch:
     Attributes:
         ids: the sequences, prompt and answer.
         prompt_lengths: tokens before the answer.
-        lengths: tokens in all.
-        instructions: which of the distinct instructions each row has.
-        instruction_ends: the token that closes each row's instruction.
+        lengths: tokens of each row in total.
+        instructions: index of each row's instruction among the distinct ones.
+        instruction_ends: index of the last token of each row's instruction.
     """
 
     ids: Int[np.ndarray, "row token"]
@@ -34,14 +34,14 @@ class Batch:
 
 
 class Batches:
-    """Draws the batch of any step of a training.
+    """Draws the batch of any training step.
 
     Args:
         taskset: its `train` rows are drawn, a task as often as its weight says.
-        encoder: makes tokens of them.
-        batch_size: rows a batch.
+        encoder: turns them into tokens.
+        batch_size: rows per batch.
         seed: two `Batches` of one seed give the same batch at the same step.
-        scrambled: draw the instruction anew from all training rows for each drawn row, so that
+        scrambled: draw a new instruction from all training rows for each drawn row, so that
             the same tokens are seen but the instruction says nothing about the task.
 
     Attributes:

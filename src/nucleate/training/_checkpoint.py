@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on bit for bit, without a pickle."""
+"""Checkpoints: everything needed to resume training bit for bit, without a pickle."""
 
 import json
 import shutil
@@ -16,6 +16,7 @@ from nucleate.runs import Run, publish_folder
 
 _KEPT = 2
 _PENALTY = "regularizer.safetensors"
+_PENALTY_FORMERLY = "regulariser.safetensors"  # in version 0.1, with `centres` for `centers`
 
 
 def save_checkpoint(
@@ -26,7 +27,7 @@ def save_checkpoint(
     penalty: nn.Module | None = None,
     **state: Any,
 ) -> None:
-    """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones make room.
+    """Write `checkpoints/<step>/` and commit it to the journal; the oldest ones are removed.
 
     Args:
         run: where to.
@@ -97,12 +98,16 @@ def load_penalty(penalty: nn.Module, folder: Path) -> None:
     Raises:
         BadInput: the checkpoint is of a training without the regularizer, or with another one.
     """
+    file = folder / _PENALTY
+    if not file.exists() and (folder / _PENALTY_FORMERLY).exists():
+        file = folder / _PENALTY_FORMERLY
     try:
-        penalty.load_state_dict(load_file(folder / _PENALTY))
+        tensors = load_file(file)
+        penalty.load_state_dict({n.replace("centres", "centers"): t for n, t in tensors.items()})
     except (OSError, RuntimeError) as error:
         raise BadInput(
             f"the checkpoint {folder} is not of a training with this regularizer "
-            f"({str(error).splitlines()[0]}); go on without one, or start a new training"
+            f"({str(error).splitlines()[0]}); resume without one, or start a new training run"
         ) from error
 
 

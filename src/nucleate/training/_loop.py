@@ -1,4 +1,4 @@
-"""The training loop of the study: answers learned, states recorded, interrupts obeyed."""
+"""The training loop of the study: trains on answers, records states, stops when asked to."""
 
 import math
 import time
@@ -28,7 +28,7 @@ _LOOK_EVERY = 10
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the model, and how long it took over all sittings, in seconds."""
+    """A trained model, and the time that training took over all sessions, in seconds."""
 
     model: PreTrainedModel
     seconds: float
@@ -51,23 +51,25 @@ def train(
     progress: Callable[[int, float], None] = lambda step, loss: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Train to the last step, from the run's newest checkpoint if it has one.
+    """Train to the last step, starting from the run's newest checkpoint if there is one.
 
-    A resumed training gives the same losses and weights, bit for bit, as one without a break, on
-    the same machine with the same number of threads.
+    A resumed training gives bit-identical losses and weights, on the same machine with the same
+    number of threads.
 
     Args:
         model: trained in place.
-        batches: what each step trains on.
-        config: how.
-        run: gets checkpoints and step records.
-        recorder: reads the model when its schedule says so.
+        batches: the training batches.
+        config: training settings.
+        run: receives checkpoints and step records: losses, learning rate, and tokens read so far
+            (padding not counted).
+        recorder: reads the model at the steps of its schedule.
         seed: of dropout, and of the permuted tasks of a regularizer's twin.
         progress: called with the steps taken and the last loss known.
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
-        BadInput: the regularizer does not fit the model, the batches or the other settings.
+        BadInput: the regularizer does not fit the model, the batches or the other settings, or the
+            run holds a finished training and no checkpoint to resume from.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -76,7 +78,7 @@ def train(
         while loop.step < config.steps:
             if stopping():
                 loop.checkpoint()
-                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to go on")
+                raise Interrupted(f"{run.path} stopped at step {loop.step}; run again to resume")
             loop.record()
             loop.one_step()
             if loop.step % _LOOK_EVERY == 0 or loop.step == config.steps:
@@ -85,16 +87,17 @@ def train(
                 loop.checkpoint()
         loop.record()
         loop.checkpoint()
+        recorder.close(end=loop.step)
     except OSError as error:
         raise RunFailed(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
-            "to go on from the last checkpoint"
+            "to resume from the last checkpoint"
         ) from error
     return Trained(model, loop.seconds, loop.recording_seconds)
 
 
 class _Loop:
-    """One sitting of a training: where it stands, and what one step does."""
+    """One session of a training run: its state, and what one step does."""
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class _Loop:
             _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self._losses: list[Tensor] = []
+        self._tokens: int | None = 0  # None: resumed from version 0.1, which did not count them
         self._regularized = _regularized(config, model, batches, seed)
         torch.manual_seed(seed)
         self._earlier = {"seconds": 0.0, "recording_seconds": 0.0}
@@ -126,13 +130,13 @@ class _Loop:
 
     @property
     def recording_seconds(self) -> float:
-        """Time in the recorder, over all sittings."""
+        """Time in the recorder, over all sessions."""
         this = self._recorder.seconds - self._recorded_before
         return self._earlier["recording_seconds"] + this
 
     @property
     def seconds(self) -> float:
-        """Time of training, recording not counted, over all sittings."""
+        """Time of training, recording not counted, over all sessions."""
         this = time.perf_counter() - self._began - self._recorder.seconds + self._recorded_before
         return self._earlier["seconds"] + this
 
@@ -140,7 +144,10 @@ class _Loop:
         """Forward, backward, step."""
         for group in self._optimizer.param_groups:
             group["lr"] = _learning_rate(self._config, self.step)
-        loss, whole = self._losses_of(self._batches.at(self.step))
+        batch = self._batches.at(self.step)
+        if self._tokens is not None:
+            self._tokens += int(batch.lengths.sum())
+        loss, whole = self._losses_of(batch)
         whole.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
@@ -172,7 +179,10 @@ class _Loop:
         if self._recorder.error is not None:
             raise self._recorder.error
         if losses:
-            self._run.journal.append("step", step=self.step, first=first, losses=losses)
+            known: dict[str, Any] = {"learning_rate": _learning_rate(self._config, self.step - 1)}
+            if self._tokens is not None:
+                known["tokens"] = self._tokens
+            self._run.journal.append("step", step=self.step, first=first, losses=losses, **known)
             if self._regularized is not None:
                 self._regularized.note(self._run, self.step)
         return float(losses[-1]) if losses else math.nan
@@ -191,16 +201,23 @@ class _Loop:
             self._penalty,
             seconds=self.seconds,
             recording_seconds=self.recording_seconds,
+            tokens=self._tokens,
         )
 
     def _restore(self) -> None:
         saved = load_checkpoint(self._run, self._model, self._optimizer, self._penalty)
         if saved is None:
+            if self._run.status == "finished":
+                raise BadInput(
+                    f"{self._run.path} holds a finished training and no checkpoint; train into "
+                    "another folder"
+                )
             self._recorder.rewind(-1)
             return
         self._recorder.rewind(saved["step"])
         self.step = saved["step"]
         self._earlier = {name: saved[name] for name in self._earlier}
+        self._tokens = saved.get("tokens")
 
     @property
     def _penalty(self) -> nn.Module | None:
@@ -222,7 +239,7 @@ class _Loop:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
         index, real = self._learned(batch)
         targets = ids.gather(1, index + 1)
-        # A hook that changes from step to step would be compiled anew each time.
+        # A hook that changes from step to step would be compiled again each time.
         focus = nullcontext() if self._config.compile else head_reads(self._model, index)
         with self._autocast(), focus:
             # Each row's last token predicts nothing: the longest rows need not be read to the end.

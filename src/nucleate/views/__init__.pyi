@@ -9,6 +9,10 @@ from ._pictures import label_dots as label_dots
 from ._pictures import labels_figure as labels_figure
 from ._pictures import picture as picture
 from ._pictures import pictures_figure as pictures_figure
+from ._plots import plot_accuracy as plot_accuracy
+from ._plots import plot_causal_map as plot_causal_map
+from ._plots import plot_clusters as plot_clusters
+from ._plots import plot_heat_map as plot_heat_map
 from ._projection import Basis as Basis
 from ._projection import Frame as Frame
 from ._projection import picture_basis as picture_basis

@@ -1,4 +1,4 @@
-"""The fixed texts of the report: how to read it and what can fool it."""
+"""The fixed texts of the report: how to read it and what can mislead."""
 
 METRICS = {
     "ARI": "Adjusted Rand index of k-means clusters against a label, k = the number of classes: 0 "

@@ -205,7 +205,7 @@ def _background(runs: Sequence[RunReport], seconds: Mapping[str, float]) -> Mark
                 definitions(METRICS),
                 tag("h3", "What chance gives"),
                 definitions(NULLS),
-                tag("h3", "What can fool it"),
+                tag("h3", "What can mislead"),
                 bullets(FOOLS),
             ),
         ],

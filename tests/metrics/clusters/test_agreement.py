@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
+from nucleate._core.errors import BadInput
 from nucleate.metrics import agreement, bootstrap_ari
 from nucleate.metrics.clusters._agreement import expected_information
 from nucleate.metrics.clusters._bootstrap import resamples
@@ -94,3 +97,27 @@ def test_resamples_hold_as_many_strings_as_were_chosen_and_no_others():
     weights = resamples(np.array([1, 3, 4]), 6, 10, 0)
     assert (weights.sum(1) == 3).all()
     assert (weights[:, [0, 2, 5]] == 0).all()
+
+
+def test_many_rows_in_classes_of_very_unequal_size_score_as_scikit_learn_does():
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 51) ** 1.5
+    a, b = (rng.choice(50, 100_000, p=shares / shares.sum()) for _ in range(2))
+    tracemalloc.start()
+    found = agreement(a, b).ami
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == pytest.approx(adjusted_mutual_info_score(b, a), abs=1e-9)
+    assert peak < 100e6  # all terms at once are 100 million
+
+
+def test_equal_partitions_of_a_million_rows_and_of_one_score_one():
+    halves = np.random.default_rng(0).integers(0, 2, 1_000_000)
+    for labels in (halves, np.array([7])):
+        found = agreement(labels, labels)
+        assert (found.ari, found.ami) == (pytest.approx(1), pytest.approx(1))
+
+
+def test_no_rows_are_refused_in_a_sentence():
+    with pytest.raises(BadInput, match="no rows"):
+        agreement(np.array([], dtype=int), np.array([], dtype=int))

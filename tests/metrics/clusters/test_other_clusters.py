@@ -52,7 +52,7 @@ def test_noise_in_many_dimensions_has_no_dense_parts():
 
 def test_principal_axes_keep_the_clusters_that_many_dimensions_of_noise_hide():
     x = torch.cat([blobs(2.5, width=8), normal(120, 600, seed=7)], 1)
-    every, leading = hdbscan(x, axes=608), hdbscan(x, axes=5)
+    every, leading = hdbscan(x, n_components=608), hdbscan(x, n_components=5)
     assert (leading >= 0).mean() > (every >= 0).mean()
 
 
@@ -170,7 +170,7 @@ def test_silhouettes_of_constant_and_nan_states():
     [
         (lambda x: ward(x, 0), "1 to 120 clusters"),
         (lambda x: ward(x, 121), "1 to 120 clusters"),
-        (lambda x: hdbscan(x, axes=0), "at least 1"),
+        (lambda x: hdbscan(x, n_components=0), "at least 1"),
         (lambda x: hdbscan(x, min_cluster_size=1), "ask for 2 to 120"),
         (lambda x: silhouette(x, LABELS[:9]), "labels of shape"),
         (lambda x: silhouette(x, LABELS, LABELS[:9]), "groups of shape"),

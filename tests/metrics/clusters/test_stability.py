@@ -25,7 +25,7 @@ def test_agreement_of_pairs_is_that_of_scikit_learn():
 
 
 def test_six_separate_blobs_are_six():
-    found = choose_k(blobs(), [2, 3, 4, 5, 6, 7, 8, 9], draws=10)
+    found = choose_k(blobs(), [2, 3, 4, 5, 6, 7, 8, 9], n_draws=10)
     assert found.k == 6
     assert found.stability[found.ks.index(6)] == pytest.approx(1, abs=0.01)
     # Some coarser cuts are found again as well, by accident of where the blobs lie.
@@ -36,7 +36,7 @@ def test_six_separate_blobs_are_six():
 def test_families_within_tasks_give_two_stable_numbers_and_the_larger_is_chosen():
     tasks = torch.arange(180) % 3
     x = blobs() + 8 * normal(3, 20, seed=9)[tasks]
-    found = choose_k(x, [3, 4, 6, 7], draws=8)
+    found = choose_k(x, [3, 4, 6, 7], n_draws=8)
     assert found.k == 6
     assert found.stability[[0, 2]].min() > 0.98
     assert found.stability[[1, 3]].max() < 0.98
@@ -45,7 +45,7 @@ def test_families_within_tasks_give_two_stable_numbers_and_the_larger_is_chosen(
 @pytest.mark.parametrize("scale", [1.0, 6.0])
 def test_one_cloud_has_no_number_though_a_long_one_is_cut_the_same_way_each_time(scale):
     long = normal(180, 6) * torch.tensor([scale] + [1.0] * 5)
-    found = choose_k(long, [2, 3, 4, 6], draws=10)
+    found = choose_k(long, [2, 3, 4, 6], n_draws=10)
     assert found.k is None
     if scale > 1:
         assert found.stability[0] > 0.8
@@ -63,32 +63,32 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
     x = normal(60, 4)
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    values = [stability(x, 4, draws=3, seed=seed) for seed in (0, 0, 1)]
+    values = [stability(x, 4, n_draws=3, seed=seed) for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
     assert (torch.get_rng_state() == state).all()
 
 
 def test_scale_changes_nothing():
     x = blobs(gap=0.7).double()
-    assert stability(64 * x, 5, draws=4) == pytest.approx(stability(x, 5, draws=4), abs=1e-6)
+    assert stability(64 * x, 5, n_draws=4) == pytest.approx(stability(x, 5, n_draws=4), abs=1e-6)
 
 
 def test_constant_and_nan_states():
     x = blobs(rows=60).repeat(1, 3, 1, 1)
     x[0, 1] = 1 / 3
     x[0, 2, 0, 0] = torch.nan
-    values = stability(x, 6, draws=3)
+    values = stability(x, 6, n_draws=3)
     assert values.shape == (1, 3)
     assert values[0, 0] == pytest.approx(1, abs=0.05)
     assert values[0, 1] == 0
     assert np.isnan(values[0, 2])
-    assert choose_k(x[0, 1], [2, 3], draws=2).k is None
-    assert choose_k(x[0, 2], [2, 3], draws=2).k is None
+    assert choose_k(x[0, 1], [2, 3], n_draws=2).k is None
+    assert choose_k(x[0, 2], [2, 3], n_draws=2).k is None
 
 
 def test_groups_of_unequal_size_and_of_one_row_are_drawn():
     groups = torch.tensor([0] * 30 + [1] * 20 + list(range(2, 12)))
-    assert -1 <= stability(normal(60, 3), 3, draws=3, groups=groups) <= 1
+    assert -1 <= stability(normal(60, 3), 3, n_draws=3, groups=groups) <= 1
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_groups_of_unequal_size_and_of_one_row_are_drawn():
     [
         (lambda x: stability(x, 1), "2 to 90 clusters"),
         (lambda x: stability(x, 91), "2 to 90 clusters"),
-        (lambda x: stability(x, 2, draws=0), "at least 1"),
+        (lambda x: stability(x, 2, n_draws=0), "at least 1"),
         (lambda x: stability(x, 2, groups=torch.arange(9)), "groups of shape"),
         (lambda x: choose_k(x, []), "at least one number"),
-        (lambda x: choose_k(x, [2], draws=1), "two draws"),
+        (lambda x: choose_k(x, [2], n_draws=1), "two draws"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -133,7 +133,7 @@ def test_fewer_distinct_rows_than_clusters_end_without_inertia():
 
 def test_passes_end_when_nothing_is_gained():
     x, _ = blobs(spread=3.0)
-    assert not kmeans_streaming(x, 8, passes=1).converged
+    assert not kmeans_streaming(x, 8, max_iter=1).converged
     found = kmeans_streaming(x, 8)
     assert found.converged
     assert found.passes < 50
@@ -149,7 +149,7 @@ def test_bad_input_is_named(saved, tmp_path):
     with pytest.raises(BadInput, match="not a file"):
         kmeans_streaming(tmp_path / "none.safetensors", 3, tensor="states")
     (tmp_path / "text.safetensors").write_text("no tensors here, only a sentence or two")
-    with pytest.raises(BadInput, match="no safetensors file"):
+    with pytest.raises(BadInput, match="not a safetensors file"):
         kmeans_streaming(tmp_path / "text.safetensors", 3, tensor="states")
     with pytest.raises(BadInput, match="no file was given"):
         kmeans_streaming([], 3, tensor="states")
@@ -168,7 +168,7 @@ MILLION = """
 import json, resource, sys
 from nucleate.metrics.clusters._streaming import kmeans_streaming
 
-found = kmeans_streaming(sys.argv[1], 100, tensor="states", passes=3)
+found = kmeans_streaming(sys.argv[1], 100, tensor="states", max_iter=3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"peak": peak, "rows": len(found.labels), "used": len(found.labels.unique())}))
 """

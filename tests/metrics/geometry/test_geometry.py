@@ -58,7 +58,9 @@ def test_variances_are_those_of_the_covariance_with_few_rows_too(rows):
     x = normal(2, rows, 12)
     found = spectrum(x).variances
     assert found.shape == (2, min(rows, 12))
-    expected = np.linalg.svd(centered(x)[0].numpy(), compute_uv=False) ** 2 / (rows - 1)
+    expected = np.linalg.svd(centered(x, double=True)[0].numpy(), compute_uv=False) ** 2 / (
+        rows - 1
+    )
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -129,14 +131,14 @@ def test_overlap_is_that_of_sets_of_neighbors():
         NearestNeighbors(n_neighbors=6).fit(z).kneighbors(return_distance=False) for z in (x, other)
     ]
     shared = np.mean([len({*a} & {*b}) / 6 for a, b in zip(*near, strict=True)])
-    assert neighborhood_overlap(x, other, neighbors=6) == pytest.approx(shared)
+    assert neighborhood_overlap(x, other, n_neighbors=6) == pytest.approx(shared)
 
 
 def test_rows_of_one_string_fake_an_overlap_until_they_are_left_out():
     strings = torch.arange(300) // 10
     x, other = (8 * normal(30, 6, seed=s)[strings] + normal(300, 6, seed=s + 9) for s in (0, 1))
-    assert neighborhood_overlap(x, other, neighbors=9) > 0.8
-    left = neighborhood_overlap(x, other, neighbors=9, groups=strings)
+    assert neighborhood_overlap(x, other, n_neighbors=9) > 0.8
+    left = neighborhood_overlap(x, other, n_neighbors=9, groups=strings)
     assert left < 0.2
 
 
@@ -238,7 +240,7 @@ def test_nearest_means_that_decide_as_the_model_agree_whatever_the_form_of_the_d
 
 def test_a_row_does_not_decide_about_itself():
     labels = torch.arange(200) % 10
-    values = [nc4(normal(200, 100, seed=s), labels, labels, folds=5) for s in range(10)]
+    values = [nc4(normal(200, 100, seed=s), labels, labels, n_splits=5) for s in range(10)]
     assert np.mean(values) == pytest.approx(0.1, abs=0.03)
 
 
@@ -351,8 +353,8 @@ def test_classes_of_one_row_do_not_crash():
         (lambda x: parallelism_score(x, LABELS, LABELS * 0), "at least two conditions"),
         (lambda x: neural_collapse(x, LABELS * 0), "at least two classes"),
         (lambda x: nc4(x, LABELS, LABELS[:3]), "predictions of shape"),
-        (lambda x: nc4(x, LABELS, LABELS, folds=61), "2 to 60 folds"),
-        (lambda x: neighborhood_overlap(x, x, neighbors=60), "1 to 59"),
+        (lambda x: nc4(x, LABELS, LABELS, n_splits=61), "2 to 60 folds"),
+        (lambda x: neighborhood_overlap(x, x, n_neighbors=60), "1 to 59"),
         (lambda x: neighborhood_overlap(x, x, groups=LABELS * 0), "neighbors cannot"),
     ],
 )

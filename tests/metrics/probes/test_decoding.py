@@ -47,7 +47,7 @@ def test_one_neighbor_among_other_rows_is_scikit_learns():
     x, labels, _ = strings_and_classes(0.4)
     model = KNeighborsClassifier(1).fit(x[0].numpy(), labels.numpy())
     near = model.kneighbors(return_distance=False)[:, 0]
-    assert knn_decodability(x[0], labels, neighbors=1) == pytest.approx(
+    assert knn_decodability(x[0], labels, n_neighbors=1) == pytest.approx(
         np.mean(labels.numpy()[near] == labels.numpy())
     )
 
@@ -68,8 +68,10 @@ def test_rows_of_one_string_do_not_tell_each_others_class():
     x = 3 * torch.randn(60, 32, generator=generator)[strings]
     x = x + torch.randn(360, 32, generator=generator)
     labels = np.stack([control_labels(strings % 5, strings, seed) for seed in range(20)])
-    assert knn_decodability(x, labels, neighbors=5).mean() > 0.95
-    assert knn_decodability(x, labels, strings, neighbors=5).mean() == pytest.approx(0.2, abs=0.05)
+    assert knn_decodability(x, labels, n_neighbors=5).mean() > 0.95
+    assert knn_decodability(x, labels, strings, n_neighbors=5).mean() == pytest.approx(
+        0.2, abs=0.05
+    )
 
 
 @settings(max_examples=15, deadline=None)
@@ -80,10 +82,10 @@ def test_neighbors_do_not_depend_on_rotation_scale_order_or_names(seed, scale):
     turn = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
     order, names = torch.randperm(120, generator=generator), torch.randperm(5, generator=generator)
     moved = knn_decodability(
-        scale * (x[0] @ turn)[order], names[labels][order], strings[order], neighbors=5
+        scale * (x[0] @ turn)[order], names[labels][order], strings[order], n_neighbors=5
     )
     # Rounding may swap two neighbors that are equally far.
-    plain = knn_decodability(x[0], labels, strings, neighbors=5)
+    plain = knn_decodability(x[0], labels, strings, n_neighbors=5)
     assert moved == pytest.approx(plain, abs=0.02)
 
 
@@ -105,9 +107,9 @@ def test_more_neighbors_than_there_are_rows_of_other_strings_are_those_there_are
 def test_hundreds_of_classes_and_a_class_of_one_row_are_counted_right():
     x = torch.arange(300.0)[:, None].repeat_interleave(2, 0)
     labels = torch.arange(300).repeat_interleave(2)
-    assert knn_decodability(x, labels, neighbors=1) == 1
+    assert knn_decodability(x, labels, n_neighbors=1) == 1
     labels[0] = 300
-    assert knn_decodability(x, labels, neighbors=1) == pytest.approx(598 / 600)
+    assert knn_decodability(x, labels, n_neighbors=1) == pytest.approx(598 / 600)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +118,8 @@ def test_hundreds_of_classes_and_a_class_of_one_row_are_counted_right():
         (torch.arange(119), torch.arange(120), 3, "labels of shape"),
         (torch.zeros(120, dtype=torch.long), torch.arange(120), 3, "one label"),
         (torch.arange(120), torch.arange(5), 3, "groups of shape"),
-        (torch.arange(120), torch.zeros(120), 3, "nobody to vote"),
-        (torch.arange(120), torch.arange(120), 0, "nobody to vote"),
+        (torch.arange(120), torch.zeros(120), 3, "no voters"),
+        (torch.arange(120), torch.arange(120), 0, "no voters"),
     ],
 )
 def test_what_has_no_neighbors_is_refused_in_a_sentence(labels, strings, neighbors, message):

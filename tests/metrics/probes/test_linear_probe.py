@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
 from nucleate._core.errors import BadInput
+from nucleate.metrics.probes import _linear_probe_solver as solver
 from nucleate.metrics.probes._decoding import control_labels, grouped_folds, ranks_within
 from nucleate.metrics.probes._linear_probe import linear_probe
 from nucleate.metrics.probes._linear_probe_uses import ccgp, mdl_probe, selectivity
@@ -55,6 +56,22 @@ def test_a_probe_is_scikit_learns_with_more_rows_and_with_more_dimensions(
     assert ours.nll == pytest.approx(nll.mean(), abs=1e-3)
     assert np.mean((ours.correct == 1) == (found == labels.numpy())) > 0.99
     assert ours.accuracy == pytest.approx(ours.correct.mean())
+
+
+def test_a_looser_tolerance_ends_the_search_earlier_and_moves_the_numbers_little():
+    x, labels, folds = classes_of(2.0, rows=600, width=96, classes=20)
+    steps, original = [], solver._step
+    exact, loose = (linear_probe(x[0], labels, folds, tol=tol) for tol in (1e-8, 1e-4))
+    for tol in (1e-8, 1e-4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(solver, "_step", lambda *a, tol=tol: steps.append(tol) or original(*a))
+            linear_probe(x[0], labels, folds, tol=tol)
+    assert steps.count(1e-4) <= 0.7 * steps.count(1e-8)
+    assert loose.converged
+    assert loose.accuracy == pytest.approx(exact.accuracy, abs=0.01)
+    assert 0 < abs(loose.nll - exact.nll) < 0.01
+    with pytest.raises(BadInput, match="tolerance of 0"):
+        linear_probe(x[0], labels, folds, tol=0.0)
 
 
 def test_one_dominant_direction_does_not_stop_the_search_short():
@@ -222,7 +239,7 @@ def test_selectivity_is_high_for_tasks_and_zero_for_strings_that_are_memorized()
 
 def test_selectivity_is_nan_where_every_string_is_a_row_and_leaves_single_rows_out_elsewhere():
     x, labels, strings = strings_of(0.5, 0.0)
-    nothing = selectivity(x[None], labels, torch.arange(360), draws=3)
+    nothing = selectivity(x[None], labels, torch.arange(360), n_draws=3)
     assert np.isnan(nothing.task).all()
     assert np.isnan(nothing.selectivity).all()
     assert nothing.draws.shape == (1, 3)
@@ -232,7 +249,7 @@ def test_selectivity_is_nan_where_every_string_is_a_row_and_leaves_single_rows_o
     folds = grouped_folds(labels, strings, 3)
     assert np.isnan(selectivity(x, labels, strings, folds).task)
     with pytest.raises(BadInput, match="0 draws"):
-        selectivity(x, labels, strings, draws=0)
+        selectivity(x, labels, strings, n_draws=0)
 
 
 def conditions_of(shared, seed=0):
@@ -263,7 +280,7 @@ def test_ccgp_is_a_probe_with_conditions_as_folds_and_bundles_many_of_them():
         linear_probe(x, labels, conditions).accuracy
     )
     many = torch.arange(360) // 4 % 9
-    assert ccgp(x, labels, many, most=3) == pytest.approx(
+    assert ccgp(x, labels, many, n_splits=3) == pytest.approx(
         linear_probe(x, labels, many % 3).accuracy
     )
 

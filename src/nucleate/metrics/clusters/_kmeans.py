@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate.metrics._arrays import ArrayLike
 from nucleate.metrics.clusters._kmeans_moves import Clustering as Clustering
 from nucleate.metrics.clusters._kmeans_moves import Partition, settled
 from nucleate.metrics.clusters._kmeans_seeds import over_seeded
@@ -27,7 +28,7 @@ _CHUNK = {"cpu": 1_500_000, "cuda": 100_000_000}
 
 
 def kmeans(
-    x: Space | Float[Tensor, "problem row width"],
+    x: Space | ArrayLike,
     k: int,
     *,
     restarts: int = 20,
@@ -59,6 +60,16 @@ def kmeans(
     Raises:
         BadInput: k is below 1 or above the number of rows; no restarts; warm centroids of another
             shape.
+
+    Examples:
+        >>> import torch
+        >>> from nucleate.metrics import kmeans
+        >>> x = torch.tensor([[[0.0], [1], [10], [11]]])  # one problem of four rows
+        >>> found = kmeans(x, 2)
+        >>> bool(found.labels[0, 0] == found.labels[0, 1] != found.labels[0, 2])
+        True
+        >>> found.inertia.tolist()
+        [1.0]
     """
     space = x if isinstance(x, Space) else Space.of(x)
     _check(space, k, restarts, warm)

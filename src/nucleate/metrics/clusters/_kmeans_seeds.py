@@ -12,7 +12,7 @@ from nucleate.metrics.clusters._kmeans_space import Space
 _OVER = 2
 """So many times as many clusters are sought and then merged."""
 _TRIES = 2
-"""Candidates for each seed: bad ones are mended by merging."""
+"""Candidates for each seed: bad ones are repaired by merging."""
 _ROUNDS = 3
 """Rounds of moves before they are merged."""
 

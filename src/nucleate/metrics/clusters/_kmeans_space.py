@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate._core.errors import BadInput
+from nucleate.metrics._arrays import ArrayLike, as_tensor
+
 _PACKED_BITS = 10
 _SAME = 1e-12
 """Squared distances below this share of the mean one are rounding."""
@@ -18,7 +21,7 @@ class Space:
     Attributes:
         rows: centered rows, each followed by 1 and its squared length: a sum of them holds their
             number.
-        columns: the same, turned. A product with centroids gives squared distances as [problem,
+        columns: the same, transposed. A product with centroids gives squared distances as [problem,
             centroid, row], of which a least one over centroids reads memory in order.
         mean: what was subtracted.
         finite: which problems have neither NaN nor infinity; the others are zeros here.
@@ -30,22 +33,31 @@ class Space:
     finite: Bool[Tensor, "problem"]
 
     @classmethod
-    def of(cls, x: Float[Tensor, "problem row width"]) -> "Space":
-        """Prepare rows, of any device and float type; they are computed in float32."""
-        x = x.float()
+    def of(cls, x: ArrayLike) -> "Space":
+        """Prepare rows `[problem row width]`, of any kind; they are computed in float32.
+
+        Raises:
+            BadInput: rows that are not an array of real numbers, or of another shape.
+        """
+        x = as_tensor(x, least_rows=1)
+        if x.ndim != 3:
+            raise BadInput(
+                f"rows of shape {list(x.shape)} are not problems; give [problem row width]"
+            )
         low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
         finite = (torch.isfinite(low) & torch.isfinite(high)).flatten(1).all(1)
         if not bool(finite.all()):
             x = x.where(finite[:, None, None], 0)
         mean = x.mean(1, keepdim=True)
-        rows = x.new_empty(x.shape[0], x.shape[1], x.shape[2] + 2)
+        shape = x.shape[0], x.shape[1], x.shape[2] + 2
+        rows = torch.empty(shape, dtype=torch.float32, device=x.device)
         centered = torch.sub(x, mean, out=rows[..., :-2])
         # A dimension that does not vary is 0, not what rounding leaves of it.
         if bool((low == high).any()):
             centered.masked_fill_(low == high, 0)
         rows[..., -2] = 1
         rows[..., -1] = torch.linalg.vector_norm(centered, dim=-1).square_()
-        return cls(rows, rows.mT.contiguous(), mean, finite)
+        return cls(rows, rows.mT.contiguous(), mean.float(), finite)
 
     @property
     def problems(self) -> int:

@@ -1,4 +1,4 @@
-"""Clusters by other algorithms than k-means, and how well clusters are set apart."""
+"""Clusters by other algorithms than k-means, and the silhouette of clusters."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import Array, as_codes, shaped
-from nucleate.metrics.geometry._spectra import centered, several, squared_distances
+from nucleate.metrics._arrays import ArrayLike, as_codes, as_values, centered, shape_of, shaped
+from nucleate.metrics._labels import groups_or_rows, several
+from nucleate.metrics.geometry._spectra import squared_distances
 
 
-def ward(x: Float[Array, "*place row width"], k: int) -> Int[np.ndarray, "*place row"]:
+def ward(x: ArrayLike, k: int) -> Int[np.ndarray, "*place row"]:
     """Cluster rows by merging, each time the two clusters whose merger adds least variance.
 
     Ward (1963), by scikit-learn. There is nothing random in it, so no seed and no restarts; a
@@ -31,7 +32,7 @@ def ward(x: Float[Array, "*place row width"], k: int) -> Int[np.ndarray, "*place
     """
     from sklearn.cluster import AgglomerativeClustering
 
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     if not 1 <= k <= points.shape[1]:
         raise BadInput(
             f"{k} clusters of {points.shape[1]} rows cannot be found; "
@@ -39,11 +40,11 @@ def ward(x: Float[Array, "*place row width"], k: int) -> Int[np.ndarray, "*place
         )
     model = AgglomerativeClustering(k, linkage="ward")
     found = _each(points, finite, model.fit_predict, constant=0)
-    return found.reshape(x.shape[:-1])
+    return found.reshape(shape_of(x)[:-1])
 
 
 def hdbscan(
-    x: Float[Array, "*place row width"], *, axes: int = 30, min_cluster_size: int | None = None
+    x: ArrayLike, *, n_components: int = 30, min_cluster_size: int | None = None
 ) -> Int[np.ndarray, "*place row"]:
     """Cluster rows by density; the number of clusters is found, and some rows are noise.
 
@@ -52,7 +53,7 @@ def hdbscan(
 
     Args:
         x: states `[*place row width]`; standardize them first.
-        axes: how many principal axes to keep, at most.
+        n_components: how many principal axes to keep, at most.
         min_cluster_size: fewest rows of a cluster, from 2; about half the rows of the smallest
             class that should be found. None: 10, or a quarter of the rows if those are fewer.
 
@@ -66,10 +67,10 @@ def hdbscan(
     """
     from sklearn.cluster import HDBSCAN
 
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     rows = points.shape[1]
-    if axes < 1:
-        raise BadInput(f"{axes} principal axes hold no states; keep at least 1")
+    if n_components < 1:
+        raise BadInput(f"{n_components} principal axes hold no states; keep at least 1")
     if min_cluster_size is None:
         min_cluster_size = max(2, min(10, rows // 4))
     if not 2 <= min_cluster_size <= rows:
@@ -77,10 +78,12 @@ def hdbscan(
             f"clusters of at least {min_cluster_size} of {rows} rows cannot be found; "
             f"ask for 2 to {rows}"
         )
-    turned = points @ torch.linalg.eigh(points.mT @ points).eigenvectors.flip(-1)[..., :axes]
+    turned = (
+        points @ torch.linalg.eigh(points.mT @ points).eigenvectors.flip(-1)[..., :n_components]
+    )
     model = HDBSCAN(min_cluster_size=min_cluster_size, copy=True)
     found = _each(turned, finite, model.fit_predict, constant=-1)
-    return found.reshape(x.shape[:-1])
+    return found.reshape(shape_of(x)[:-1])
 
 
 def _each(
@@ -99,15 +102,27 @@ def _each(
     return found
 
 
-def singletons(clusters: Int[np.ndarray, "*place row"]) -> Int[np.ndarray, "*place row"]:
-    """Give each row of noise (-1) a cluster of its own, so that scores count it as not found."""
-    rows = clusters.shape[-1]
-    alone = int(clusters.max()) + 1 + np.arange(rows)
-    return np.where(clusters < 0, alone, clusters)
+def singletons(clusters: ArrayLike) -> Int[np.ndarray, "*place row"]:
+    """Give each row of noise (-1) a cluster of its own, so that scores count it as not found.
+
+    Args:
+        clusters: `[*place row]`, whole numbers; negative ones are noise.
+
+    Raises:
+        BadInput: clusters that are not whole numbers.
+    """
+    found = as_values(clusters)
+    if found.dtype.kind not in "iu" or not found.size:
+        raise BadInput(
+            f"clusters of shape {list(found.shape)} and dtype {found.dtype} are not clusters; give "
+            "a whole number per row"
+        )
+    alone = int(found.max()) + 1 + np.arange(found.shape[-1])
+    return np.where(found < 0, alone, found)
 
 
 def silhouette(
-    x: Float[Array, "*place row width"], labels: Array, groups: Array | None = None
+    x: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None
 ) -> np.ndarray | float:
     """Mean over rows of (b - a) / max(a, b), with distances a to the own and b to the next class.
 
@@ -123,21 +138,21 @@ def silhouette(
         `[*place *labeling]`, -1 to 1, about 0 or a little below by chance. A row counts as 0 if
         its class has no other row (of another group), or no other class has one. 0 for
         constant states. In many dimensions it is small for classes that are
-        perfectly told apart (0.08 to 0.14 in a simulation), and clusters that k-means found score
+        perfectly separated (0.08 to 0.14 in a simulation), and clusters that k-means found score
         above 0 in noise: compare with permuted labels, and clusters with `gaussian_twin`. All
         distances of a place are held at once.
 
     Raises:
         BadInput: labels or groups of another length, or one class only (of states that vary).
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     rows = points.shape[1]
     codes = as_codes(labels, rows)
     if bool(points.any()):
-        for one in codes:
-            several(one, "label", "give labels of at least two classes")
-    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
-    members = _Members(codes.to(points.device), own.to(points.device), grouped=groups is not None)
+        for labeling in codes:
+            several(labeling, "label", "give labels of at least two classes")
+    own = groups_or_rows(groups, points)
+    members = _Members(codes.to(points.device), own, grouped=groups is not None)
     values = torch.stack(
         [
             members.silhouette(place) if bool(place.any()) else place.new_zeros(len(codes))

@@ -2,18 +2,18 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from torch import Tensor
 
-from nucleate.metrics._arrays import Array, as_codes
+from nucleate.metrics._arrays import ArrayLike, as_codes, as_values, labelings_of, rows_of
+from nucleate.metrics._labels import one
 
 
-def recall_by_class(clusters: Array, labels: Array) -> Float[np.ndarray, "*place class"]:
+def recall_by_class(clusters: ArrayLike, labels: ArrayLike) -> Float[np.ndarray, "*place class"]:
     """Share of each class's rows that lie in its cluster, where each class has one cluster.
 
     Classes and clusters are paired so that most rows agree (Kuhn 1955, the Hungarian method).
 
     Args:
-        clusters: `[*place row]`; a negative number is no cluster (noise of `hdbscan`).
+        clusters: `[*place row]`; negative numbers are noise (as of `hdbscan`).
         labels: `[row]`.
 
     Returns:
@@ -29,11 +29,11 @@ def recall_by_class(clusters: Array, labels: Array) -> Float[np.ndarray, "*place
     return np.asarray(matched / sizes)
 
 
-def matched_accuracy(clusters: Array, labels: Array) -> np.ndarray | float:
+def matched_accuracy(clusters: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
     """Share of all rows that lie in the cluster of their class (see `recall_by_class`).
 
     Args:
-        clusters: `[*place row]`; a negative number is no cluster.
+        clusters: `[*place row]`; negative numbers are noise.
         labels: `[row]`.
 
     Returns:
@@ -49,15 +49,16 @@ def matched_accuracy(clusters: Array, labels: Array) -> np.ndarray | float:
 
 
 def _matched(
-    clusters: Array, labels: Array
+    clusters: ArrayLike, labels: ArrayLike
 ) -> tuple[Float[np.ndarray, "*place class"], Float[np.ndarray, "class"]]:
     """Rows of each class in its cluster, and rows of each class."""
     from scipy.optimize import linear_sum_assignment
 
-    found = np.asarray(clusters.cpu() if isinstance(clusters, Tensor) else clusters)
-    codes = as_codes(labels, found.shape[-1])[0].numpy()
+    rows = rows_of(clusters)
+    codes = one(labels, rows).numpy()
     sizes = np.bincount(codes)
-    of_row = as_codes(clusters, found.shape[-1], name="clusters").numpy()
+    of_row = as_codes(clusters, rows, name="clusters").numpy()
+    found = as_values(clusters)
     inside = np.ones(of_row.shape, dtype=bool)
     if found.dtype.kind in "iuf":
         inside = found.reshape(of_row.shape) >= 0
@@ -66,7 +67,7 @@ def _matched(
         table = _table(codes[kept], row[kept], len(sizes))
         classes, at = linear_sum_assignment(table, maximize=True)
         matched[place, classes] = table[classes, at]
-    return matched.reshape(*found.shape[:-1], len(sizes)), sizes.astype(np.float64)
+    return matched.reshape(*labelings_of(clusters), len(sizes)), sizes.astype(np.float64)
 
 
 def _table(

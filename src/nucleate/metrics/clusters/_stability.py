@@ -9,15 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
+from nucleate.metrics._arrays import ArrayLike, as_states, centered, shape_of, shaped
+from nucleate.metrics._labels import groups_or_rows
 from nucleate.metrics.clusters._agreement import adjusted_rand
 from nucleate.metrics.clusters._kmeans import kmeans
-from nucleate.metrics.geometry._spectra import centered, gaussian_twin
+from nucleate.metrics.geometry._spectra import gaussian_twin
 
 _RESTARTS = 8
 """With fewer, local optima of k-means make the true number less stable than one more."""
@@ -44,12 +40,12 @@ class ChosenK:
 
 
 def stability(
-    x: Float[Array, "*place row width"],
+    x: ArrayLike,
     k: int,
     *,
-    draws: int = 20,
+    n_draws: int = 20,
     seed: int = 0,
-    groups: Array | None = None,
+    groups: ArrayLike | None = None,
 ) -> np.ndarray | float:
     """Agreement between k-means clusters that two bootstrap samples of the rows lead to.
 
@@ -59,7 +55,7 @@ def stability(
     Args:
         x: states `[*place row width]`; standardize them first.
         k: number of clusters, 2 to half of the rows.
-        draws: pairs of samples.
+        n_draws: pairs of samples.
         seed: of the samples and of k-means.
         groups: `[row]`, such as instruction strings, which are drawn whole. Without them, rows of
             one string are a tight cluster that every sample finds.
@@ -72,23 +68,23 @@ def stability(
     Raises:
         BadInput: k out of range, no draw, or groups of another length.
     """
-    return shaped(_agreements(x, k, draws, seed, groups).mean(1), x)
+    return shaped(_agreements(x, k, n_draws, seed, groups).mean(1), x)
 
 
 def choose_k(
-    x: Array,
+    x: ArrayLike,
     ks: Sequence[int],
     *,
-    draws: int = 20,
+    n_draws: int = 20,
     seed: int = 0,
-    groups: Array | None = None,
+    groups: ArrayLike | None = None,
 ) -> ChosenK:
     """Choose the number of clusters that other samples find again, and one Gaussian does not show.
 
     Args:
         x: states `[row width]`; standardize them first.
         ks: numbers to try, each 2 to half of the rows.
-        draws: pairs of samples, and Gaussian twins.
+        n_draws: pairs of samples, and Gaussian twins.
         seed: of all draws.
         groups: `[row]`, such as instruction strings, which are drawn whole; in the twins rows are
             independent, and drawn one by one.
@@ -101,18 +97,18 @@ def choose_k(
     Raises:
         BadInput: no k, one out of range, fewer than two draws, or groups of another length.
     """
-    if not len(ks) or draws < 2:
+    if not len(ks) or n_draws < 2:
         raise BadInput(
-            f"{len(ks)} numbers of clusters and {draws} draws decide nothing; "
+            f"{len(ks)} numbers of clusters and {n_draws} draws decide nothing; "
             "give at least one number and two draws"
         )
-    if x.ndim != 2:
-        raise BadInput(f"states of shape {list(x.shape)} are not one place; give [row width]")
-    twins = gaussian_twin(x, draws, seed=seed)
+    if len(shape_of(x)) != 2:
+        raise BadInput(f"states of shape {list(shape_of(x))} are not one place; give [row width]")
+    twins = gaussian_twin(x, n_draws, seed=seed)
     tried = tuple(sorted(set(ks)))
-    found = torch.stack([_agreements(x, k, draws, seed, groups)[0] for k in tried]).numpy()
+    found = torch.stack([_agreements(x, k, n_draws, seed, groups)[0] for k in tried]).numpy()
     by_twin = torch.stack([_agreements(twins, k, 1, seed, None)[:, 0] for k in tried]).numpy()
-    mean, error = found.mean(1), found.std(1, ddof=1) / draws**0.5
+    mean, error = found.mean(1), found.std(1, ddof=1) / n_draws**0.5
     most = by_twin.max(1)
     stands_out = np.flatnonzero(mean > most)
     chosen = None
@@ -125,7 +121,7 @@ def choose_k(
 
 
 def _agreements(
-    x: Array, k: int, draws: int, seed: int, groups: Array | None
+    x: ArrayLike, k: int, draws: int, seed: int, groups: ArrayLike | None
 ) -> Float[Tensor, "place draw"]:
     """ARI of each pair of samples; 0 for constant states, NaN for those that are not finite."""
     rows = as_states(x).shape[1]
@@ -136,8 +132,8 @@ def _agreements(
         )
     if draws < 1:
         raise BadInput(f"{draws} draws give no stability; ask for at least 1")
-    points, finite = centered(x)
-    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    points, finite = centered(x, double=True)
+    own = groups_or_rows(groups, points).cpu()
     result = torch.zeros(len(points), draws, dtype=torch.float64)
     result[~finite.cpu()] = torch.nan
     samples = _samples(own.numpy(), 2 * draws, seed).to(points.device)

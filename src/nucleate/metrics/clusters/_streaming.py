@@ -10,12 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
+from nucleate.metrics._arrays import ArrayLike, as_tensor, rounding_of
 from nucleate.metrics.clusters._kmeans import kmeans
 
 _SAMPLE_A_CLUSTER = 200
 _SAMPLE_AT_LEAST = 20_000
-_ROUNDING = 1e-5
-"""As in `standardize`: what deviates by less than this share of its magnitude does not vary."""
 _SAME = 1e-12
 
 
@@ -57,14 +56,14 @@ class Streamed:
 
 
 def kmeans_streaming(
-    source: Rows | str | Path | Sequence[str | Path],
+    source: Rows | str | Path | Sequence[str | Path] | ArrayLike,
     k: int,
     *,
     tensor: str = "",
     standardized: bool = False,
     chunk_rows: int = 16_384,
-    passes: int = 50,
-    tolerance: float = 1e-4,
+    max_iter: int = 50,
+    tol: float = 1e-4,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Streamed:
@@ -72,11 +71,11 @@ def kmeans_streaming(
 
     One pass takes means, deviations and a random sample. `kmeans` of the sample gives the first
     centroids. Passes of Lloyd's algorithm over all rows follow until one lowers the inertia by
-    less than `tolerance` of itself and leaves no cluster empty; clusters that lose all rows are
+    less than `tol` of itself and leaves no cluster empty; clusters that lose all rows are
     put on the rows that are farthest from their centroids. A last pass assigns exactly.
 
-    Memory: the chunk twice in float32, `chunk_rows` x k distances twice, 4 bytes a row for labels,
-    and the sample (200 rows a cluster, at least 20,000).
+    Memory: the chunk twice in float32, `chunk_rows` x k distances twice, 4 bytes per row for
+    labels, and the sample (200 rows per cluster, at least 20,000).
 
     Args:
         source: one or more safetensors files whose rows follow one another, or anything of shape
@@ -85,8 +84,8 @@ def kmeans_streaming(
         tensor: the name of the tensor in the files, of shape [row width].
         standardized: cluster z-scores; dimensions that do not vary beyond rounding become 0.
         chunk_rows: rows read at a time; changes the result by rounding only.
-        passes: at most so many, beside the first and the last.
-        tolerance: a share of the inertia.
+        max_iter: the most passes, not counting the first and the last.
+        tol: a share of the inertia.
         seed: decides the sample and the seeds.
         device: where distances are computed.
 
@@ -95,17 +94,17 @@ def kmeans_streaming(
     """
     rows = _rows_of(source, tensor)
     count, width = _shape(rows)
-    _check(k, count, chunk_rows, passes)
+    _check(k, count, chunk_rows, max_iter)
     sample = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     sample = sample[: max(_SAMPLE_AT_LEAST, _SAMPLE_A_CLUSTER * k)].sort().values
     stream = _Stream(rows, count, width, chunk_rows, torch.device(device))
     chosen = stream.look(sample, standardized)
     centroids = kmeans(chosen[None], k, restarts=10, seed=seed).centroids[0]
     previous, done, converged = float("inf"), 0, False
-    while done < passes:
+    while done < max_iter:
         found = stream.assign(centroids)
         done += 1
-        converged = found.filled and found.inertia >= (1 - tolerance) * previous
+        converged = found.filled and found.inertia >= (1 - tol) * previous
         if converged:
             break
         centroids, previous = found.next_centroids(), found.inertia
@@ -114,7 +113,7 @@ def kmeans_streaming(
         last.labels,
         last.inertia,
         centroids.cpu(),
-        stream.mean.cpu(),
+        stream.mean.float().cpu(),
         stream.scale.cpu(),
         done,
         converged,
@@ -163,33 +162,34 @@ class _Stream:
     ) -> None:
         self._rows, self._count, self._width = rows, count, width
         self._chunk_rows, self._device = chunk_rows, device
-        self.mean = torch.zeros(width, device=device)
+        self.mean = torch.zeros(width, dtype=torch.float64, device=device)
         self.scale = torch.ones(width, device=device)
         self._spread = 0.0
 
     def look(self, sample: Int[Tensor, "some"], standardized: bool) -> Float[Tensor, "some width"]:
         """Take means and deviations; the sampled rows, in the new coordinates."""
-        seen, kept = 0, []
+        seen, kept, rounding = 0, [], 1.0
         mean = torch.zeros(self._width, dtype=torch.float64, device=self._device)
         squares, magnitude = torch.zeros_like(mean), torch.zeros_like(mean)
         for start, x in self._chunks():
             _refuse_broken(x, start)
+            rounding = min(rounding, rounding_of(x))
             inside = sample[(sample >= start) & (sample < start + len(x))] - start
             kept.append(x[inside.to(x.device)])
             # Chan, Golub and LeVeque (1979): no difference of large numbers.
             own = x.mean(0, dtype=torch.float64)
-            squares += (x - own.float()).square().sum(0, dtype=torch.float64)
+            squares += (x - own.to(x)).square().sum(0, dtype=torch.float64)
             squares += (own - mean).square() * (seen * len(x) / (seen + len(x)))
             mean += (own - mean) * (len(x) / (seen + len(x)))
             magnitude = torch.maximum(magnitude, x.abs().amax(0).double())
             seen += len(x)
         deviation = (squares / seen).sqrt()
-        self.mean = mean.float()
+        self.mean = mean
         if standardized:
-            varies = deviation > _ROUNDING * magnitude
+            varies = deviation > rounding * magnitude
             self.scale = deviation.where(varies, torch.inf).float()
         self._spread = float((squares / self.scale.square()).sum() / seen)
-        return (torch.cat(kept) - self.mean) / self.scale
+        return self._moved(torch.cat(kept))
 
     def assign(self, centroids: Float[Tensor, "cluster width"], *, exact: bool = False) -> _Pass:
         """Assign all rows; `exact` takes the inertia from differences, without cancellation."""
@@ -201,7 +201,7 @@ class _Stream:
         inertia = 0.0
         half = centroids.square().sum(1, keepdim=True) / 2
         for start, x in self._chunks():
-            x = (x - self.mean) / self.scale
+            x = self._moved(x)
             least, nearest = torch.addmm(half, centroids, x.mT, alpha=-1).min(0)
             costs = (x.square().sum(1) + 2 * least).clamp_(min=0)
             if exact:
@@ -215,10 +215,13 @@ class _Stream:
             inertia += float(costs.sum(dtype=torch.float64))
         return _Pass(labels, sums, counts, inertia, farthest, cost, _SAME * self._spread)
 
+    def _moved(self, x: Float[Tensor, "some width"]) -> Float[Tensor, "some width"]:
+        return (x - self.mean.to(x)).float() / self.scale
+
     def _chunks(self) -> Iterator[tuple[int, Float[Tensor, "some width"]]]:
         for start in range(0, self._count, self._chunk_rows):
             part = self._rows[start : min(start + self._chunk_rows, self._count)]
-            yield start, torch.as_tensor(part).to(self._device, torch.float32)
+            yield start, as_tensor(part, least_rows=1).to(self._device)
 
 
 def _farthest(
@@ -280,20 +283,22 @@ class _Files:
                 if self._tensor in names:
                     return list(file.get_slice(self._tensor).get_shape())
         except SafetensorError as error:
-            raise BadInput(f"{path} is no safetensors file ({error}); convert it") from error
+            raise BadInput(f"{path} is not a safetensors file ({error}); convert it") from error
         raise BadInput(
             f"{path} has no tensor {self._tensor!r}; give tensor= one of {', '.join(names)}"
         )
 
 
-def _rows_of(source: Rows | str | Path | Sequence[str | Path], tensor: str) -> Rows:
+def _rows_of(source: ArrayLike, tensor: str) -> Rows:
     if isinstance(source, str | Path):
         return _Files([Path(source)], tensor)
     if isinstance(source, Rows):
         return source
-    if not source:
+    if isinstance(source, Sequence) and not source:
         raise BadInput("no file was given; give at least one safetensors file")
-    return _Files([Path(path) for path in source], tensor)
+    if isinstance(source, Sequence) and all(isinstance(path, str | Path) for path in source):
+        return _Files([Path(path) for path in source], tensor)
+    return as_tensor(source)
 
 
 def _shape(rows: Rows) -> tuple[int, int]:

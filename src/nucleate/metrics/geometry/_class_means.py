@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import Array, as_codes, shaped
-from nucleate.metrics.geometry._spectra import centered, several
+from nucleate.metrics._arrays import ArrayLike, as_codes, as_values, centered, shaped
+from nucleate.metrics._labels import groups_or_rows, one, several
 
 
 def class_means(
@@ -22,9 +22,7 @@ def class_means(
     return (member / counts.clamp(min=1)[:, None]) @ points, counts
 
 
-def parallelism_score(
-    x: Float[Array, "*place row width"], labels: Array, conditions: Array
-) -> np.ndarray | float:
+def parallelism_score(x: ArrayLike, labels: ArrayLike, conditions: ArrayLike) -> np.ndarray | float:
     """Mean cosine between the same class difference in different conditions (Bernardi 2020).
 
     The difference of the means of two classes within a condition is their coding direction. Two
@@ -47,12 +45,12 @@ def parallelism_score(
     Raises:
         BadInput: labels or conditions of another length, or one class or condition only.
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     codes = as_codes(labels, points.shape[1])
-    where = as_codes(conditions, points.shape[1], name="conditions")[0]
+    where = one(conditions, points.shape[1], name="conditions")
     several(codes[0], "label", "give labels of at least two classes")
     several(where, "condition", "give at least two conditions")
-    values = torch.stack([_parallelism(points, one, where) for one in codes], 1)
+    values = torch.stack([_parallelism(points, each, where) for each in codes], 1)
     return shaped(values.where(finite[:, None], torch.nan), x, labels)
 
 
@@ -92,7 +90,7 @@ class NeuralCollapse:
     angles: np.ndarray | float
 
 
-def neural_collapse(x: Float[Array, "*place row width"], labels: Array) -> NeuralCollapse:
+def neural_collapse(x: ArrayLike, labels: ArrayLike) -> NeuralCollapse:
     """Measure how far the class means are from a simplex.
 
     Args:
@@ -108,8 +106,8 @@ def neural_collapse(x: Float[Array, "*place row width"], labels: Array) -> Neura
     Raises:
         BadInput: labels of another length, or of one class.
     """
-    points, finite = centered(x)
-    codes = as_codes(labels, points.shape[1])[0]
+    points, finite = centered(x, double=True)
+    codes = one(labels, points.shape[1])
     classes = several(codes, "label", "give labels of at least two classes")
     means, _ = class_means(points, codes, classes)
     means = means - means.mean(1, keepdim=True)
@@ -131,12 +129,12 @@ def neural_collapse(x: Float[Array, "*place row width"], labels: Array) -> Neura
 
 
 def nc4(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    predictions: Array,
+    x: ArrayLike,
+    labels: ArrayLike,
+    predictions: ArrayLike,
     *,
-    groups: Array | None = None,
-    folds: int = 10,
+    groups: ArrayLike | None = None,
+    n_splits: int = 10,
     seed: int = 0,
 ) -> np.ndarray | float:
     """Share of rows where the nearest class mean decides as the model does (NC4, Papyan 2020).
@@ -148,7 +146,7 @@ def nc4(
             `[row class]` with one column for each value of the labels, in sorted order.
         groups: `[row]`, such as instruction strings; a row's group never counts in the means that
             decide about it. None: each row alone.
-        folds: in how many parts the groups are split for that.
+        n_splits: in how many parts the groups are split for that.
         seed: of the split.
 
     Returns:
@@ -158,20 +156,20 @@ def nc4(
     Raises:
         BadInput: wrong lengths, one class only, or fewer groups than folds.
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     rows = points.shape[1]
     codes, decided = _decisions(labels, predictions, rows)
     classes = several(codes, "label", "give labels of at least two classes")
-    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    own = groups_or_rows(groups, points).cpu()
     count = int(own.max()) + 1
-    if not 2 <= folds <= count:
+    if not 2 <= n_splits <= count:
         raise BadInput(
-            f"{folds} folds of {count} groups cannot be made; ask for 2 to {count} folds"
+            f"{n_splits} folds of {count} groups cannot be made; ask for 2 to {count} folds"
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    fold = order[own] % folds
+    fold = order[own] % n_splits
     agree = torch.zeros(len(points), dtype=points.dtype, device=points.device)
-    for index in range(folds):
+    for index in range(n_splits):
         inside = fold == index
         means, sizes = class_means(points[:, ~inside], codes[~inside], classes)
         score = points[:, inside] @ means.mT - means.square().sum(2)[:, None] / 2
@@ -181,17 +179,18 @@ def nc4(
     return shaped((agree / rows).where(varies, 0).where(finite, torch.nan), x)
 
 
-def _decisions(labels: Array, predictions: Array, rows: int) -> tuple[Tensor, Tensor]:
+def _decisions(
+    labels: ArrayLike, predictions: ArrayLike, rows: int
+) -> tuple[Int[Tensor, "row"], Int[Tensor, "row"]]:
     """Labels and decisions as codes of the labels; -1 for a decision that is no label."""
-    codes = as_codes(labels, rows)[0]
-    names = np.unique(np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels))
-    chosen = np.asarray(predictions.cpu() if isinstance(predictions, Tensor) else predictions)
-    if chosen.shape not in ((rows,), (rows, len(names))):
-        raise BadInput(
-            f"predictions of shape {list(chosen.shape)} do not fit {rows} rows of {len(names)} "
-            "classes; give a class a row, or logits [row class]"
-        )
-    if chosen.ndim == 2:
+    codes = one(labels, rows)
+    classes, chosen = int(codes.max()) + 1, as_values(predictions)
+    if chosen.shape == (rows, classes) and chosen.dtype.kind in "biuf":
         return codes, torch.from_numpy(chosen.argmax(1))
-    at = np.searchsorted(names, chosen).clip(max=len(names) - 1)
-    return codes, torch.from_numpy(np.where(names[at] == chosen, at, -1))
+    if chosen.shape not in ((rows,), (rows, 1)):
+        raise BadInput(
+            f"predictions of shape {list(chosen.shape)} do not fit {rows} rows of {classes} "
+            "classes; give a class per row, or logits [row class]"
+        )
+    names = dict(zip(as_values(labels).ravel().tolist(), codes.tolist(), strict=True))
+    return codes, torch.tensor([names.get(value, -1) for value in chosen.ravel().tolist()])

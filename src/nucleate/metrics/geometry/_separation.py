@@ -1,34 +1,28 @@
-"""How far classes lie apart, without clustering: separation, nearest centroids, rank."""
+"""Separation of classes without clustering: distances of class means, nearest centroids."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
+from nucleate.metrics._arrays import ArrayLike, centered, shape_of, shaped
+from nucleate.metrics._labels import class_codes, fold_codes, group_codes, one_labeling
 
-_ROUNDING = 1e-5
 _FLOOR = 1e-6
 """Share of the total variance below which a variance within classes is taken for none."""
 
 
 def class_separation(
-    x: Float[Array, "*place row width"], labels: Array, groups: Array | None = None
+    x: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None
 ) -> np.ndarray | float:
     """Squared distance of class means over within-class variance, averaged over pairs (CDNV^-1).
 
     Mean over pairs of classes of 2 |mu_a - mu_b|^2 / (s_a^2 + s_b^2), where s^2 is the variance
     summed over dimensions and |.|^2 is less s_a^2 / n_a + s_b^2 / n_b, what sampling alone adds
-    (Galanti, Gyorgy and Hutter 2021, turned over: the mean of the ratios themselves explodes
-    where means coincide).
+    (Galanti, Gyorgy and Hutter 2021, inverted: the mean of their own ratios diverges where means
+    coincide).
 
     Args:
         x: states, two rows or more.
@@ -47,11 +41,12 @@ def class_separation(
     Raises:
         BadInput: labels or groups that do not fit the rows, or one class only.
 
-    Rows of one instruction are not independent, which lifts it above 0 by chance too: compare with
-    labels permuted over instructions. What varies beside the class (the input) is counted as
-    spread and can hide classes that are perfectly apart.
+    Notes:
+        Rows of one instruction are not independent, which raises it above 0 by chance too: compare
+        with labels permuted over instructions. Variation of other factors (the input) counts as
+        within-class variance and can hide classes that are perfectly separated.
     """
-    states, broken = centered(as_states(x))
+    states, finite = centered(x)
     codes = class_codes(labels, states)
     units = _Units.of(codes, group_codes(groups, states), states)
     counts = units.member @ units.sizes
@@ -66,12 +61,10 @@ def class_separation(
         # Classes without any spread lie infinitely far apart; a tiny floor keeps numbers finite.
         floor = _FLOOR * float(points.square().sum(1).mean()) + 1e-30
         result.append(_mean_ratio(means, length, spread, counts, pair, floor))
-    return shaped(_void(torch.stack(result), broken), x, labels)
+    return shaped(_void(torch.stack(result), finite), x, labels)
 
 
-def cdnv(
-    x: Float[Array, "*place row width"], labels: Array, groups: Array | None = None
-) -> np.ndarray | float:
+def cdnv(x: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray | float:
     """Within-class variance over squared distance of class means: one over the separation.
 
     Class-distance normalized variance (Galanti, Gyorgy and Hutter 2021), from the de-biased mean
@@ -102,7 +95,7 @@ def _mean_ratio(
 
 
 def nearest_centroid(
-    x: Float[Array, "*place row width"], labels: Array, folds: Array, groups: Array | None = None
+    x: ArrayLike, labels: ArrayLike, folds: ArrayLike, groups: ArrayLike | None = None
 ) -> np.ndarray | float:
     """Share of rows whose nearest class mean, of the other folds only, is their own class's.
 
@@ -110,7 +103,7 @@ def nearest_centroid(
         x: states, two rows or more.
         labels: classes `[*labeling row]`, integers or texts; many labelings in one pass.
         folds: which fold each row is in `[row]`. All rows of an instruction string must share one:
-            they know each other's class (an accuracy of 0.14-0.18 instead of 0.05 otherwise).
+            otherwise they reveal each other's class (an accuracy of 0.14-0.18 instead of 0.05).
         groups: instruction string of each row `[row]`: checked against the folds, and used for
             speed.
 
@@ -124,10 +117,11 @@ def nearest_centroid(
         BadInput: labels, folds or groups that do not fit the rows; one class or one fold only; a
             string in two folds.
 
-    What varies more than the class (the input) moves rows away from their class's mean without
-    making the class harder to read; a linear probe is not fooled by it.
+    Notes:
+        Factors that vary more than the class (the input) move rows away from the mean of their
+        class without making it harder to decode; a linear probe is not affected.
     """
-    states, broken = centered(as_states(x))
+    states, finite = centered(x)
     codes = class_codes(labels, states)
     strings = group_codes(groups, states)
     of_row = fold_codes(folds, states, strings)
@@ -143,17 +137,17 @@ def nearest_centroid(
             best = (own >= score.amax(1, keepdim=True)) & (own > -torch.inf)
             ties = (score >= own).sum(1)
             correct[index] += (best.squeeze(1) / ties).sum(1)
-    return shaped(_void(correct / codes.shape[1], broken), x, labels)
+    return shaped(_void(correct / codes.shape[1], finite), x, labels)
 
 
 def centroid_margin(
-    x: Float[Array, "*place row width"], labels: Array, folds: Array, groups: Array | None = None
+    x: ArrayLike, labels: ArrayLike, folds: ArrayLike, groups: ArrayLike | None = None
 ) -> Float[np.ndarray, "*place row"]:
-    """How much nearer each row is to its own class's mean than to the nearest other one.
+    """How much closer each row is to its own class's mean than to the nearest other one.
 
     (distance to the nearest other mean - distance to the own mean) / s, where the means are of
     the other folds only and s is the root mean squared distance of their rows from the means of
-    their classes. So it has no unit: it stays as it is when all states are scaled or turned, and
+    their classes. So it has no unit: it does not change when all states are scaled or rotated, and
     can be compared between steps and streams. (Distances, not their squares: a row on the far
     side of its own mean has the margin of its class.)
 
@@ -172,7 +166,7 @@ def centroid_margin(
     Raises:
         BadInput: as `nearest_centroid`.
     """
-    states, broken = centered(as_states(x))
+    states, finite = centered(x)
     codes = one_labeling(labels, states)
     of_row = fold_codes(folds, states, group_codes(groups, states))
     units = _Units.of(codes, None, states)
@@ -184,17 +178,17 @@ def centroid_margin(
             margin[index, inside] = _margins(
                 points, means[0], known[0, :, 0], codes[0], inside, floor
             )
-    values = margin.masked_fill(broken[:, None], torch.nan).double().cpu().numpy()
-    return np.asarray(values.reshape(x.shape[:-1]))
+    values = _void(margin, finite).double().cpu().numpy()
+    return np.asarray(values.reshape(shape_of(x)[:-1]))
 
 
 def nearest_centroid_margin(
-    x: Float[Array, "*place row width"], labels: Array, folds: Array, groups: Array | None = None
+    x: ArrayLike, labels: ArrayLike, folds: ArrayLike, groups: ArrayLike | None = None
 ) -> np.ndarray | float:
     """Mean over rows of `centroid_margin`, whose arguments these are.
 
     Returns:
-        `[*place]`: 0 or below where classes cannot be told apart (each row is further from the
+        `[*place]`: 0 or below where classes cannot be distinguished (each row is further from the
         mean of its class in other folds than from the nearest of many others), upwards without a
         bound. Rows without a margin are left out; NaN if none is left.
 
@@ -240,99 +234,8 @@ def _other_means(
     return result
 
 
-def centered(
-    x: Float[Tensor, "place row width"],
-) -> tuple[Float[Tensor, "place row width"], Bool[Tensor, "place"]]:
-    """Subtract the mean of all rows; places that are not finite become 0 and are named.
-
-    A dimension whose standard deviation is below 1e-5 of its largest magnitude does not vary
-    beyond rounding: it becomes 0.
-    """
-    broken = ~torch.isfinite(x).flatten(1).all(1)
-    if broken.any():
-        x = x.masked_fill(broken[:, None, None], 0)
-    moved = x - x.mean(1, keepdim=True)
-    deviation = moved.square().mean(1, keepdim=True).sqrt()
-    varies = deviation > _ROUNDING * x.abs().amax(1, keepdim=True)
-    return (moved if varies.all() else moved.where(varies, 0)), broken
-
-
-def class_codes(
-    labels: Array, states: Float[Tensor, "place row width"]
-) -> Int[Tensor, "labeling row"]:
-    """Classes of each row, from 0; numbers that are already so stay as they are.
-
-    Raises:
-        BadInput: labels that do not fit the rows, or one class only.
-    """
-    rows = states.shape[1]
-    if _numbered(labels, rows):
-        codes = torch.as_tensor(labels).reshape(-1, rows).to(torch.int64)
-    else:
-        codes = as_codes(labels, rows)
-    if int(codes.max()) == 0:
-        raise BadInput(
-            f"all {rows} rows have one label; classes are told apart only where there are two, so "
-            "give labels that differ"
-        )
-    return codes.to(states.device)
-
-
-def one_labeling(labels: Array, states: Float[Tensor, "place row width"]) -> Int[Tensor, "one row"]:
-    """Classes of each row, each of which has a row, where one labeling is asked for."""
-    if np.ndim(labels) != 1:
-        raise BadInput(
-            f"labels of shape {list(np.shape(labels))} are several labelings; give one label a row"
-        )
-    return class_codes(as_codes(labels, states.shape[1])[0], states)
-
-
-def _numbered(labels: Array, rows: int) -> bool:
-    """Whether these are small numbers from 0; sorting a thousand permutations takes longer."""
-    if isinstance(labels, Tensor):
-        whole = not (labels.is_floating_point() or labels.dtype == torch.bool)
-    else:
-        whole = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.integer)
-    fits = whole and labels.ndim > 0 and labels.shape[-1] == rows and len(labels) > 0
-    return bool(fits and labels.min() == 0 and labels.max() < rows)
-
-
-def group_codes(
-    groups: Array | None, states: Float[Tensor, "place row width"]
-) -> Int[Tensor, "row"] | None:
-    """Instruction string of each row, from 0."""
-    if groups is None:
-        return None
-    return as_codes(groups, states.shape[1], name="groups")[0].to(states.device)
-
-
-def fold_codes(
-    folds: Array, states: Float[Tensor, "place row width"], groups: Int[Tensor, "row"] | None
-) -> Int[Tensor, "row"]:
-    """Fold of each row, from 0.
-
-    Raises:
-        BadInput: one fold only, or a string whose rows are in two.
-    """
-    codes = as_codes(folds, states.shape[1], name="folds")[0].to(states.device)
-    if int(codes.max()) == 0:
-        raise BadInput(
-            f"all {len(codes)} rows are in one fold; give at least two, so that some rows are "
-            "left to learn from"
-        )
-    if groups is not None:
-        of_group = torch.zeros_like(codes).scatter_(0, groups, codes)
-        if not torch.equal(of_group[groups], codes):
-            row = int((of_group[groups] != codes).nonzero()[0])
-            raise BadInput(
-                f"the instruction string of row {row} has rows in two folds, so that they tell "
-                "each other's class; put all rows of a string into one fold (grouped_folds does)"
-            )
-    return codes
-
-
-def _void(values: Tensor, broken: Tensor) -> Tensor:
-    return values.masked_fill(broken[:, None], torch.nan) if broken.any() else values
+def _void(values: Tensor, finite: Tensor) -> Tensor:
+    return values if finite.all() else values.where(finite[:, None], torch.nan)
 
 
 @dataclass(frozen=True)

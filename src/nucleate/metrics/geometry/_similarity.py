@@ -1,4 +1,4 @@
-"""How alike two readings of the same rows are: of checkpoints, layers or seeds."""
+"""Similarity of two representations of the same rows: of checkpoints, layers or seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import Array, shaped
-from nucleate.metrics.geometry._spectra import centered, paired
+from nucleate.metrics._arrays import ArrayLike, centered, shape_of, shaped
+from nucleate.metrics.geometry._spectra import paired
 
 Item = TypeVar("Item")
 
 
-def cka(x: Float[Array, "*place row width"], other: Array) -> np.ndarray | float:
+def cka(x: ArrayLike, other: ArrayLike) -> np.ndarray | float:
     """Debiased linear CKA of two readings of the same rows (Kornblith et al. 2019).
 
     The estimator of the cross-covariance is the unbiased one of Song et al. (2012), so that
@@ -42,7 +42,7 @@ def cka(x: Float[Array, "*place row width"], other: Array) -> np.ndarray | float
     return shaped(values.where(finite, torch.nan), x)
 
 
-def procrustes(x: Float[Array, "*place row width"], other: Array) -> np.ndarray | float:
+def procrustes(x: ArrayLike, other: ArrayLike) -> np.ndarray | float:
     """Similarity of two readings of the same rows after the best rotation of one to the other.
 
     Args:
@@ -63,7 +63,7 @@ def procrustes(x: Float[Array, "*place row width"], other: Array) -> np.ndarray 
 
 
 def similarity_matrix(
-    states: Float[Array, "item row width"] | Sequence[Array],
+    states: ArrayLike | Sequence[ArrayLike],
     metric: Literal["cka", "procrustes"] = "cka",
 ) -> Float[np.ndarray, "item item"]:
     """Compare every reading with every other: checkpoints, layers, seeds.
@@ -81,12 +81,13 @@ def similarity_matrix(
     """
     if metric not in ("cka", "procrustes"):
         raise BadInput(f"similarity {metric!r} is unknown; choose cka or procrustes")
-    if not len(states) or any(s.ndim != 2 or len(s) != len(states[0]) for s in states):
+    shapes = [shape_of(item) for item in states]
+    if not shapes or any(len(shape) != 2 or shape[0] != shapes[0][0] for shape in shapes):
         raise BadInput(
-            f"states of shapes {[list(s.shape) for s in states]} cannot be compared; "
+            f"states of shapes {list(map(list, shapes))} cannot be compared; "
             "give a list of states [row width] of the same rows"
         )
-    cleaned = [centered(item) for item in states]
+    cleaned = [centered(item, double=True) for item in states]
     finite = torch.stack([ok[0] for _, ok in cleaned]).cpu().numpy()
     if metric == "cka":
         values = _pairwise([_Reading.of(points) for points, _ in cleaned], _cka)
@@ -145,7 +146,7 @@ def _cka(a: _Reading, b: _Reading) -> Float[Tensor, "place"]:
 
 
 def _scaled(points: Float[Tensor, "place row width"]) -> Float[Tensor, "place row any"]:
-    """Rows scaled to a length of 1 altogether; turned to fewer dimensions if they are wider."""
+    """Rows scaled to a total length of 1; rotated into fewer dimensions if they are wider."""
     length = points.flatten(1).norm(dim=1)[:, None, None]
     points = points / length.where(length > 0, 1)
     if points.shape[2] <= points.shape[1]:

@@ -4,35 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
+from nucleate.metrics._arrays import ArrayLike, as_states, centered, lead_of, shape_of, shaped
+from nucleate.metrics._labels import groups_or_rows
 
 _ROUNDING = 1e-5
-"""Variation below this share of the largest magnitude is rounding."""
-
-
-def centered(x: Array) -> tuple[Float[Tensor, "place row width"], Bool[Tensor, "place"]]:
-    """Subtract the mean of the rows, in float64, and say which places are finite.
-
-    Returns:
-        The rows, with dimensions that do not vary beyond rounding, and places that hold NaN or
-        infinity, set to 0; and whether each place is finite.
-    """
-    states = as_states(x).double()
-    finite = torch.isfinite(states).all(2).all(1)
-    states = states.where(finite[:, None, None], 0)
-    points = states - states.mean(1, keepdim=True)
-    deviation = points.square().mean(1, keepdim=True).sqrt()
-    varies = deviation > _ROUNDING * states.abs().amax(1, keepdim=True)
-    return points.where(varies, 0), finite
+"""Distances below this share of the spread, and spreads of this share of the mean, are none."""
 
 
 def squared_distances(points: Float[Tensor, "row width"]) -> Float[Tensor, "row row"]:
@@ -81,14 +61,14 @@ class Spectrum:
         total = self.variances.sum(-1)
         return _plain(np.square(total) / np.where(squares > 0, squares, 1))
 
-    def top_share(self, axes: int = 1) -> np.ndarray | float:
+    def top_share(self, n_components: int = 1) -> np.ndarray | float:
         """Share of the variance that the leading axes hold, 0 to 1; 0 for constant states."""
         total = self.variances.sum(-1)
-        leading = self.variances[..., :axes].sum(-1)
+        leading = self.variances[..., :n_components].sum(-1)
         return _plain(leading / np.where(total > 0, total, 1))
 
 
-def spectrum(x: Float[Array, "*place row width"]) -> Spectrum:
+def spectrum(x: ArrayLike) -> Spectrum:
     """Find the variances along the principal axes, once for all numbers that need them.
 
     Args:
@@ -100,32 +80,32 @@ def spectrum(x: Float[Array, "*place row width"]) -> Spectrum:
     Raises:
         BadInput: fewer than two rows.
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     _, rows, width = points.shape
     product = points.mT @ points if width <= rows else points @ points.mT
     values = torch.linalg.eigvalsh(product).flip(-1) / (rows - 1)
     # What rounding leaves of axes that do not exist would count in RankMe, which takes roots.
     values = values.where(values > 1e-14 * values[:, :1], 0)
     values = values.where(finite[:, None], torch.nan)
-    return Spectrum(values.cpu().numpy().reshape(*x.shape[:-2], -1))
+    return Spectrum(values.cpu().numpy().reshape(*lead_of(x), -1))
 
 
-def rankme(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+def rankme(x: ArrayLike) -> np.ndarray | float:
     """Effective number of axes, `Spectrum.rankme`. It says nothing about tasks."""
     return spectrum(x).rankme
 
 
-def participation_ratio(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+def participation_ratio(x: ArrayLike) -> np.ndarray | float:
     """Effective number of axes, `Spectrum.participation_ratio`. It says nothing about tasks."""
     return spectrum(x).participation_ratio
 
 
-def top_share(x: Float[Array, "*place row width"], axes: int = 1) -> np.ndarray | float:
-    """Share of the variance that the leading principal axes hold, `Spectrum.top_share`."""
-    return spectrum(x).top_share(axes)
+def top_share(x: ArrayLike, n_components: int = 1) -> np.ndarray | float:
+    """Share of the variance that the leading principal n_components hold, `Spectrum.top_share`."""
+    return spectrum(x).top_share(n_components)
 
 
-def mean_norm(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+def mean_norm(x: ArrayLike) -> np.ndarray | float:
     """Mean length of the states as they are: not centered, not standardized.
 
     Args:
@@ -140,7 +120,7 @@ def mean_norm(x: Float[Array, "*place row width"]) -> np.ndarray | float:
     return shaped(as_states(x).double().norm(dim=2).mean(1), x)
 
 
-def norm_spread(x: Float[Array, "*place row width"]) -> np.ndarray | float:
+def norm_spread(x: ArrayLike) -> np.ndarray | float:
     """Standard deviation of the lengths of the states, over their mean.
 
     Args:
@@ -159,7 +139,7 @@ def norm_spread(x: Float[Array, "*place row width"]) -> np.ndarray | float:
     return shaped(spread.where(~(spread <= _ROUNDING), 0), x)
 
 
-def two_nn(x: Float[Array, "*place row width"], *, discard: float = 0.1) -> np.ndarray | float:
+def two_nn(x: ArrayLike, *, discard: float = 0.1) -> np.ndarray | float:
     """Intrinsic dimension from the ratio of each row's two nearest distances (Facco et al. 2017).
 
     Args:
@@ -176,7 +156,7 @@ def two_nn(x: Float[Array, "*place row width"], *, discard: float = 0.1) -> np.n
     Raises:
         BadInput: fewer than two rows.
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     values = torch.tensor([_two_nn(place, discard) for place in points])
     return shaped(values.where(finite.cpu(), torch.nan), x)
 
@@ -210,23 +190,23 @@ def _two_smallest(distances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def neighborhood_overlap(
-    x: Float[Array, "*place row width"],
-    other: Array,
+    x: ArrayLike,
+    other: ArrayLike,
     *,
-    neighbors: int = 10,
-    groups: Array | None = None,
+    n_neighbors: int = 10,
+    groups: ArrayLike | None = None,
 ) -> np.ndarray | float:
     """Share of each row's nearest neighbors that it keeps, between two readings of the same rows.
 
     Args:
         x: states `[*place row width]`, of one layer or step.
         other: the same places and rows at another layer or step, `[*place row any]`.
-        neighbors: how many of each row count.
+        n_neighbors: how many of each row count.
         groups: `[row]`, such as instruction strings; neighbors of the same group never count.
             Without them rows of one string, always near each other, lift every value.
 
     Returns:
-        0 to 1; neighbors / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
+        0 to 1; n_neighbors / (rows - 1) on average by chance (Doimo et al. 2020). 0 where either
         is constant.
 
     Raises:
@@ -234,16 +214,18 @@ def neighborhood_overlap(
     """
     a, b, finite = paired(x, other)
     rows = a.shape[1]
-    own = torch.arange(rows) if groups is None else as_codes(groups, rows, name="groups")[0]
+    own = groups_or_rows(groups, a)
     most = int(torch.bincount(own).max())
-    if not 1 <= neighbors <= rows - most:
+    if not 1 <= n_neighbors <= rows - most:
         raise BadInput(
-            f"{neighbors} neighbors cannot be found among {rows} rows of which up to {most} are "
+            f"{n_neighbors} neighbors cannot be found among {rows} rows of which up to {most} are "
             f"left out; ask for 1 to {rows - most}, or give more rows"
         )
-    same = (own[:, None] == own).to(a.device)
+    same = own[:, None] == own
     values = [
-        (_near(p, same, neighbors) & _near(q, same, neighbors)).double().sum() / rows / neighbors
+        (_near(p, same, n_neighbors) & _near(q, same, n_neighbors)).double().sum()
+        / rows
+        / n_neighbors
         if bool(p.any()) and bool(q.any())
         else p.new_zeros(())
         for p, q in zip(a, b, strict=True)
@@ -258,27 +240,19 @@ def _near(points: Tensor, same: Tensor, neighbors: int) -> Bool[Tensor, "row row
     return torch.zeros_like(same).scatter_(1, nearest, True)
 
 
-def paired(x: Array, other: Array) -> tuple[Tensor, Tensor, Bool[Tensor, "place"]]:
+def paired(x: ArrayLike, other: ArrayLike) -> tuple[Tensor, Tensor, Bool[Tensor, "place"]]:
     """Center two readings of the same rows, and say where both are finite."""
-    if x.shape[:-1] != other.shape[:-1]:
+    if shape_of(x)[:-1] != shape_of(other)[:-1]:
         raise BadInput(
-            f"states of shapes {list(x.shape)} and {list(other.shape)} cannot be compared; "
+            f"states of shapes {list(shape_of(x))} and {list(shape_of(other))} cannot be compared; "
             "give the same places and rows, in the same order"
         )
-    (a, first), (b, second) = centered(x), centered(other)
+    (a, first), (b, second) = centered(x, double=True), centered(other, double=True)
     return a, b.to(a.device), first & second.to(a.device)
 
 
-def several(codes: Int[Tensor, "row"], what: str, remedy: str) -> int:
-    """Count the values of codes, which must be at least two."""
-    count = int(torch.bincount(codes).count_nonzero())
-    if count < 2:
-        raise BadInput(f"{what}s of {count} value cannot be told apart; {remedy}")
-    return count
-
-
 def gaussian_twin(
-    x: Float[Array, "*place row width"], draws: int = 1, *, seed: int = 0
+    x: ArrayLike, n_draws: int = 1, *, seed: int = 0
 ) -> Float[Tensor, "draw *place row width"]:
     """Draw states without any clusters: from one Gaussian with the mean and covariance of x.
 
@@ -286,7 +260,7 @@ def gaussian_twin(
 
     Args:
         x: states `[*place row width]`.
-        draws: how many.
+        n_draws: how many.
         seed: of the draws.
 
     Returns:
@@ -298,17 +272,17 @@ def gaussian_twin(
         BadInput: fewer than two rows.
     """
     states = as_states(x)
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     places, rows, _ = points.shape
     _, scale, axes = torch.linalg.svd(points, full_matrices=False)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(
-        draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
+        n_draws, places, rows, scale.shape[1], generator=generator, dtype=torch.float64
     )
     drawn = noise.to(points.device) @ (scale[..., None] * axes / (rows - 1) ** 0.5)
     drawn += states.double().mean(1, keepdim=True)
     drawn = drawn.where(finite[:, None, None], torch.nan)
-    result: Tensor = drawn.to(states.dtype).reshape(draws, *x.shape)
+    result: Tensor = drawn.to(states.dtype).reshape(n_draws, *shape_of(x))
     return result
 
 

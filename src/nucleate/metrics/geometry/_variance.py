@@ -8,16 +8,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import Array, as_codes, shaped
-from nucleate.metrics.geometry._spectra import centered
+from nucleate.metrics._arrays import ArrayLike, centered, shaped
+from nucleate.metrics._labels import one
 
 RESIDUAL = "residual"
 _USUAL = (("task", "input"),)
 
 
 def variance_shares(
-    x: Float[Array, "*place row width"],
-    factors: Mapping[str, Array],
+    x: ArrayLike,
+    factors: Mapping[str, ArrayLike],
     interactions: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, np.ndarray | float]:
     """Share of the total variance that each factor makes, free of what noise adds to it.
@@ -46,7 +46,7 @@ def variance_shares(
     Raises:
         BadInput: labels of another length, no factor, or an interaction of unknown factors.
     """
-    points, finite = centered(x)
+    points, finite = centered(x, double=True)
     codes = _with_interactions(factors, interactions, points.shape[1])
     terms = _Terms(codes, points.shape[1])
     squares = terms.sums_of_squares(points)
@@ -61,12 +61,12 @@ def variance_shares(
 
 
 def _with_interactions(
-    factors: Mapping[str, Array], interactions: Sequence[tuple[str, str]] | None, rows: int
+    factors: Mapping[str, ArrayLike], interactions: Sequence[tuple[str, str]] | None, rows: int
 ) -> dict[str, Int[Tensor, "row"]]:
     """Codes of all terms in the order in which they are fitted."""
     if not factors:
         raise BadInput("no factor is given; give labels for at least one, such as the task")
-    codes = {name: as_codes(labels, rows, name=name)[0] for name, labels in factors.items()}
+    codes = {name: one(labels, rows, name=name) for name, labels in factors.items()}
     codes = dict(sorted(codes.items(), key=lambda item: int(item[1].max())))
     if interactions is None:
         interactions = [pair for pair in _USUAL if set(pair) <= set(codes)]

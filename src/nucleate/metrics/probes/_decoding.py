@@ -1,4 +1,4 @@
-"""Reading a class off nearby rows; folds and control labels for whatever reads classes."""
+"""Decoding from nearest neighbors; folds and control labels for all decoders."""
 
 import numpy as np
 import torch
@@ -6,26 +6,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
-from nucleate.metrics.geometry._separation import centered, class_codes, group_codes
+from nucleate.metrics._arrays import ArrayLike, centered, shaped
+from nucleate.metrics._labels import class_codes, groups_or_rows, paired_codes
 
 _BATCH = 2**24
 
 
 def knn_decodability(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array | None = None,
-    neighbors: int = 10,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    n_neighbors: int = 10,
 ) -> np.ndarray | float:
     """Share of rows whose nearest neighbors vote for the row's own class.
 
-    The `neighbors` nearest rows by Euclidean distance, those of the row's own instruction string
+    The `n_neighbors` nearest rows by Euclidean distance, those of the row's own instruction string
     left out, have one vote each; the class with most votes wins (task decodability, Han et al.
     2025). Where several classes have most votes, each has its share of the credit.
 
@@ -34,7 +29,7 @@ def knn_decodability(
         labels: classes `[*labeling row]`, integers or texts. Neighbors are found once, so many
             labelings (permutations) cost little beside one.
         groups: instruction string of each row `[row]`; each row alone if None.
-        neighbors: how many have a vote, at least 1. A row that has fewer outside its string
+        n_neighbors: how many have a vote, at least 1. A row that has fewer outside its string
             (a small data set) is judged by those there are.
 
     Returns:
@@ -48,19 +43,19 @@ def knn_decodability(
         BadInput: labels or groups that do not fit the rows, one class or one string only, or no
             neighbor asked for.
 
-    It sees the variance that there is: where the input varies more than the task, the nearest rows
-    share the input, and the value is low though a linear probe reads the task without error.
+    Notes:
+        Distances are dominated by the largest variance: where the input varies more than the task,
+        the nearest rows share the input, and the value is low even where a linear probe decodes the
+        task without error.
     """
-    states, broken = centered(as_states(x))
+    states, finite = centered(x)
     codes = class_codes(labels, states)
     rows = states.shape[1]
-    strings = group_codes(groups, states)
-    if strings is None:
-        strings = torch.arange(rows, device=states.device)
-    if neighbors < 1 or int(strings.max()) == 0:
+    strings = groups_or_rows(groups, states)
+    if n_neighbors < 1 or int(strings.max()) == 0:
         raise BadInput(
-            f"{neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
-            "nobody to vote; ask for at least one neighbor and give rows of at least two strings"
+            f"{n_neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
+            "no voters; ask for at least one neighbor and give rows of at least two strings"
         )
     classes = int(codes.max()) + 1
     result = states.new_empty(len(states), len(codes), dtype=torch.float64)
@@ -69,9 +64,9 @@ def knn_decodability(
             present = torch.nn.functional.one_hot(codes, classes).amax(1).sum(1)
             result[index] = 1 / present
         else:
-            near, voting = _neighbors(points, strings, min(neighbors, rows - 1))
+            near, voting = _neighbors(points, strings, min(n_neighbors, rows - 1))
             result[index] = _votes(near, voting, codes)
-    return shaped(result.masked_fill(broken[:, None], torch.nan), x, labels)
+    return shaped(result.where(finite[:, None], torch.nan), x, labels)
 
 
 def _neighbors(
@@ -124,7 +119,7 @@ def _votes(
 
 
 def grouped_folds(
-    labels: Array, groups: Array, count: int, seed: int = 0
+    labels: ArrayLike, groups: ArrayLike, n_splits: int, seed: int = 0
 ) -> Int[np.ndarray, "row"]:
     """Spread instruction strings over folds, evenly within each class.
 
@@ -132,36 +127,36 @@ def grouped_folds(
         labels: class of each row `[row]`. A string whose rows differ in it (input, output) is
             spread by the class of its first row.
         groups: instruction string of each row `[row]`.
-        count: number of folds, at least 2.
+        n_splits: number of folds, at least 2.
         seed: of the order within classes.
 
     Returns:
         The fold of each row, from 0; all rows of a string share one. The folds of a class differ
-        by at most one string; a class with fewer strings than `count` is missing in some folds.
+        by at most one string; a class with fewer strings than `n_splits` is missing in some folds.
 
     Raises:
         BadInput: lengths that differ, fewer than two folds, or fewer strings than folds.
     """
-    codes, strings = _codes_of(labels, groups)
+    codes, strings = paired_codes(labels, groups)
     first = np.unique(strings, return_index=True)[1]
-    if not 2 <= count <= len(first):
+    if not 2 <= n_splits <= len(first):
         raise BadInput(
-            f"{len(first)} instruction strings cannot be spread over {count} folds; ask for at "
-            "least 2 folds and at most one a string"
+            f"{len(first)} instruction strings cannot be spread over {n_splits} folds; ask for at "
+            "least 2 folds and at most one per string"
         )
     rng = np.random.default_rng(seed)
     of_string = codes[first]
-    # Strings in random order, class by class, are dealt out in turn.
+    # Strings in random order, class by class, are assigned to folds in turn.
     order = np.lexsort((rng.random(len(first)), of_string))
     folds = np.empty(len(first), dtype=np.int64)
-    folds[order] = np.arange(len(first)) % count
+    folds[order] = np.arange(len(first)) % n_splits
     return np.asarray(folds[strings])
 
 
-def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarray, "row"]:
+def control_labels(labels: ArrayLike, groups: ArrayLike, seed: int = 0) -> Int[np.ndarray, "row"]:
     """Give every instruction string a random class, in the sizes of the classes that there are.
 
-    A read-out that predicts these has memorized the strings: they mean nothing (the control task
+    A classifier that predicts these has memorized the strings: they mean nothing (the control task
     of Hewitt and Liang 2019).
 
     Args:
@@ -177,7 +172,7 @@ def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarra
     Raises:
         BadInput: lengths that differ.
     """
-    codes, strings = _codes_of(labels, groups)
+    codes, strings = paired_codes(labels, groups)
     sizes = np.bincount(strings)
     order = np.random.default_rng(seed).permutation(len(sizes))
     # Shuffled strings are laid along the sorted labels; each takes the one under its middle.
@@ -187,8 +182,8 @@ def control_labels(labels: Array, groups: Array, seed: int = 0) -> Int[np.ndarra
     return np.asarray(of_string[strings])
 
 
-def ranks_within(labels: Array, conditions: Array) -> Int[np.ndarray, "row"]:
-    """Number conditions anew within each class, so that nested ones become crossed.
+def ranks_within(labels: ArrayLike, conditions: ArrayLike) -> Int[np.ndarray, "row"]:
+    """Renumber conditions within each class, so that nested ones become crossed.
 
     Where every task has families of its own (t.1, t.2, t.3), no family holds two tasks. The first,
     second and third family of all tasks do; `ccgp` takes these.
@@ -203,17 +198,9 @@ def ranks_within(labels: Array, conditions: Array) -> Int[np.ndarray, "row"]:
     Raises:
         BadInput: lengths that differ.
     """
-    codes, inside = _codes_of(labels, conditions, "conditions")
+    codes, inside = paired_codes(labels, conditions, "conditions")
     ranks = np.zeros_like(codes)
     for code in range(int(codes.max()) + 1):
         members = codes == code
         ranks[members] = np.unique(inside[members], return_inverse=True)[1]
     return ranks
-
-
-def _codes_of(
-    labels: Array, groups: Array, name: str = "groups"
-) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "row"]]:
-    rows = len(labels)
-    codes = as_codes(labels, rows)[0].numpy()
-    return codes, as_codes(groups, rows, name=name)[0].numpy()

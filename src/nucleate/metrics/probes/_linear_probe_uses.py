@@ -1,4 +1,4 @@
-"""What is asked with a linear probe: memorizing, generalizing over conditions, description."""
+"""Uses of a linear probe: selectivity, generalization over conditions, description length."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,16 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.metrics._arrays import (
-    Array,
-    as_codes,
-    as_states,
-    shaped,
-)
-from nucleate.metrics.geometry._separation import group_codes, one_labeling
+from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
+from nucleate.metrics._labels import groups_or_rows, one, one_labeling
 from nucleate.metrics.probes._decoding import control_labels
 from nucleate.metrics.probes._linear_probe import (
     PENALTY,
+    TOL,
     features,
     held_out,
     splits_of,
@@ -30,7 +26,7 @@ _PORTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 @dataclass(frozen=True)
 class Selectivity:
-    """Accuracy on the classes beside accuracy on classes that strings were given by lot.
+    """Accuracy on the classes beside accuracy on classes assigned to strings at random.
 
     Attributes:
         task: accuracy on held-out rows of strings that the probe has seen.
@@ -49,21 +45,22 @@ class Selectivity:
 
 
 def selectivity(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array,
-    folds: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    folds: ArrayLike | None = None,
     *,
-    draws: int = 5,
+    n_draws: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> Selectivity:
     """How much of a linear probe's accuracy is more than memorizing instruction strings.
 
-    The probe learns the classes, and control labels that each string has by lot (Hewitt and Liang
-    2019). Both are tested on held-out rows of strings whose other rows the probe has seen: a
-    control label says nothing about a string that was not seen. So `task` is not the accuracy on
-    new strings, which `linear_probe` gives with folds by string.
+    The probe learns the classes, and control labels that are assigned to each string at random
+    (Hewitt and Liang 2019). Both are tested on held-out rows of strings whose other rows the probe
+    has seen: a control label says nothing about a string that was not seen. So `task` is not the
+    accuracy on new strings, which `linear_probe` gives with folds by string.
 
     Args:
         x: states, two rows or more.
@@ -72,8 +69,8 @@ def selectivity(
         folds: fold of each row `[row]`, that splits strings; by default the rows of each string
             are spread at random over 3 folds. Rows of a string that has one fold only are learned
             from, and not tested.
-        draws: of control labels, at least 1.
-        penalty: as for `linear_probe`.
+        n_draws: of control labels, at least 1.
+        penalty, tol: as for `linear_probe`.
         seed: of folds and draws.
 
     Returns:
@@ -84,38 +81,40 @@ def selectivity(
 
     Raises:
         BadInput: labels, groups or folds that do not fit the rows, one class only, no draw, or a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
-    It says how easily strings are memorized, which grows with the width and falls with the penalty
-    and the number of strings: compare only at the same of all these.
+    Notes:
+        It measures how easily strings are memorized, which grows with the width and falls with the
+        penalty and the number of strings: compare only where all of these are the same.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    strings = group_codes(groups, states)
-    if draws < 1:
-        raise BadInput(f"{draws} draws of control labels say nothing; ask for at least 1")
-    assert strings is not None
+    strings = groups_or_rows(groups, states)
+    if n_draws < 1:
+        raise BadInput(f"{n_draws} draws of control labels say nothing; ask for at least 1")
     fold = _folds_inside(strings, folds, seed)
-    lead = tuple(x.shape[:-2])
+    lead = lead_of(x)
     if int(fold.max()) < 1:
-        nothing = np.full((*lead, draws), np.nan)
+        nothing = np.full((*lead, n_draws), np.nan)
         single = nothing[..., 0] if lead else float("nan")
         return Selectivity(single, single, nothing)
     controls = [
         torch.from_numpy(control_labels(codes[0].cpu(), strings.cpu(), seed + draw)).to(codes)
-        for draw in range(draws)
+        for draw in range(n_draws)
     ]
-    found = held_out(features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty)
+    found = held_out(
+        features(states), torch.stack([codes[0], *controls]), splits_of(fold), penalty, tol
+    )
     accuracy = found.credit.nanmean(2)
     return Selectivity(
         task=shaped(accuracy[:, 0], x),
         control=shaped(accuracy[:, 1:].mean(1), x),
-        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, draws),
+        draws=accuracy[:, 1:].cpu().numpy().reshape(*lead, n_draws),
     )
 
 
 def _folds_inside(
-    strings: Int[Tensor, "row"], folds: Array | None, seed: int
+    strings: Int[Tensor, "row"], folds: ArrayLike | None, seed: int
 ) -> Int[Tensor, "row"]:
     """Folds that split strings; -1 for rows of a string that is in one fold only."""
     rows = len(strings)
@@ -125,7 +124,7 @@ def _folds_inside(
         dealt[order] = np.arange(rows) % 3
         fold = torch.from_numpy(dealt).to(strings)
     else:
-        fold = as_codes(folds, rows, name="folds")[0].to(strings)
+        fold = one(folds, rows, name="folds").to(strings)
     count = int(strings.max()) + 1, int(fold.max()) + 1
     held = torch.zeros(count, dtype=torch.bool, device=strings.device)
     held[strings, fold] = True
@@ -136,12 +135,13 @@ def _folds_inside(
 
 
 def ccgp(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    conditions: Array,
+    x: ArrayLike,
+    labels: ArrayLike,
+    conditions: ArrayLike,
     *,
-    most: int = 5,
+    n_splits: int = 5,
     penalty: float = PENALTY,
+    tol: float = TOL,
 ) -> np.ndarray | float:
     """Accuracy of a linear read-out under conditions that it was not trained on.
 
@@ -155,9 +155,9 @@ def ccgp(
         x: states, two rows or more.
         labels: class of each row `[row]`.
         conditions: condition of each row `[row]`; two or more.
-        most: of how many folds; conditions share folds, in sorted order by turns, where there are
-            more.
-        penalty: as for `linear_probe`.
+        n_splits: number of folds, at most; where there are more conditions, they are dealt out to
+            the folds in sorted order.
+        penalty, tol: as for `linear_probe`.
 
     Returns:
         `[*place]`, 0 to 1: the mean over conditions of the accuracy under each when it is held out.
@@ -166,26 +166,27 @@ def ccgp(
 
     Raises:
         BadInput: labels or conditions that do not fit the rows; one class or one condition only;
-            fewer than two folds; a penalty that is not above 0.
+            fewer than two folds; a penalty or tolerance that is not above 0.
 
-    Where conditions are inputs, the same instruction strings are trained on and tested: it says
-    nothing about new strings. Bernardi et al. take the mean over all ways to split conditions;
-    this takes one at a time.
+    Notes:
+        Where conditions are inputs, the same instruction strings are trained on and tested: it says
+        nothing about new strings. Bernardi et al. average over all ways to split conditions; here
+        one fold at a time is held out.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
-    condition = as_codes(conditions, states.shape[1], name="conditions")[0].to(states.device)
+    condition = one(conditions, states.shape[1], name="conditions").to(states.device)
     count = int(condition.max()) + 1
-    if count < 2 or most < 2:
+    if count < 2 or n_splits < 2:
         raise BadInput(
-            f"{count} conditions in at most {most} folds leave nothing to generalize to; give at "
-            "least two of both"
+            f"{count} conditions in at most {n_splits} folds leave nothing to generalize to; give "
+            "at least two of both"
         )
     table = torch.zeros(count, int(codes.max()) + 1, dtype=torch.bool, device=states.device)
     table[condition, codes[0]] = True
     if not table.all():
         return shaped(torch.full((len(states),), torch.nan), x)
-    found = held_out(features(states), codes, splits_of(condition % most), penalty)
+    found = held_out(features(states), codes, splits_of(condition % n_splits), penalty, tol)
     total = torch.zeros(len(states), count, dtype=torch.float64, device=states.device)
     total.index_add_(1, condition, found.credit[:, 0])
     return shaped((total / torch.bincount(condition, minlength=count)).mean(1), x)
@@ -196,7 +197,7 @@ class MdlProbe:
     """How short a linear probe makes the description of the classes.
 
     Attributes:
-        bits: code length, bits a row.
+        bits: code length, bits per row.
         compression: code length of uniform guesses over that, 1 where nothing is learned; below 1
             where the probe is confident and wrong.
     """
@@ -206,11 +207,12 @@ class MdlProbe:
 
 
 def mdl_probe(
-    x: Float[Array, "*place row width"],
-    labels: Array,
-    groups: Array | None = None,
+    x: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
     penalty: float = PENALTY,
+    tol: float = TOL,
     seed: int = 0,
 ) -> MdlProbe:
     """Online code length of the classes given the states (Voita and Titov 2020).
@@ -224,27 +226,26 @@ def mdl_probe(
         labels: class of each row `[row]`.
         groups: instruction string of each row `[row]`, whose rows are sent together; each row
             alone if None.
-        penalty: as for `linear_probe`.
+        penalty, tol: as for `linear_probe`.
         seed: of the order.
 
     Returns:
-        Bits a row, from 0 to log2(classes) and above, and compression. States that do not vary
+        Bits per row, from 0 to log2(classes) and above, and compression. States that do not vary
         have about log2(classes) bits, and a compression of about 1. NaN for states that are not
         finite.
 
     Raises:
         BadInput: labels or groups that do not fit the rows; one class or one string only; a
-            penalty that is not above 0.
+            penalty or tolerance that is not above 0.
 
-    It counts how soon a probe learns, so it depends on how many rows there are; compare only at
-    the same rows and order.
+    Notes:
+        It measures how soon a probe learns, so it depends on the number of rows; compare only with
+        the same rows and order.
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
     rows = states.shape[1]
-    strings = group_codes(groups, states)
-    if strings is None:
-        strings = torch.arange(rows, device=states.device)
+    strings = groups_or_rows(groups, states)
     count = int(strings.max()) + 1
     if count < 2:
         raise BadInput(
@@ -260,6 +261,6 @@ def mdl_probe(
     for start, end in pairwise(ends):
         before = torch.nonzero(turn < start)[:, 0]
         sent = torch.nonzero((turn >= start) & (turn < end))[:, 0]
-        nats += held_out(points, codes, [(before, sent)], penalty).nll[:, 0, sent].sum(1)
+        nats += held_out(points, codes, [(before, sent)], penalty, tol).nll[:, 0, sent].sum(1)
     a_row = nats / rows
     return MdlProbe(shaped(a_row / log(2), x), shaped(uniform / a_row, x))

@@ -34,7 +34,7 @@ class BarePrompts:
     def __call__(
         self, vectors: Float[Tensor, "kept width"], kept: Int[Tensor, "kept"]
     ) -> Float[Tensor, ""]:
-        """Mean negative log-likelihood of the labels of some rows, in nats a token.
+        """Mean negative log-likelihood of the labels of some rows, in nats per token.
 
         Args:
             vectors: what stands at the first token of each bare prompt.

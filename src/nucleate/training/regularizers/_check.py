@@ -104,8 +104,9 @@ def manipulation_check(
         BadInput: no such place, a prompt set without tasks or of other rows, or runs of two prompt
             sets.
 
-    What can fool it: separation that rises since an unrelated variance fell; states that follow
-    the answer (at `last`, with own outputs) move with accuracy, regularizer or not.
+    Notes:
+        Separation also rises when unrelated variance falls; and states that follow the answer (at
+        `last`, with own outputs) change with accuracy, with or without a regularizer.
     """
     prompts = _common_probe(with_, without, prompts)
     rows, strings, tasks = _measured(prompts, position)

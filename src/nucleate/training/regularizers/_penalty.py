@@ -23,7 +23,7 @@ from nucleate.training.regularizers._losses import (
 )
 from nucleate.training.regularizers._regularizer import Regularizer
 
-# Answers, in nats a token, when the vectors [kept width] of donors stand in the bare prompts of
+# Answers, in nats per token, when the vectors [kept width] of donors stand in the bare prompts of
 # the rows `kept`.
 Answers = Callable[[Float[Tensor, "kept width"], Int[Tensor, "kept"]], Float[Tensor, ""]]
 _MOMENTUM = 0.9
@@ -201,8 +201,11 @@ class _Adversary(nn.Module):
     The states get the gradient of its cross-entropy with the sign turned. A reversal layer does
     that within one backward pass of classifier and model; here the classifier takes its own step
     after the loss, with the same two gradients, so that its learning depends neither on the weight
-    nor on the optimizer. What can fool it: a classifier that lags behind the states; another
-    direction than the classifier's, or a curved boundary, may still hold the task.
+    nor on the optimizer.
+
+    Notes:
+        The classifier may lag behind the states; and another direction than the classifier's, or a
+        curved boundary, may still separate the tasks.
     """
 
     weight: Tensor

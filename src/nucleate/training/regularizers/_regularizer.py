@@ -1,4 +1,4 @@
-"""Regularizer: what promotes or suppresses task clusters while a model is trained."""
+"""Regularizer: a loss that promotes or suppresses task clusters during training."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ Kind = Literal[
 class Regularizer(BaseModel):
     """A loss on the states at one place that makes task clusters tighter or looser.
 
-    | kind | it rewards |
+    | kind | rewards |
     |---|---|
     | `contrastive` | rows of one task alike, others apart (Khosla et al. 2020) |
     | `center` | rows near their task's center (Wen et al. 2016) |
@@ -30,9 +30,10 @@ class Regularizer(BaseModel):
     centered and scaled to unit variance over the batch first, so that no loss falls by making all
     states small and a weight means the same at every place.
 
-    What can fool it: a loss that falls says nothing of clusters on rows that are not trained;
-    `manipulation_check` does. Any further loss changes training, task or not: the shuffled-label
-    twin shows how much of an effect that is.
+    Notes:
+        A falling loss says nothing about clusters on rows that are not trained;
+        `manipulation_check` does. Any additional loss changes training, whether or not it knows
+        the task: the shuffled-label twin shows how large that effect is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,7 +45,7 @@ class Regularizer(BaseModel):
     position: Literal["instruction_end", "last"] = "instruction_end"
     weight: float = Field(0.1, ge=0, description="of the loss, beside 1 for the answers'; 0 is off")
     ramp_steps: int = Field(
-        0, ge=0, description="steps over which the weight rises from 0 in a straight line"
+        0, ge=0, description="steps over which the weight rises linearly from 0"
     )
     until: int | None = Field(None, ge=1, description="step from which the weight is 0 again")
     shuffled: bool = Field(

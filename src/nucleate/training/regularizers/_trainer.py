@@ -43,16 +43,16 @@ class RegularizedTrainerMixin(_Trainer):  # type: ignore[misc]
     - `shuffled_task`: the same from `shuffle_over_strings`; for a twin.
 
     Evaluation gives the loss without the regularizer's. What it learns is saved in each checkpoint,
-    and a resumed training goes on bit for bit. The log gets its newest loss as `regularizer`.
+    and a resumed training continues bit for bit. Its newest loss is logged as `regularizer`.
 
     Args:
-        regularizer: what is added; its `position` means nothing here.
-        tasks: how many there are.
+        regularizer: the additional loss; its `position` is ignored.
+        tasks: number of tasks.
         args, kwargs: of the trainer.
 
     Raises:
         BadInput: no such stream; a compiled model, in which hooks do not fire; or more processes
-            or GPUs than one, which would each learn centers or a classifier of their own.
+            or GPUs than one, which would each learn their own centers or classifier.
     """
 
     def __init__(self, *args: Any, regularizer: Regularizer, tasks: int, **kwargs: Any) -> None:
