@@ -1,13 +1,14 @@
 """How often the causal map calls a place *used* in models that know nothing of tasks.
 
-    python benchmarks/intervene/false_use.py                    # 300 models of each kind
-    python benchmarks/intervene/false_use.py --models 20 --labelings 5 --keep FOLDER
+    python benchmarks/intervene/false_use.py                    # 300 null maps of each kind
+    python benchmarks/intervene/false_use.py --models 300 --labelings 1 --keep FOLDER
 
 Each model is trained on a task set of its own with the instruction drawn anew for every row, as
 `nucleate reproduce --null scrambled` does: it learns which answers there are, and nothing of tasks.
 Its instruction strings are therefore exchangeable, and tasks permuted over them (`--labelings`)
-make further null models at the price of a map. Beside each kind, the same training with the
-instructions left as they are: there *used* is right. 2 seconds of one core for each model.
+make further null models at the price of a map (maps of one model share its weights, so that the
+intervals are a little too narrow). Beside each kind, the same training with the instructions left
+as they are: there *used* is right. 1.5 seconds of one core per model, half a second per map.
 """
 
 import argparse
@@ -120,8 +121,8 @@ def line(outputs: str, scrambled: bool, options: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--models", type=int, default=300, help="trained models of each kind")
-    add("--labelings", type=int, default=1, help="maps of each null model")
+    add("--models", type=int, default=75, help="trained models of each kind")
+    add("--labelings", type=int, default=4, help="maps of each null model")
     add("--outputs", nargs="+", default=["own", "shared"], choices=["own", "shared"])
     add("--null-only", action="store_true", help="leave out the models that know the tasks")
     add("--keep", type=Path, help="folder of trained models, to be used again")
