@@ -160,7 +160,7 @@ def test_near_solutions_are_near_and_the_best_is_first():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 600, 48, generator=generator)
     found = kmeans(x, 6, solutions=5)
-    assert found.near.shape == (3, 5, 200)
+    assert found.near.shape == (3, 5, 600)
     assert torch.equal(found.near[:, 0], found.labels)
     for points, solutions, best in zip(x, found.near, found.inertia, strict=True):
         assert len(torch.unique(solutions, dim=0)) > 1  # one Gaussian has many equal optima
