@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from nucleate._core.strings import announced, number_strings
 from nucleate.findings import FEWEST_STRINGS, cluster_verdict, why_undecided
-from nucleate.metrics import bootstrap_ari, kmeans, resamples
+from nucleate.metrics import agreement, bootstrap_ari, kmeans, resamples
 from nucleate.panel import Permuted, SurfaceText, Untrained, measure
 from nucleate.panel._layout import layout, measured_rows
 
@@ -163,7 +163,8 @@ def test_near_solutions_are_near_and_the_best_is_first():
     assert found.near.shape == (3, 5, 600)
     assert torch.equal(found.near[:, 0], found.labels)
     for points, solutions, best in zip(x, found.near, found.inertia, strict=True):
-        assert len(torch.unique(solutions, dim=0)) > 1  # one Gaussian has many equal optima
+        # One Gaussian has many optima that are as good; numbers of clusters mean nothing.
+        assert min(agreement(solutions, solutions[0]).ari) < 0.9
         for labels in solutions:
             member = torch.nn.functional.one_hot(labels, 6).T.float()
             means = member @ points / member.sum(1, keepdim=True)
@@ -172,4 +173,4 @@ def test_near_solutions_are_near_and_the_best_is_first():
     means = 50 * torch.randn(6, 8, generator=generator)
     clear = kmeans((means.repeat(20, 1) + torch.randn(120, 8, generator=generator))[None], 6,
                    solutions=4).near[0]  # fmt: skip
-    assert (clear == clear[0]).all()
+    assert (agreement(clear, clear[0]).ari == 1).all()
