@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from nucleate._core.strings import announced, number_strings
 from nucleate.findings import FEWEST_STRINGS_CLUSTERS, cluster_verdict, why_undecided
-from nucleate.metrics import bootstrap_ari, kmeans, resamples
+from nucleate.metrics import agreement, bootstrap_ari, kmeans, resamples
 from nucleate.panel import Permuted, SurfaceText, Untrained, measure
 from nucleate.panel._layout import layout, measured_rows
 
@@ -125,7 +125,7 @@ def test_rows_of_a_position_are_the_first_of_each_prefix_without_the_splits_apar
 
 def test_permutations_that_rename_are_counted_as_brute_force_does(make_probe):
     prompts = make_probe(tasks=3, families=1, strings=2, inputs=1)
-    labels = layout(prompts, "last", permutations=199, bootstraps=0, seed=0)
+    labels = layout(prompts, "last", permutations=199, n_bootstraps=0, seed=0)
     assert labels.units["task"] == "none"
     from nucleate._core.strings import Strings
 
@@ -160,10 +160,11 @@ def test_near_solutions_are_near_and_the_best_is_first():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 600, 48, generator=generator)
     found = kmeans(x, 6, solutions=5)
-    assert found.near.shape == (3, 5, 200)
+    assert found.near.shape == (3, 5, 600)
     assert torch.equal(found.near[:, 0], found.labels)
     for points, solutions, best in zip(x, found.near, found.inertia, strict=True):
-        assert len(torch.unique(solutions, dim=0)) > 1  # one Gaussian has many equal optima
+        # One Gaussian has many optima that are as good; numbers of clusters mean nothing.
+        assert min(agreement(solutions, solutions[0]).ari) < 0.9
         for labels in solutions:
             member = torch.nn.functional.one_hot(labels, 6).T.float()
             means = member @ points / member.sum(1, keepdim=True)
@@ -172,4 +173,4 @@ def test_near_solutions_are_near_and_the_best_is_first():
     means = 50 * torch.randn(6, 8, generator=generator)
     clear = kmeans((means.repeat(20, 1) + torch.randn(120, 8, generator=generator))[None], 6,
                    solutions=4).near[0]  # fmt: skip
-    assert (clear == clear[0]).all()
+    assert (agreement(clear, clear[0]).ari == 1).all()

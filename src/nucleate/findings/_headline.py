@@ -34,11 +34,20 @@ class Headline:
 
 
 def headline_places(panel: Panel) -> list[Headline]:
-    """The place of each position: the stream of most ARI(task) at the last step."""
+    """The place of each position: the stream of most ARI(task) at the last step.
+
+    Positions where ARI(task) is undefined, such as one that all rows share, have none.
+
+    Raises:
+        BadInput: no position has an ARI(task).
+    """
     table = panel.table
     last = int(table["step"].max())
     found = []
-    for position in dict.fromkeys(table["position"]):
+    ari = table[(table["label"] == "task") & (table["metric"] == "ari") & (table["step"] == last)]
+    # With none at all, choose_stream says so.
+    there = ari[ari["value"].notna()] if ari["value"].notna().any() else table
+    for position in dict.fromkeys(there["position"]):
         view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)
         report = select_ari(table, position=position, view=view, stream=stream, half="report")

@@ -13,6 +13,7 @@ import pandas as pd
 from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher
 from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
+from nucleate.panel import measured_rows
 from nucleate.runs import Run, write_json
 from nucleate.studies._check import runs_of
 from nucleate.studies._config import ReproduceConfig
@@ -168,13 +169,9 @@ def _patterns(taskset: TaskSet) -> dict[str, tuple[str, ...]]:
 def _picture(run: Run, summary: Summary) -> pd.DataFrame:
     """States at the summary's places at a few steps, before, during and after the onset."""
     prompts = run.prompts
-    clustered = np.isin(prompts.labels["split"], ["seen", "unseen_string", "unseen_cell"])
     tables = []
     for position, clusters in summary.clusters.items():
-        groups = prompts.prefix_groups(position)
-        first = np.zeros(len(prompts), dtype=bool)
-        first[np.unique(groups, return_index=True)[1]] = True
-        rows = np.flatnonzero(clustered & first)
+        rows = measured_rows(prompts, position)
         steps = _frames(run.steps, clusters.onset.step)
         tables.append(
             picture_table(
