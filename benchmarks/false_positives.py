@@ -324,7 +324,7 @@ def _naive(data: Data, states: States, seed: int) -> bool:
         x = states.values[:, number].float()
         z = standardize(x if view == "raw" else condition(x, data.input))
         found = agreement(
-            kmeans(z, data.tasks, restarts=10).labels, torch.stack([task, *permuted])
+            kmeans(z, data.tasks, n_init=10).labels, torch.stack([task, *permuted])
         ).ari
         best = found[np.argmax(found[:, 0])]
         if best[0] > np.quantile(best[1:], 0.99):

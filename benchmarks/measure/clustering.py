@@ -61,7 +61,7 @@ def ours(
     def chain(position: int) -> Found:
         warm, found = None, Found({}, {}, [], {})
         for step in range(training.steps):
-            result = kmeans(states[step, position], training.tasks, restarts=restarts, warm=warm)
+            result = kmeans(states[step, position], training.tasks, n_init=restarts, warm=warm)
             warm = result.centroids
             ari = np.asarray(agreement(result.labels, truth[None]).ari)[:, 0]
             found.labels[step, position] = result.labels

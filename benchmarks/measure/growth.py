@@ -76,6 +76,6 @@ def _seconds(training: Training, restarts: int, repeats: int) -> float:
     for _ in range(repeats):
         warm, start = None, time.perf_counter()
         for x in states:
-            warm = kmeans(x, training.tasks, restarts=restarts, warm=warm).centroids
+            warm = kmeans(x, training.tasks, n_init=restarts, warm=warm).centroids
         found.append(time.perf_counter() - start)
     return min(found)

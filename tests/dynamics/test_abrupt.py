@@ -84,7 +84,7 @@ def test_evenly_rising_separation_is_abrupt_in_ari_and_not_in_the_separation():
     states = torch.stack(
         [amount * means + torch.randn(means.shape, generator=generator) for amount in amounts]
     )
-    clusters = kmeans(states, 20, restarts=20).labels.numpy()
+    clusters = kmeans(states, 20, n_init=20).labels.numpy()
     ari = np.array([agreement(found, labels).ari for found in clusters])
     steps = np.arange(41)
     assert ari[0] < 0.05

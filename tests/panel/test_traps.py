@@ -45,7 +45,7 @@ def blobs(separation: float, *, rows: int = ROWS, tasks: int = TASKS, seed: int 
 
 def ari(x: torch.Tensor, labels: torch.Tensor, k: int = TASKS) -> float:
     """As the panel has it: standardized states, the engine's clusters."""
-    found = kmeans(standardize(x)[None], k, restarts=20).labels
+    found = kmeans(standardize(x)[None], k, n_init=20).labels
     return float(agreement(found, labels[None]).ari[0, 0])
 
 
@@ -60,7 +60,7 @@ def test_trap_1_unadjusted_scores_have_floors_and_adjusted_ones_have_none(rows, 
     for seed in range(10):
         rng = np.random.default_rng(seed)
         x = torch.from_numpy(rng.standard_normal((rows, WIDTH))).float()
-        found = kmeans(x[None], classes, restarts=2, seed=seed).labels
+        found = kmeans(x[None], classes, n_init=2, seed=seed).labels
         labels = rng.integers(classes, size=rows)
         nmi.append(normalized_mutual_info_score(labels, found[0]))
         scores = agreement(found, torch.from_numpy(labels)[None])
@@ -124,7 +124,7 @@ def test_trap_3_inputs_hide_tasks_until_their_means_are_taken_away():
 def test_trap_3_one_rogue_dimension_hides_tasks_until_states_are_standardized():
     x, labels = blobs(6.0)
     x[:, 0] = 10 * torch.randn(ROWS, generator=torch.Generator().manual_seed(5))
-    naive = kmeans(x[None], TASKS, restarts=20).labels
+    naive = kmeans(x[None], TASKS, n_init=20).labels
     assert float(agreement(naive, labels[None]).ari[0, 0]) < 0.5
     assert ari(x, labels) > 0.95
 
@@ -163,7 +163,7 @@ def test_row_wise_permutation_is_too_easy_where_rows_of_a_string_are_alike():
     strings = np.repeat(np.arange(200), 5)
     x = torch.from_numpy(rng.standard_normal((200, 32))[strings]).float()
     x += 0.01 * torch.from_numpy(rng.standard_normal(x.shape)).float()
-    found = kmeans(x[None], TASKS, restarts=5).labels
+    found = kmeans(x[None], TASKS, n_init=5).labels
     of_string = np.arange(200) % TASKS
     over_strings = np.stack([rng.permutation(of_string)[strings] for _ in range(199)])
     over_rows = np.stack([rng.permutation(of_string[strings]) for _ in range(199)])

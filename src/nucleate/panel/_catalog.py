@@ -269,7 +269,7 @@ def _twins(block: Block, k: int) -> np.ndarray | None:
     with block.watch("N3"):
         for stream, points in enumerate(block.z):
             twins = geometry.gaussian_twin(points, draws, seed=block.effort.seed)
-            found = kmeans(twins, k, restarts=block.effort.n_init, seed=block.effort.seed)
+            found = kmeans(twins, k, n_init=block.effort.n_init, seed=block.effort.seed)
             values[stream] = [
                 silhouette(twin, labels) for twin, labels in zip(twins, found.labels, strict=True)
             ]

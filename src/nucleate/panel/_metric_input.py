@@ -147,7 +147,7 @@ class Block:
                 self._found[label] = kmeans(
                     self.space,
                     self.where.classes(label),
-                    restarts=self.effort.n_init,
+                    n_init=self.effort.n_init,
                     seed=self.effort.seed,
                     warm=None if before is None else _means(self.z, before, self.where, label),
                     solutions=SOLUTIONS if several else 1,

@@ -35,7 +35,7 @@ def exact_inertia(points, labels):
 def test_inertia_is_no_worse_than_that_of_scikit_learns_twenty_starts(k, spread, warm):
     x, _ = blobs(6, k, 160, 24, spread)
     start = x[:, :k].clone() if warm else None
-    ours = kmeans(x, k, restarts=20, warm=start).inertia
+    ours = kmeans(x, k, n_init=20, warm=start).inertia
     others = torch.tensor([theirs(points, k).inertia_ for points in x])
     assert (ours / others - 1).mean() <= 0.001
 
@@ -84,7 +84,7 @@ def test_every_distinct_row_gets_a_cluster_when_there_are_as_many(k):
 def test_empty_warm_clusters_are_filled():
     x, _ = blobs(3, 8, 80, 6, 1.0)
     far = torch.full((3, 8, 6), 1e3)
-    for labels in kmeans(x, 8, restarts=1, warm=far).labels:
+    for labels in kmeans(x, 8, n_init=1, warm=far).labels:
         assert len(labels.unique()) == 8
 
 
@@ -167,8 +167,8 @@ def test_same_seed_same_labels_whatever_the_global_generator_did():
 
 def test_a_warm_start_is_never_thrown_away_for_a_worse_one():
     x, _ = blobs(4, 20, 200, 10, 1.5)
-    good = kmeans(x, 20, restarts=160)
-    warm = kmeans(x, 20, restarts=1, seed=9, warm=good.centroids)
+    good = kmeans(x, 20, n_init=160)
+    warm = kmeans(x, 20, n_init=1, seed=9, warm=good.centroids)
     assert (warm.inertia <= good.inertia * 1.0001).all()
 
 
@@ -176,14 +176,14 @@ def test_a_warm_start_besides_a_cold_one_ends_no_higher_on_average():
     x, _ = blobs(48, 20, 200, 10, 1.5)
     moved = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     before = kmeans(moved, 20).centroids
-    cold = kmeans(x, 20, restarts=10).inertia
-    warm = kmeans(x, 20, restarts=20, warm=before).inertia
+    cold = kmeans(x, 20, n_init=10).inertia
+    warm = kmeans(x, 20, n_init=20, warm=before).inertia
     assert (warm / cold - 1).mean() <= 1e-4
 
 
 def test_more_restarts_end_no_higher_on_average():
     x, _ = blobs(12, 20, 200, 10, 1.5)
-    few, many = (kmeans(x, 20, restarts=count).inertia for count in (10, 80))
+    few, many = (kmeans(x, 20, n_init=count).inertia for count in (10, 80))
     assert (many / few - 1).mean() < -1e-4
 
 
@@ -202,7 +202,7 @@ def test_half_precision_rows_are_clustered():
 
 def test_more_clusters_than_packed_indices_can_tell_apart():
     x, labels = blobs(1, 600, 1800, 8, 0.005)
-    found = kmeans(x, 600, restarts=1)
+    found = kmeans(x, 600, n_init=1)
     assert adjusted_rand_score(labels, found.labels[0]) > 0.95
 
 
@@ -234,7 +234,7 @@ def test_impossible_k_is_named(k):
 def test_other_impossible_requests_are_named():
     x = torch.randn(2, 10, 3)
     with pytest.raises(BadInput, match="0 restarts"):
-        kmeans(x, 3, restarts=0)
+        kmeans(x, 3, n_init=0)
     with pytest.raises(BadInput, match=r"\[2, 4, 3\] do not fit.*\[2, 3, 3\]"):
         kmeans(x, 3, warm=torch.zeros(2, 4, 3))
 

@@ -35,7 +35,7 @@ def kmeans(
     x: Space | ArrayLike,
     k: int,
     *,
-    restarts: int = 20,
+    n_init: int = 20,
     seed: int = 0,
     warm: Float[Tensor, "problem cluster width"] | None = None,
     solutions: int = 1,
@@ -49,7 +49,7 @@ def kmeans(
         x: the problems, of one shape; any device; computed in float32. Give a `Space` to cluster
             the same rows with several k.
         k: number of clusters, 1 to the number of rows.
-        restarts: how hard to try: at least as well, on average over problems, as scikit-learn's
+        n_init: how hard to try: at least as well, on average over problems, as scikit-learn's
             `n_init` of this number. See `fresh_starts`.
         seed: decides the seeds; the global generator of torch is neither read nor moved.
         warm: centroids to start from as well, in the coordinates of `x`, such as those of the
@@ -79,11 +79,11 @@ def kmeans(
         [1.0]
     """
     space = x if isinstance(x, Space) else Space.of(x)
-    _check(space, k, restarts, warm)
+    _check(space, k, n_init, warm)
     if solutions < 1:
         raise BadInput(f"k-means cannot keep {solutions} solutions; ask for at least 1")
     # The warm start is one of the solutions.
-    starts = max(fresh_starts(restarts, warm=warm is not None), solutions - (warm is not None))
+    starts = max(fresh_starts(n_init, warm=warm is not None), solutions - (warm is not None))
     room = _CHUNK.get(space.rows.device.type, _CHUNK["cuda"])
     each = max(1, room // (space.count * 2 * k * starts))
     parts = []
@@ -95,24 +95,24 @@ def kmeans(
     )
 
 
-def fresh_starts(restarts: int, *, warm: bool) -> int:
+def fresh_starts(n_init: int, *, warm: bool) -> int:
     """How many over-seeded starts are as good as so many of scikit-learn's.
 
     Measured by `benchmarks/measure`: one is better than twenty where the rows have clusters, be
     they clear or barely there; where they have none, all optima lie within .3 % of each other.
     Ten is asked of one as a margin; twenty where the clusters of a step before compete.
     """
-    return -(-restarts // (20 if warm else 10))
+    return -(-n_init // (20 if warm else 10))
 
 
-def _check(space: Space, k: int, restarts: int, warm: Tensor | None) -> None:
+def _check(space: Space, k: int, n_init: int, warm: Tensor | None) -> None:
     if not 1 <= k <= space.count:
         raise BadInput(
             f"{k} clusters of {space.count} rows cannot be found; ask for 1 to {space.count} "
             "clusters, or give more rows"
         )
-    if restarts < 1:
-        raise BadInput(f"k-means with {restarts} restarts finds nothing; give at least 1")
+    if n_init < 1:
+        raise BadInput(f"k-means with n_init {n_init} finds nothing; give at least 1")
     expected = (space.problems, k, space.width)
     if warm is not None and tuple(warm.shape) != expected:
         raise BadInput(

@@ -165,7 +165,7 @@ def _labels(
 ) -> Int[Tensor, "sample row"]:
     """The cluster of every row by the centroids of each sample."""
     drawn = points[samples]
-    found = kmeans(drawn, k, restarts=_RESTARTS, seed=seed).labels
+    found = kmeans(drawn, k, n_init=_RESTARTS, seed=seed).labels
     member = torch.zeros(*found.shape, k, device=points.device).scatter_(2, found[..., None], 1)
     counts = member.sum(1)
     centroids = (member.mT @ drawn) / counts.clamp(min=1)[..., None]

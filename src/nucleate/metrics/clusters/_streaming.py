@@ -99,7 +99,7 @@ def kmeans_streaming(
     sample = sample[: max(_SAMPLE_AT_LEAST, _SAMPLE_A_CLUSTER * k)].sort().values
     stream = _Stream(rows, count, width, chunk_rows, torch.device(device))
     chosen = stream.look(sample, standardized)
-    centroids = kmeans(chosen[None], k, restarts=10, seed=seed).centroids[0]
+    centroids = kmeans(chosen[None], k, n_init=10, seed=seed).centroids[0]
     previous, done, converged = float("inf"), 0, False
     while done < max_iter:
         found = stream.assign(centroids)
