@@ -233,7 +233,7 @@ def test_impossible_k_is_named(k):
 
 def test_other_impossible_requests_are_named():
     x = torch.randn(2, 10, 3)
-    with pytest.raises(BadInput, match="0 restarts"):
+    with pytest.raises(BadInput, match="n_init 0 finds"):
         kmeans(x, 3, n_init=0)
     with pytest.raises(BadInput, match=r"\[2, 4, 3\] do not fit.*\[2, 3, 3\]"):
         kmeans(x, 3, warm=torch.zeros(2, 4, 3))
