@@ -68,9 +68,9 @@ def broken(value: float) -> torch.Tensor:
         (STATES[None], CLASSES, r"states of shape \[1, 60, 8\] are not of one place"),
         ([["a"] * 8] * 60, CLASSES, "states is a list that holds no array of numbers"),
         ([[1.0], [1.0, 2.0]], CLASSES, "states is a list that holds no array of numbers"),
-        (STATES, np.eye(3)[CLASSES], r"labels of shape \[60, 3\] do not name a class per row"),
-        (STATES, [None, *NAMES[1:]], "the label of row 0 is missing"),
-        (STATES, np.where(CLASSES, np.nan, 1.0), "the label of row 1 is missing"),
+        (STATES, np.eye(3)[CLASSES], r"labels of shape \[60, 3\] do not fit.*one-hot"),
+        (STATES, [None, *NAMES[1:]], "row 0 of labels has no label"),
+        (STATES, np.where(CLASSES, np.nan, 1.0), "row 1 of labels is NaN"),
         (STATES, NAMES[1:], r"labels of shape \[59\] do not fit states of 60 rows"),
     ],
 )
