@@ -98,8 +98,8 @@ class PanelFound:
         total = sum(self.seconds.values())
         if total:
             parts = sorted(self.seconds.items(), key=lambda item: -item[1])
-            shares = ", ".join(f"{name} {spent:.1f}" for name, spent in parts if spent >= 0.05)
-            found.append(f"{total:.1f} s of one core: {shares}")
+            told = [f"{name} {spent:.2f}" for name, spent in parts if spent >= 0.01 * total]
+            found.append(f"{total:.2f} s of one core: {', '.join(told)}")
         return found
 
     def to_json(self, run: Path) -> str:
