@@ -19,7 +19,7 @@ assert _spec.loader is not None
 made = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(made)
 
-QUICK = 3
+QUICK = 5
 
 
 @pytest.mark.parametrize(
