@@ -16,7 +16,7 @@ from nucleate.panel._source import Unit
 
 Strengths = dict[Key, Float[np.ndarray, "stream"]]
 _FOLDER = "panel"
-_VERSION = "2"
+_VERSION = "3"
 """Raised whenever the same states would give other numbers."""
 
 
