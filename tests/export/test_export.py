@@ -97,7 +97,7 @@ def test_what_is_not_usual_is_in_the_metrics_name(run):
             name = f"nucleate/ami.family.conditioned/last/{row['stream']}"
             assert read[name][int(row["step"])] == float(row["value"])
     names = set(read)
-    assert "nucleate/ari.report/last/block.1/n0" in names
+    assert "nucleate/ari.report/last/block.1/n2" in names
     assert "nucleate/rankme/last/block.1" in names
     assert "nucleate/ami.family.conditioned/last/block.1" in names
 

@@ -245,7 +245,7 @@ def test_singletons_takes_clusters_of_every_kind():
     for kind in (list, np.array, torch.tensor, pd.Series):
         assert metrics.singletons(kind([0, -1, 2, -1])).tolist() == expected
     for bad in ([], [0.5, 1.0], ["a", "b"]):
-        with pytest.raises(BadInput, match="are no clusters"):
+        with pytest.raises(BadInput, match="are not clusters"):
             metrics.singletons(bad)
 
 

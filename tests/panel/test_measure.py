@@ -159,7 +159,7 @@ def test_surface_text_that_tells_the_task_is_not_called_clusters(make_probe, mak
 
 def test_clusters_of_families_alone_do_not_pass_for_clusters_of_tasks(make_probe, make_states):
     prompts = make_probe(tasks=10, families=3, strings=3, inputs=1)
-    where = layout(prompts, "last", permutations=99, bootstraps=0, seed=0)
+    where = layout(prompts, "last", n_permutations=99, n_bootstraps=0, seed=0)
     states = make_states(prompts, {"family": 5.0}, width=32)
     untrained = [make_states(prompts, {}, seed=i, width=32) for i in range(5)]
     nulls = (*N0, Untrained(untrained))

@@ -13,7 +13,7 @@ from nucleate.metrics import agreement, bootstrap_ari, kmeans, resamples
 from nucleate.panel import Permuted, SurfaceText, Untrained, measure
 from nucleate.panel._layout import layout, measured_rows
 
-QUICK = {"bootstraps": 60, "restarts": 5}
+QUICK = {"n_bootstraps": 60, "n_init": 5}
 
 
 def measured(prompts, make_states, amount=5.0, metrics=None):
@@ -125,7 +125,7 @@ def test_rows_of_a_position_are_the_first_of_each_prefix_without_the_splits_apar
 
 def test_permutations_that_rename_are_counted_as_brute_force_does(make_probe):
     prompts = make_probe(tasks=3, families=1, strings=2, inputs=1)
-    labels = layout(prompts, "last", permutations=199, n_bootstraps=0, seed=0)
+    labels = layout(prompts, "last", n_permutations=199, n_bootstraps=0, seed=0)
     assert labels.units["task"] == "none"
     from nucleate._core.strings import Strings
 

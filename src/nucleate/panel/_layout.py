@@ -86,7 +86,7 @@ class Layout:
 
 
 def layout(
-    prompts: PromptSet, position: str, *, permutations: int, bootstraps: int, seed: int
+    prompts: PromptSet, position: str, *, n_permutations: int, n_bootstraps: int, seed: int
 ) -> Layout:
     """Choose rows, halves, folds and permutations of one position.
 
@@ -118,16 +118,16 @@ def layout(
     half, folds = strings.halves(rng), strings.folds(rng)
     members = {name: np.flatnonzero(half[strings.of_row] == i) for i, name in enumerate(HALVES)}
     nulls = {
-        name: strings.permuted(code, permutations, rng)
+        name: strings.permuted(code, n_permutations, rng)
         if _constant(code, strings.of_row)
-        else permute_rows(code, permutations, rng)
+        else permute_rows(code, n_permutations, rng)
         for name, code in codes.items()
     }
     if TASK in codes:
-        part = strings.permuted(codes[TASK], permutations, rng, within=half)
+        part = strings.permuted(codes[TASK], n_permutations, rng, within=half)
         nulls |= {name: part.rows(inside) for name, inside in members.items()}
         if folds is not None:
-            nulls["folds"] = strings.permuted(codes[TASK], permutations, rng, within=folds)
+            nulls["folds"] = strings.permuted(codes[TASK], n_permutations, rng, within=folds)
     no_null = {name: _no_null(name, each) for name, each in nulls.items() if each.hopeless}
     of_strings = "strings" if announced(prompts.labels)[rows].any() else "texts"
     over_rows = {name for name, code in codes.items() if not _constant(code, strings.of_row)}
@@ -150,8 +150,8 @@ def layout(
         },
         no_null=no_null,
         weights={
-            "all": resamples(np.arange(count), count, bootstraps, seed),
-            "report": resamples(np.flatnonzero(half == 1), count, bootstraps, seed),
+            "all": resamples(np.arange(count), count, n_bootstraps, seed),
+            "report": resamples(np.flatnonzero(half == 1), count, n_bootstraps, seed),
         },
     )
 

@@ -261,8 +261,8 @@ class _Work:
         return layout(
             self._source.prompts,
             position,
-            permutations=self._drawn.permutations,
-            bootstraps=self._drawn.bootstraps,
+            n_permutations=self._drawn.permutations,
+            n_bootstraps=self._drawn.bootstraps,
             seed=self._drawn.effort.seed,
         )
 

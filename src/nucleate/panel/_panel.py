@@ -221,7 +221,9 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         raise KeyError(f"{path.name} has no column {absent[0]!r}")
     own = [name for name in map(str, table) if name not in columns and name.endswith(OWN_NULLS)]
     table = table.reindex(columns=[*columns, *own])
-    return table.fillna({"unit": ""}) if "unit" in columns else table
+    if "unit" in columns and table["unit"].isna().any():
+        table["unit"] = ""  # version 0.1 did not say what its null permutes
+    return table
 
 
 def with_scrambled(table: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ from sklearn.metrics.cluster import contingency_matrix, expected_mutual_informat
 from nucleate._core.errors import BadInput
 from nucleate.metrics import agreement, bootstrap_ari
 from nucleate.metrics.clusters._agreement import expected_information
-from nucleate.metrics.clusters._bootstrap import resamples
+from nucleate.metrics.clusters._bootstrap import _with_unseen, resamples
 
 
 def partitions(rows, most):
@@ -78,7 +78,8 @@ def bootstrap_case(rows_a_string):
 def test_drawing_every_string_once_gives_the_ari_itself(rows_a_string):
     clusters, labels, strings = bootstrap_case(rows_a_string)
     found = bootstrap_ari(clusters, labels, strings, torch.ones(1, 120, dtype=torch.float64))
-    assert found[0, 0] == pytest.approx(adjusted_rand_score(labels, clusters[0]), abs=1e-9)
+    exact = np.array([[adjusted_rand_score(labels, clusters[0])]])
+    assert found == pytest.approx(_with_unseen(exact, np.array([120.0])), abs=1e-9)
 
 
 def test_strings_drawn_twice_do_not_lift_a_null_score():
@@ -87,10 +88,12 @@ def test_strings_drawn_twice_do_not_lift_a_null_score():
     assert abs(found.mean() - adjusted_rand_score(labels, clusters[0])) < 0.02
 
 
-def test_perfect_clusters_have_an_interval_of_one():
+def test_perfect_clusters_leave_room_for_strings_that_were_not_drawn():
     _, labels, strings = bootstrap_case(5)
-    found = bootstrap_ari(labels[None], labels, strings, resamples(np.arange(120), 120, 50, 0))
-    assert found == pytest.approx(1)
+    found = bootstrap_ari(labels[None], labels, strings, resamples(np.arange(120), 120, 400, 0))
+    assert found.max() == pytest.approx(1)
+    # The rule of three: with 95 % at most 3 of 120 strings are of another kind.
+    assert 0.9 < np.quantile(found, 0.025) < 1
 
 
 def test_resamples_hold_as_many_strings_as_were_chosen_and_no_others():
