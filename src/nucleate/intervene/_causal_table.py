@@ -1,6 +1,7 @@
 """From the answers under every edit to tables, with intervals over instruction strings."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,6 @@ Scores = dict[str, Float[np.ndarray, "row edit"]]
 """Name of a score -> its value for every tested row under every edit."""
 
 _RESAMPLES, _FEW_RESAMPLES = 10_000, 2_000
-_QUESTIONS = 2
 _EDIT = {name: index for index, name in enumerate(EDITS)}
 _BORROWED = {"patch": "donor", "patch_subspace": "donor", "other_input": "other"}
 
@@ -30,13 +30,42 @@ class Mean:
     def __sub__(self, other: "Mean") -> "Mean":
         return Mean(self.value - other.value, self.draws - other.draws)
 
-    def interval(self, comparisons: int = 1) -> Interval:
-        """95 % of the draws; corrected for a number of comparisons."""
+    def interval(self) -> Interval:
+        """95 % of the draws."""
         if np.isnan(self.value):
             return float("nan"), float("nan")
-        tail = 0.025 / comparisons
-        low, high = np.quantile(self.draws, [tail, 1 - tail])
+        low, high = np.quantile(self.draws, [0.025, 0.975])
         return float(low), float(high)
+
+
+class Simultaneous:
+    """Intervals that hold for many means at once.
+
+    In 95 % of the resamples every mean of the family lies within its own interval: each reaches
+    from its mean as many standard deviations as the farthest mean of a resample is away (the
+    bootstrapped maximum of Westfall and Young 1993). Means that go together, such as those of
+    neighboring blocks, cost less than a Bonferroni correction takes.
+
+    Args:
+        family: the means; those that are NaN or do not vary decide nothing.
+    """
+
+    def __init__(self, family: Iterable[Mean]) -> None:
+        below = above = None
+        for mean in family:
+            spread = float(mean.draws.std())
+            if not spread > 0:  # NaN too
+                continue
+            off = (mean.draws - mean.value) / spread
+            below = -off if below is None else np.maximum(below, -off)
+            above = off if above is None else np.maximum(above, off)
+        self._below = 0.0 if below is None else float(np.quantile(below, 0.975))
+        self._above = 0.0 if above is None else float(np.quantile(above, 0.975))
+
+    def interval(self, mean: Mean) -> Interval:
+        """Both ends for one of the family; for several rivals ask for each, and take the least."""
+        spread = float(mean.draws.std())
+        return mean.value - self._below * spread, mean.value + self._above * spread
 
 
 class Resampled:
@@ -91,16 +120,26 @@ class PlaceScores:
     clean: dict[str, Float[np.ndarray, "row"]]
     beyond: Bool[np.ndarray, "row edit"]
 
-    def numbers(self, roles: Cast, resampled: Resampled, places: int) -> dict[str, object]:
-        """This place's line of `CausalMap.table`, without `decodable`."""
-        shift, shift_effect = self._sufficiency(roles, resampled, places)
-        erase, erase_effect = self._necessity(roles, resampled, places)
+    def contrasts(self, roles: Cast, resampled: Resampled) -> dict[str, list[Mean]]:
+        """Each effect less each of its rivals, by the name of the interval that follows."""
         lent = roles.redirectable & (roles.donor != NOBODY)
-        ablated = self._excess("ablate", ("random_erase",), roles.compared, resampled)
+        moved = self._hit("shift", "target", roles.redirectable, resampled)
+        rivals = self._rivals(roles, resampled).values()
         patched = self._hit("patch", "target", lent, resampled) - resampled.mean(
             self.clean["hit.target"], lent
         )
-        compared = _QUESTIONS * places
+        over = ("random_erase", "displaced")
+        return {
+            "shift_excess": [moved - rival for rival in rivals],
+            "erase_excess": self._excess("erase", over, roles.compared, resampled),
+            "ablate_excess": self._excess("ablate", over[:1], roles.compared, resampled),
+            "patch_excess": [patched],
+            "shift_simultaneous": [moved],
+            "erase_simultaneous": [self._cost("erase", resampled)],
+        }
+
+    def numbers(self, roles: Cast, resampled: Resampled) -> dict[str, object]:
+        """This place's line of `CausalMap.table`, without `contrasts` and `decodable`."""
         return {
             "stream": self.stream,
             "position": self.position,
@@ -110,35 +149,31 @@ class PlaceScores:
             "erase_strings": resampled.strings_of(roles.compared),
             **_with_interval("accuracy", resampled.mean(self.clean["hit.own"])),
             "task_blind": roles.task_blind,
-            **shift,
-            **erase,
-            **_bounds("shift_excess", shift_effect),
-            **_bounds("erase_excess", erase_effect),
-            **_bounds("ablate_excess", ablated[0].interval(compared)),
-            **_bounds("patch_excess", patched.interval(compared)),
+            **self._sufficiency(roles, resampled),
+            **self._necessity(resampled),
         }
 
     def edits(self, roles: Cast, resampled: Resampled) -> list[dict[str, object]]:
         """This place's lines of `CausalMap.edits`."""
         return [self._edit(name, roles, resampled) for name in EDITS]
 
-    def _sufficiency(
-        self, roles: Cast, resampled: Resampled, places: int
-    ) -> tuple[dict[str, object], Interval]:
-        """What shift and patch make of the answers; the shift's excess over every rival."""
+    def _rivals(self, roles: Cast, resampled: Resampled) -> dict[str, Mean]:
+        """What a shift's effect must exceed."""
         rows = roles.redirectable
-        lent = rows & (roles.donor != NOBODY)
-        moved = self._hit("shift", "target", rows, resampled)
-        rivals = {
+        return {
             "chance": resampled.mean(roles.chance, rows),
             "wrong_task": self._hit("shift", "third", rows, resampled),
             **{name: self._hit(name, "target", rows, resampled) for name in SHIFTS},
         }
-        excess = [(moved - rival).interval(_QUESTIONS * places) for rival in rivals.values()]
+
+    def _sufficiency(self, roles: Cast, resampled: Resampled) -> dict[str, object]:
+        """What shift and patch make of the answers."""
+        rows = roles.redirectable
+        lent = rows & (roles.donor != NOBODY)
         full, part = (self._of(name, "hit.target") for name in ("patch", "patch_subspace"))
-        numbers: dict[str, object] = {
-            **_with_interval("shift", moved, places),
-            **{name: rival.value for name, rival in rivals.items()},
+        return {
+            **_with_interval("shift", self._hit("shift", "target", rows, resampled)),
+            **{name: rival.value for name, rival in self._rivals(roles, resampled).items()},
             "shift_beyond": _share(self.beyond[:, _EDIT["shift"]], rows),
             "shift_kl": _share(self._of("shift", "kl"), rows),
             **_with_interval("patch", self._hit("patch", "target", lent, resampled)),
@@ -147,27 +182,19 @@ class PlaceScores:
             ),
             "agreement": _share(full == part, lent),
         }
-        return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
 
-    def _necessity(
-        self, roles: Cast, resampled: Resampled, places: int
-    ) -> tuple[dict[str, object], Interval]:
-        """What removal costs; the excess of LEACE over both of its controls."""
-        cost = {
-            name: self._cost(name, resampled)
-            for name in (
-                "erase", "random_erase", "displaced", "ablate",
-                "erase_onward", "random_onward", "displaced_onward",
-            )
-        }  # fmt: skip
-        over = self._excess("erase", ("random_erase", "displaced"), roles.compared, resampled)
-        excess = [each.interval(_QUESTIONS * places) for each in over]
-        numbers: dict[str, object] = _with_interval("erase", cost.pop("erase"), places)
-        for name, each in cost.items():
-            whole = name in ("ablate", "erase_onward")
-            numbers |= _with_interval(name, each) if whole else {name: each.value}
+    def _necessity(self, resampled: Resampled) -> dict[str, object]:
+        """What removal costs."""
+        numbers: dict[str, object] = {}
+        for name in (
+            "erase", "random_erase", "displaced", "ablate",
+            "erase_onward", "random_onward", "displaced_onward",
+        ):  # fmt: skip
+            cost = self._cost(name, resampled)
+            whole = name in ("erase", "ablate", "erase_onward")
+            numbers |= _with_interval(name, cost) if whole else {name: cost.value}
         numbers["erase_kl"] = float(self._of("erase", "kl").mean())
-        return numbers, (min(low for low, _ in excess), min(high for _, high in excess))
+        return numbers
 
     def _edit(self, name: str, roles: Cast, resampled: Resampled) -> dict[str, object]:
         tested = np.ones(len(roles.tested), dtype=bool)
@@ -212,22 +239,49 @@ class PlaceScores:
         return [cost - self._cost(control, resampled, rows) for control in controls]
 
 
+# Intervals that decide together what a place is called hold together.
+_FAMILIES = (
+    ("shift_excess", "erase_excess"),
+    ("ablate_excess", "patch_excess"),
+    ("shift_simultaneous",),
+    ("erase_simultaneous",),
+)
+
+
 def place_table(
     places: list[PlaceScores], roles: Cast, resampled: Resampled
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One line a place, and one line a place and edit."""
-    lines = [place.numbers(roles, resampled, len(places)) for place in places]
+    """One line per place, and one line per place and edit."""
+    contrasts = [place.contrasts(roles, resampled) for place in places]
+    families = {
+        # Every rival must be exceeded, so that the closest one decides.
+        name: Simultaneous(
+            min(each[kind], key=lambda mean: mean.value) for each in contrasts for kind in family
+        )
+        for family in _FAMILIES
+        for name in family
+    }
+    lines = [
+        place.numbers(roles, resampled) | _simultaneous_bounds(each, families)
+        for place, each in zip(places, contrasts, strict=True)
+    ]
     fewer = resampled.fewer()
     edits = [line for place in places for line in place.edits(roles, fewer)]
     return pd.DataFrame(lines), pd.DataFrame(edits)
 
 
-def _with_interval(name: str, mean: Mean, places: int | None = None) -> dict[str, object]:
-    """A mean with its interval; and with one that holds at that many places at once."""
-    numbers: dict[str, object] = {name: mean.value, **_bounds(name, mean.interval())}
-    if places is not None:
-        numbers |= _bounds(f"{name}_simultaneous", mean.interval(places))
-    return numbers
+def _simultaneous_bounds(
+    contrasts: dict[str, list[Mean]], families: dict[str, Simultaneous]
+) -> dict[str, object]:
+    bounds: dict[str, object] = {}
+    for name, means in contrasts.items():
+        ends = [families[name].interval(mean) for mean in means]
+        bounds |= _bounds(name, (min(low for low, _ in ends), min(high for _, high in ends)))
+    return bounds
+
+
+def _with_interval(name: str, mean: Mean) -> dict[str, object]:
+    return {name: mean.value, **_bounds(name, mean.interval())}
 
 
 def _bounds(name: str, interval: Interval) -> dict[str, object]:
