@@ -41,8 +41,8 @@ from nucleate.metrics import (
     standardize,
 )
 from nucleate.panel import (
-    Block,
     Metric,
+    MetricInput,
     Panel,
     Permuted,
     Score,
@@ -254,7 +254,7 @@ def _of_task() -> Metric:
     """The panel's ARI of the task alone: other labels take time, and the verdict reads none."""
     agreement = panel_metrics()["agreement"]
 
-    def measured(block: Block) -> Iterable[Score]:
+    def measured(block: MetricInput) -> Iterable[Score]:
         where = block.where
         codes = {name: code for name, code in where.codes.items() if name == "task"}
         undefined = {name: why for name, why in where.undefined.items() if name == "task"}

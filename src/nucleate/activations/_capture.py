@@ -27,7 +27,7 @@ from nucleate.activations._anatomy import (
 from nucleate.activations._answers import predicting
 from nucleate.activations._hooks import evaluating, head_reads, unwrapped
 from nucleate.activations._packing import (
-    Batch,
+    PackedBatch,
     Shared,
     plain,
     read_lengths,
@@ -251,7 +251,7 @@ class _Answers:
     real: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, out: Collector) -> "_Answers":
+    def of(cls, batch: PackedBatch, out: Collector) -> "_Answers":
         """Those of a batch's rows; none where nothing is scored."""
         prompts, device = out.prompts, out.device
         length = (prompts.lengths - prompts.prompt_lengths)[batch.rows]
@@ -278,7 +278,7 @@ class _Answers:
         )
 
 
-def _read_batch(model: nn.Module, batch: Batch, out: Collector) -> None:
+def _read_batch(model: nn.Module, batch: PackedBatch, out: Collector) -> None:
     root, device = unwrapped(model), out.device
     ids = torch.from_numpy(batch.ids).to(device)
     settings = batch.settings(out.dtype, device)
@@ -296,7 +296,7 @@ def _read_batch(model: nn.Module, batch: Batch, out: Collector) -> None:
 class _Keeper:
     """Puts the states at a batch's positions into the collector, stream by stream."""
 
-    def __init__(self, batch: Batch, out: Collector) -> None:
+    def __init__(self, batch: PackedBatch, out: Collector) -> None:
         device = out.device
         self._out = out
         self._rows = torch.from_numpy(batch.rows).to(device)
@@ -363,7 +363,7 @@ def _window(model: nn.Module) -> float:
     return float(min((s for s in sizes if isinstance(s, int) and s > 0), default=np.inf))
 
 
-def _agrees(model: nn.Module, prompts: PromptSet, trial: Batch) -> bool:
+def _agrees(model: nn.Module, prompts: PromptSet, trial: PackedBatch) -> bool:
     """Whether rows of one shared sequence have the states that they have alone."""
     rows = np.sort(trial.rows)
     few = np.unique(rows[[0, len(rows) // 2, -1]])
@@ -385,7 +385,7 @@ def _precision(model: nn.Module) -> torch.dtype:
     return _autocast_dtype(parameter.device) or parameter.dtype
 
 
-def read_batches(model: nn.Module, batches: Iterable[Batch], out: Collector) -> None:
+def read_batches(model: nn.Module, batches: Iterable[PackedBatch], out: Collector) -> None:
     """Read batches, in evaluation mode, into a collector."""
     for batch in batches:
         _read_batch(model, batch, out)

@@ -25,7 +25,7 @@ _PADDING = -1
 
 
 @dataclass(frozen=True)
-class Batch:
+class PackedBatch:
     """Some rows of a prompt set as token ids, and where in them each row's tokens are.
 
     Attributes:
@@ -93,7 +93,7 @@ def read_lengths(prompts: PromptSet) -> Int[np.ndarray, "row"]:
 
 def plain(
     prompts: PromptSet, tokens: int, rows: Int[np.ndarray, "row"] | None = None
-) -> Iterator[Batch]:
+) -> Iterator[PackedBatch]:
     """Every row by itself, in batches of similar length.
 
     Args:
@@ -109,7 +109,7 @@ def plain(
         longest = lengths[chosen].max()
         ids = np.where(np.arange(longest) < lengths[chosen, None], prompts.ids[chosen, :longest], 0)
         none = np.zeros_like(chosen)
-        yield Batch(chosen, np.arange(len(chosen)), none, none, ids.astype(np.int64))
+        yield PackedBatch(chosen, np.arange(len(chosen)), none, none, ids.astype(np.int64))
 
 
 class Shared:
@@ -149,18 +149,18 @@ class Shared:
             end += rest
         return sequence, offset
 
-    def batches(self, tokens: int) -> Iterator[Batch]:
+    def batches(self, tokens: int) -> Iterator[PackedBatch]:
         """All rows, in batches of sequences of like length with up to so many tokens."""
         by_length = np.argsort(self._totals, kind="stable")
         starts = np.searchsorted(self._sequence, np.arange(len(self._totals) + 1))
         for part in _split(self._totals[by_length], tokens):
             yield self._batch([np.arange(starts[s], starts[s + 1]) for s in by_length[part]])
 
-    def trial(self) -> Batch:
+    def trial(self) -> PackedBatch:
         """The longest sequence by itself."""
         return self._batch([np.flatnonzero(self._sequence == self._totals.argmax())])
 
-    def _batch(self, sequences: list[np.ndarray]) -> Batch:
+    def _batch(self, sequences: list[np.ndarray]) -> PackedBatch:
         """A batch of sequences, each given as places in the order of rows."""
         places = np.concatenate(sequences)
         rows, offset = self._order[places], self._offset[places]
@@ -169,7 +169,7 @@ class Shared:
         longest = max(self._totals[self._sequence[s[0]]] for s in sequences)
         packed = np.zeros((len(sequences), longest), dtype=np.int64)
         own_places, part = np.zeros_like(packed), np.full_like(packed, _PADDING)
-        batch = Batch(rows, sequence, prefix, offset, packed, own_places, part)
+        batch = PackedBatch(rows, sequence, prefix, offset, packed, own_places, part)
         first = batch.slot == 0
         for number, chosen, begin, end in (
             (np.zeros_like(rows), first, np.zeros_like(rows), prefix),

@@ -30,7 +30,7 @@ class Nulls:
 
 
 @dataclass(frozen=True)
-class Chain:
+class UnitResults:
     """One unit from the first step to the last, beside N1 and N2."""
 
     unit: Unit
@@ -41,7 +41,7 @@ class Chain:
 def assemble(
     steps: Sequence[int],
     streams: tuple[str, ...],
-    chains: Sequence[Chain],
+    chains: Sequence[UnitResults],
     *,
     scrambled: Panel | None,
     missing: Mapping[str, str],
@@ -106,7 +106,7 @@ def _laid_beside(
 
 
 def _draws(
-    chains: Sequence[Chain],
+    chains: Sequence[UnitResults],
 ) -> dict[tuple[str, str], Float[np.ndarray, "step stream draw"]]:
     """Bootstrap draws by place, the streams of its units one after another."""
     found: dict[tuple[str, str], list[tuple[int, np.ndarray]]] = {}

@@ -31,7 +31,7 @@ from nucleate.metrics import (
 )
 from nucleate.panel._layout import TASK
 from nucleate.panel._metric import Metric
-from nucleate.panel._metric_input import Block, split
+from nucleate.panel._metric_input import MetricInput, split
 from nucleate.panel._score import Score
 
 ALL_ROWS = "undefined: no row has neighbors of other instruction strings"
@@ -46,7 +46,7 @@ _TOL = 1e-4
 """Nats per row: linear probes move far less than by their sampling error."""
 
 
-def _agreement(block: Block) -> Iterator[Score]:
+def _agreement(block: MetricInput) -> Iterator[Score]:
     if TASK in block.where.codes:
         yield from _agreements(block, TASK)
         return
@@ -55,7 +55,7 @@ def _agreement(block: Block) -> Iterator[Score]:
         yield from block.undefined(TASK, "ari", half=half)
 
 
-def _labels(block: Block) -> Iterator[Score]:
+def _labels(block: MetricInput) -> Iterator[Score]:
     for label in block.labels:
         if label in block.where.codes and label != TASK:
             yield from _agreements(block, label)
@@ -63,7 +63,7 @@ def _labels(block: Block) -> Iterator[Score]:
             yield from block.undefined(label, "ari", "ami")
 
 
-def _agreements(block: Block, label: str) -> Iterator[Score]:
+def _agreements(block: MetricInput, label: str) -> Iterator[Score]:
     """ARI and AMI of a label; of the task also in each half, with intervals."""
     where, clusters, draws = block.where, block.clusters(label), None
     k = where.classes(label)
@@ -94,13 +94,13 @@ def _agreements(block: Block, label: str) -> Iterator[Score]:
                     draws=draws, **block.rests_on(half))  # fmt: skip
 
 
-def _resampled(block: Block, half: str) -> np.ndarray:
+def _resampled(block: MetricInput, half: str) -> np.ndarray:
     where = block.where
     near = block.clustering(TASK).near
     return bootstrap_ari(near, where.codes[TASK], where.strings, where.weights[half])
 
 
-def _recall(block: Block) -> Iterator[Score]:
+def _recall(block: MetricInput) -> Iterator[Score]:
     for label in (TASK,):
         if label not in block.where.codes:
             yield from block.undefined(label, "recall", "recall_worst")
@@ -112,7 +112,7 @@ def _recall(block: Block) -> Iterator[Score]:
         yield Score(label, "recall_worst", classes.min(1), k=k, n=block.rows)
 
 
-def _variance(block: Block) -> Iterator[Score]:
+def _variance(block: MetricInput) -> Iterator[Score]:
     if block.view != "raw":
         return
     where = block.where
@@ -129,7 +129,7 @@ def _variance(block: Block) -> Iterator[Score]:
         yield Score(name, "variance_share", np.asarray(values), n=block.rows)
 
 
-def _separation(block: Block) -> Iterator[Score]:
+def _separation(block: MetricInput) -> Iterator[Score]:
     """Class separation, and its reciprocal."""
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "separation", "cdnv")
@@ -144,7 +144,7 @@ def _separation(block: Block) -> Iterator[Score]:
     yield Score(TASK, "cdnv", values, **fields, shown="reciprocal")
 
 
-def _centroids(block: Block) -> Iterator[Score]:
+def _centroids(block: MetricInput) -> Iterator[Score]:
     where, folds = block.where, block.where.folds
     if folds is None:
         yield from block.undefined(TASK, "ncm", why=_why_no_folds(block))
@@ -155,7 +155,7 @@ def _centroids(block: Block) -> Iterator[Score]:
                 **block.rests_on("folds"))  # fmt: skip
 
 
-def _margin(block: Block) -> Iterator[Score]:
+def _margin(block: MetricInput) -> Iterator[Score]:
     """By how much the own centroid is nearer than the nearest other one."""
     where, folds = block.where, block.where.folds
     if folds is None:
@@ -167,7 +167,7 @@ def _margin(block: Block) -> Iterator[Score]:
                 classes=_by_class(margins, where.codes[TASK].numpy(), k))  # fmt: skip
 
 
-def _neighbors(block: Block) -> Iterator[Score]:
+def _neighbors(block: MetricInput) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "knn")
         return
@@ -180,7 +180,7 @@ def _neighbors(block: Block) -> Iterator[Score]:
                 **block.rests_on(TASK))  # fmt: skip
 
 
-def _linear_probe(block: Block) -> Iterator[Score]:
+def _linear_probe(block: MetricInput) -> Iterator[Score]:
     where, folds = block.where, block.where.folds
     if folds is None:
         why = _why_no_folds(block)
@@ -192,7 +192,7 @@ def _linear_probe(block: Block) -> Iterator[Score]:
     yield Score(TASK, "probe_nll", -np.asarray(found.nll), k=k, n=block.rows, shown="negated")
 
 
-def _selectivity(block: Block) -> Iterator[Score]:
+def _selectivity(block: MetricInput) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "selectivity", "probe_known_strings")
         return
@@ -214,7 +214,7 @@ def _selectivity(block: Block) -> Iterator[Score]:
     yield Score(TASK, "selectivity", np.asarray(found.selectivity), k=k, n=block.rows)
 
 
-def _ccgp(block: Block) -> Iterator[Score]:
+def _ccgp(block: MetricInput) -> Iterator[Score]:
     """Generalization of a linear probe to families, and to inputs, that it was not fitted on."""
     where = block.where
     for name in ("family", "input"):
@@ -234,7 +234,7 @@ def _ccgp(block: Block) -> Iterator[Score]:
         yield Score(TASK, metric, values, k=k, n=block.rows, note=note)
 
 
-def _spectrum(block: Block) -> Iterator[Score]:
+def _spectrum(block: MetricInput) -> Iterator[Score]:
     """Shape of the cloud of states, whatever the labels."""
     if block.view != "raw":
         return
@@ -245,7 +245,7 @@ def _spectrum(block: Block) -> Iterator[Score]:
     yield Score("", "norm", np.asarray(geometry.mean_norm(block.states)), n=block.rows)
 
 
-def _silhouette(block: Block) -> Iterator[Score]:
+def _silhouette(block: MetricInput) -> Iterator[Score]:
     """Of the true classes beside permuted ones, and of the clusters beside one Gaussian's (N3)."""
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "silhouette")
@@ -258,7 +258,7 @@ def _silhouette(block: Block) -> Iterator[Score]:
     yield Score("", "silhouette", values, k=k, n=block.rows, gaussian=_twins(block, k))
 
 
-def _twins(block: Block, k: int) -> np.ndarray | None:
+def _twins(block: MetricInput, k: int) -> np.ndarray | None:
     """Silhouettes of clusters of data with the same covariance and no clusters."""
     draws = block.effort.gaussian if block.effort.nulls else 0
     if not draws:
@@ -276,7 +276,7 @@ def _twins(block: Block, k: int) -> np.ndarray | None:
     return values
 
 
-def _by_other_algorithms(block: Block, name: str) -> Iterator[Score]:
+def _by_other_algorithms(block: MetricInput, name: str) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, f"{name}_ari")
         return
@@ -291,7 +291,7 @@ def _by_other_algorithms(block: Block, name: str) -> Iterator[Score]:
                 **block.rests_on(TASK))  # fmt: skip
 
 
-def _stability(block: Block) -> Iterator[Score]:
+def _stability(block: MetricInput) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined("", "stability", why=block.where.undefined[TASK])
         return
@@ -303,7 +303,7 @@ def _stability(block: Block) -> Iterator[Score]:
     yield Score("", "stability", np.array(values), k=k, n=block.rows)
 
 
-def _mdl(block: Block) -> Iterator[Score]:
+def _mdl(block: MetricInput) -> Iterator[Score]:
     if TASK not in block.where.codes:
         yield from block.undefined(TASK, "mdl_bits", "mdl_compression")
         return
@@ -317,7 +317,7 @@ def _mdl(block: Block) -> Iterator[Score]:
     yield Score(TASK, "mdl_compression", np.asarray(found.compression), k=k, n=block.rows)
 
 
-def _parallelism(block: Block) -> Iterator[Score]:
+def _parallelism(block: MetricInput) -> Iterator[Score]:
     where = block.where
     for name in ("family", "input"):
         if name == "input" and block.view == "conditioned":
@@ -335,12 +335,12 @@ def _parallelism(block: Block) -> Iterator[Score]:
         yield Score(TASK, f"parallelism_{name}", np.asarray(values), k=k, n=block.rows)
 
 
-def _dimension(block: Block) -> Iterator[Score]:
+def _dimension(block: MetricInput) -> Iterator[Score]:
     if block.view == "raw":
         yield Score("", "two_nn", np.asarray(geometry.two_nn(block.z)), n=block.rows)
 
 
-def _to_first(block: Block) -> Iterator[Score]:
+def _to_first(block: MetricInput) -> Iterator[Score]:
     """Similarity to the same place at the first step."""
     if block.view != "raw" or block.first is None:
         return
@@ -356,7 +356,7 @@ def _to_first(block: Block) -> Iterator[Score]:
     yield Score("", "overlap_with_first", np.asarray(overlap), n=block.rows)
 
 
-def _collapse(block: Block) -> Iterator[Score]:
+def _collapse(block: MetricInput) -> Iterator[Score]:
     """NC2: how far the class means are from a simplex, for tasks and for outputs."""
     for label in (TASK, "output"):
         if label not in block.labels:
@@ -369,14 +369,14 @@ def _collapse(block: Block) -> Iterator[Score]:
                     n=block.rows, shown="negated")  # fmt: skip
 
 
-def _conditions(block: Block, name: str) -> np.ndarray:
+def _conditions(block: MetricInput, name: str) -> np.ndarray:
     """Inputs as they are; of families, which are a task's own, their rank within the task."""
     codes = block.where.codes
     found = codes[name].numpy()
     return ranks_within(codes[TASK], found) if name == "family" else found
 
 
-def _why_no_folds(block: Block) -> str:
+def _why_no_folds(block: MetricInput) -> str:
     return block.where.undefined.get(TASK, block.where.single)
 
 
@@ -386,11 +386,11 @@ def _by_class(values: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
     )
 
 
-def _with_ward(block: Block) -> Iterable[Score]:
+def _with_ward(block: MetricInput) -> Iterable[Score]:
     return _by_other_algorithms(block, "ward")
 
 
-def _with_hdbscan(block: Block) -> Iterable[Score]:
+def _with_hdbscan(block: MetricInput) -> Iterable[Score]:
     return _by_other_algorithms(block, "hdbscan")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from nucleate._core.errors import BadInput
-from nucleate.panel._assemble import Chain, Nulls, assemble
+from nucleate.panel._assemble import Nulls, UnitResults, assemble
 from nucleate.panel._cache import Shards, Strengths, key_of
 from nucleate.panel._columns import Result
 from nucleate.panel._keyframes import joined, keyframes_of, unmeasured
@@ -239,7 +239,7 @@ class _Work:
         each = len(source.steps) + (len(self._keyframes) if self._at_keyframes else 0)
         self._total = each * len(self._units)
 
-    def done(self, n_jobs: int) -> list[Chain]:
+    def done(self, n_jobs: int) -> list[UnitResults]:
         """Measure every unit, `n_jobs` at a time, each on one thread of its own.
 
         The operations are small: two units side by side scale, two threads in one do not. And
@@ -277,7 +277,7 @@ class _Work:
         ]
         return sorted(units, key=lambda unit: -len(self._layouts[unit.position].rows))
 
-    def _follow(self, unit: Unit) -> Chain:
+    def _follow(self, unit: Unit) -> UnitResults:
         """Measure one unit from the first step to the last."""
         torch.set_num_threads(1)
         watch = Stopwatch()
@@ -291,17 +291,17 @@ class _Work:
                 self.watch.seconds[part] += seconds
         return chain
 
-    def _chain(self, unit: Unit, watch: Stopwatch) -> Chain:
+    def _chain(self, unit: Unit, watch: Stopwatch) -> UnitResults:
         """One unit at all steps, with what is measured at keyframes joined to it."""
         every, nulls = self._results(unit, self._every, self._source.steps, "", watch)
         if not self._at_keyframes:
-            return Chain(unit, [every[step] for step in self._source.steps], nulls)
+            return UnitResults(unit, [every[step] for step in self._source.steps], nulls)
         rare, rare_nulls = self._results(
             unit, self._at_keyframes, self._keyframes, ".keyframe", watch
         )
         blank = unmeasured(rare[self._source.steps[0]])
         results = [joined(every[step], rare.get(step, blank)) for step in self._source.steps]
-        return Chain(unit, results, _both(nulls, rare_nulls))
+        return UnitResults(unit, results, _both(nulls, rare_nulls))
 
     def _results(
         self, unit: Unit, metrics: Sequence[Metric], steps: Sequence[int], kind: str,

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from nucleate.panel._fingerprint import fingerprint
-from nucleate.panel._metric_input import Block, scores_of_function
+from nucleate.panel._metric_input import MetricInput, scores_of_function
 from nucleate.panel._score import Score, Shown
 
 
@@ -26,7 +26,7 @@ class Metric:
 
     name: str
     about: str
-    measure: Callable[[Block], Iterable[Score]]
+    measure: Callable[[MetricInput], Iterable[Score]]
     on_request: bool = False
     version: str = "1"
     keyframes: bool = False
@@ -71,7 +71,7 @@ class Metric:
         """
         shown: Shown = "as it is" if larger else "negated"
 
-        def measure(block: Block) -> Iterable[Score]:
+        def measure(block: MetricInput) -> Iterable[Score]:
             return scores_of_function(block, name, function, tuple(labels), shown, permuted)
 
         summary = about or (function.__doc__ or name).strip().splitlines()[0]

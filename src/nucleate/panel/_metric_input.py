@@ -1,4 +1,4 @@
-"""Block: the states of one snapshot at one position, seen in one view, with what metrics share."""
+"""What a metric is given: the states of one snapshot at one position, in one view."""
 
 import time
 from collections import defaultdict
@@ -76,7 +76,7 @@ class Effort:
 
 
 @dataclass
-class Block:
+class MetricInput:
     """What a metric is given: all streams of one snapshot at one position, in one view.
 
     Attributes:
@@ -213,7 +213,7 @@ def split(values: np.ndarray | float) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def scores_of_function(
-    block: Block,
+    block: MetricInput,
     name: str,
     function: Callable[..., Any],
     labels: tuple[str, ...],

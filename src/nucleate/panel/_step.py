@@ -13,8 +13,8 @@ from nucleate.panel._columns import Result, result_of, strengths
 from nucleate.panel._layout import TASK, Layout
 from nucleate.panel._metric import Metric
 from nucleate.panel._metric_input import (
-    Block,
     Effort,
+    MetricInput,
     Stopwatch,
     finite_part,
     in_view,
@@ -124,8 +124,10 @@ class Bench:
             return self._nothing(streams), [False] * streams, [False] * streams, {}
         with self.watch("states"):
             finite, broken = finite_part(x)
-            block = Block(in_view(finite, where, self.view), finite, where, self.view, self.effort,
-                          watch=self.watch, warm=warm)  # fmt: skip
+            block = MetricInput(
+                in_view(finite, where, self.view), finite, where, self.view, self.effort,
+                watch=self.watch, warm=warm,
+            )  # fmt: skip
             block.known.update(as_long(found or {}))
             if first is not None:
                 block.first = in_view(finite_part(first[:, where.rows])[0], where, self.view)

@@ -20,7 +20,7 @@ from nucleate.prompts._encoding import Encoder
 from nucleate.prompts._positions import DEFAULT, place_arrays, position_names
 from nucleate.prompts._records import (
     AnyEncoder,
-    Rows,
+    EncodedRows,
     encode_rows,
     encoder_for,
 )
@@ -268,7 +268,7 @@ class PromptSet:
     ) -> "PromptSet":
         """Encode given rows in the order in which they come; `taskset` knows their chance."""
         fields = ("task", "family", "instruction", "input", "output", "split")
-        encoded = Rows(
+        encoded = EncodedRows(
             wheres=[f"row {index}" for index in range(len(rows))],
             prompts=[encoder.encode_prompt(row.instruction, row.input) for row in rows],
             answers=[encoder.answer_part(row.output) for row in rows],
@@ -280,7 +280,7 @@ class PromptSet:
         return cls._assemble(encoded.fitted(longest, truncate), position_names(positions))
 
     @classmethod
-    def _assemble(cls, rows: Rows, positions: tuple[str, ...]) -> "PromptSet":
+    def _assemble(cls, rows: EncodedRows, positions: tuple[str, ...]) -> "PromptSet":
         full = [
             prompt.ids + answer for prompt, answer in zip(rows.prompts, rows.answers, strict=True)
         ]

@@ -27,7 +27,7 @@ Encoded = tuple[Prompt, list[int], dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class EncodedRows:
     """Rows as tokens; every list has one entry per row; `wheres` names the rows in errors."""
 
     wheres: list[str]
@@ -37,7 +37,7 @@ class Rows:
     chance: Float[np.ndarray, "row"]
     tokenizer_hash: str
 
-    def fitted(self, max_length: int | None, truncate: str | None) -> "Rows":
+    def fitted(self, max_length: int | None, truncate: str | None) -> "EncodedRows":
         """Refuse rows of more than `max_length` tokens, or shorten their prompts if asked to."""
         if truncate not in (None, "left", "right"):
             raise BadInput(f"truncate is {truncate!r}: use 'left', 'right' or None.")
@@ -63,14 +63,14 @@ def encoder_for(tokenizer: Any, template: str | None) -> AnyEncoder:
 
 def encode_rows(
     rows: list[Row], tokenizer: Any, template: str | None
-) -> tuple[Rows, AnyEncoder | None]:
+) -> tuple[EncodedRows, AnyEncoder | None]:
     """Check the rows' columns, choose the encoder that they need, and tokenize them."""
     form = _form(rows)
     encoder = _encoder(form, tokenizer, template)
     encoded = [_encode(form, row, encoder, where) for where, row in rows]
     answers = [answer for _, answer, _ in encoded]
     labels = _labels(rows, [extra for _, _, extra in encoded])
-    done = Rows(
+    done = EncodedRows(
         wheres=[where for where, _ in rows],
         prompts=[prompt for prompt, _, _ in encoded],
         answers=answers,
