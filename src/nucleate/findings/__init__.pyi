@@ -14,6 +14,7 @@ from ._findings import place_finding as place_finding
 from ._format import POSITION_NAMES as POSITION_NAMES
 from ._format import depth_order as depth_order
 from ._format import highest_null as highest_null
+from ._format import in_order as in_order
 from ._format import interval as interval
 from ._format import number as number
 from ._format import place_name as place_name
@@ -24,6 +25,7 @@ from ._headline import headline_places as headline_places
 from ._headline import headline_view as headline_view
 from ._key_numbers import key_numbers as key_numbers
 from ._key_numbers import key_table as key_table
+from ._key_numbers import place_counts as place_counts
 from ._key_numbers import short_date as short_date
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel

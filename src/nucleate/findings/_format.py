@@ -31,6 +31,13 @@ def depth_order(streams: Iterable[str]) -> list[str]:
     return sorted((str(name) for name in streams), key=depth)
 
 
+def in_order(positions: Iterable[str]) -> list[str]:
+    """Positions in the order in which they stand in a prompt, as far as it is known."""
+    known = list(POSITION_NAMES)
+    names = list(dict.fromkeys(str(name) for name in positions))
+    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+
 def position_name(position: str) -> str:
     """The position in words."""
     return POSITION_NAMES.get(position, position)

@@ -12,6 +12,7 @@ from nucleate.dynamics import (
     null_band,
     onset,
 )
+from nucleate.findings._format import in_order
 from nucleate.findings._rules import NULLS, choose_stream
 from nucleate.panel import Panel
 
@@ -47,7 +48,7 @@ def headline_places(panel: Panel) -> list[Headline]:
     ari = table[(table["label"] == "task") & (table["metric"] == "ari") & (table["step"] == last)]
     # With none at all, choose_stream says so.
     there = ari[ari["value"].notna()] if ari["value"].notna().any() else table
-    for position in dict.fromkeys(there["position"]):
+    for position in in_order(there["position"]):
         view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)
         report = select_ari(table, position=position, view=view, stream=stream, half="report")

@@ -11,17 +11,14 @@ _MOST = 7
 def key_numbers(summary: Summary) -> dict[str, str]:
     """What a reader wants to know first: at most seven lines, name -> words and numbers."""
     lines: dict[str, str] = {}
-    for split, name in (("seen", "right answers"), ("unseen_cell", "right on new pairs")):
-        if split in summary.accuracy:
-            found = summary.accuracy[split]
-            lines[name] = f"{number(found.value)} (chance {number(found.chance)})"
-    there = [place for place in summary.places if place.clusters == "clusters"]
-    lines["places with task clusters"] = f"{len(there)} of {len(summary.places)}"
+    if "seen" in summary.accuracy:
+        found = summary.accuracy["seen"]
+        lines["right answers"] = f"{number(found.value)} (chance {number(found.chance)})"
+    counts = list(place_counts(summary).values())
+    lines["places with task clusters"] = f"{counts[0]} of {len(summary.places)}"
     if summary.tested:
-        lines["of these used / not used"] = (
-            f"{sum(p.verdict == 'used' for p in there)} / "
-            f"{len(summary.called('present but not used'))}"
-        )
+        lines["of these used / not used"] = f"{counts[1]} / {counts[2]}"
+        lines["used, no clusters shown"] = str(counts[3])
     for position, clusters in summary.clusters.items():
         name = f"ARI, {position_name(position)}"
         lines[name] = f"{number(clusters.last)} {interval(clusters.low, clusters.high)}".strip()
@@ -29,6 +26,26 @@ def key_numbers(summary: Summary) -> dict[str, str]:
     if dates:
         lines["clusters from step"] = ", ".join(short_date(onset) for onset in dates)
     return dict(list(lines.items())[:_MOST])
+
+
+def place_counts(summary: Summary) -> dict[str, int]:
+    """How many places are called what, under names that explain themselves.
+
+    The first count is of places with clusters; where interventions were made, two parts of it
+    follow, then the places outside it that are used, then all where use is undecided.
+    """
+    there = [place for place in summary.places if place.clusters == "clusters"]
+    counts = {"places where states group by task": len(there)}
+    if summary.tested:
+        used = sum(place.verdict == "used" for place in there)
+        elsewhere = len(summary.called("used", "used without clusters")) - used
+        counts |= {
+            "… and the answers depend on it": used,
+            "… and they do not": len(summary.called("present but not used")),
+            "used, no groups shown": elsewhere,
+            "use undecided": len(summary.called("undecided")),
+        }
+    return counts
 
 
 def key_table(summaries: Sequence[Summary]) -> list[str]:

@@ -144,16 +144,21 @@ def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
 
 
 def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
-    """A line at the onset, a span over its interval; nothing where no onset was found."""
+    """A line at the onset, a span over its interval; nothing where no onset was found.
+
+    Where the interval begins at the first step, the line is at its end: it is not later than that.
+    """
     if onset.step is None:
         return
-    step = onset.step
+    step, label = onset.step, f"onset {onset.step}"
+    if onset.low is not None and onset.high is not None and onset.low <= onset.first_step:
+        step, label = onset.high, f"onset ≤ {onset.high}"
     ax.axvline(step, color=_ONSET, lw=1.1, zorder=4)
     if onset.low is not None and onset.high is not None:
         ax.axvspan(onset.low, onset.high, color=_ONSET, alpha=0.12, lw=0, zorder=0)
     late = step > 0.5 * ax.dataLim.x1
     ax.annotate(
-        f"onset {step}",
+        label,
         (step, 1.0),
         xytext=(-3 if late else 3, 0),
         textcoords="offset points",

@@ -140,7 +140,7 @@ def _summary(runs: Sequence[RunReport]) -> Markup:
     """The key numbers, then what they say in words."""
     summaries = [run.summary for run in runs]
     told = [
-        tag("div", tag("h3", name), paragraphs(words(summary)))
+        tag("div", tag("h3", name), paragraphs(words(summary)[1:]))
         for summary, name in zip(summaries, short_names(summaries), strict=True)
     ]
     contrast = contrast_words(summaries)

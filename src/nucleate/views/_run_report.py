@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from nucleate.findings import POSITION_NAMES, Summary, depth_order
+from nucleate.findings import Summary, depth_order, in_order
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class RunReport:
     @property
     def positions(self) -> list[str]:
         """The positions in the order in which they stand in the sequence, as far as it is known."""
-        known = list(POSITION_NAMES)
-        names = [str(name) for name in self.panel["position"].unique()]
-        return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+        return in_order(self.panel["position"])
 
     def headline_view(self, position: str) -> str:
         """`conditioned` or `raw`: the one in which the summary measures this position."""

@@ -10,6 +10,7 @@ from nucleate.findings import (
     Summary,
     interval,
     number,
+    place_counts,
     plain,
     position_name,
     short_date,
@@ -43,14 +44,8 @@ def key_table(summaries: Sequence[Summary]) -> Markup:
 def _key_cells(summary: Summary) -> dict[str, tuple[object, object]]:
     """Row name -> (value, by chance)."""
     cells: dict[str, tuple[object, object]] = {}
-    there = sum(place.clusters == "clusters" for place in summary.places)
-    cells["places where states group by task"] = (
-        _strong_text(f"{there} of {len(summary.places)}"), ""
-    )  # fmt: skip
-    for verdict in ("used", "present but not used", "used without clusters", "undecided"):
-        if summary.tested:
-            count = len(summary.called(verdict))
-            cells[f"… {verdict}"] = (_strong_text(f"{count} of {len(summary.tested)}"), "")
+    for name, count in place_counts(summary).items():
+        cells[name] = (_strong_text(f"{count} of {len(summary.places)}"), "")
     for split, accuracy in summary.accuracy.items():
         if split != "train":
             ends = _strong(accuracy.value, accuracy.low, accuracy.high)
