@@ -103,3 +103,9 @@ def test_start_up_imports_nothing_heavy(statement):
 def test_every_public_name_can_be_had():
     for name in nucleate.__all__:
         assert getattr(nucleate, name) is not None
+
+
+def test_the_name_of_version_0_1_warns_and_works():
+    with pytest.warns(FutureWarning, match=r"nucleate\.Probe is called nucleate\.PromptSet"):
+        assert nucleate.Probe is nucleate.PromptSet
+    assert "Probe" not in dir(nucleate)

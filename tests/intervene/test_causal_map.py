@@ -191,6 +191,12 @@ def test_a_panels_numbers_stand_beside_and_decide_what_is_present():
         judge_places(found, one)
 
 
+def test_a_map_prints_in_one_line(by_hand):
+    assert repr(by_hand).startswith("CausalMap(10 places, ")
+    assert "\n" not in repr(by_hand)
+    assert by_hand._repr_html_().count("<tr") == len(by_hand.table) + 1
+
+
 # Roles and controls.
 
 

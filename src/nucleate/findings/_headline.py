@@ -14,7 +14,7 @@ from nucleate.dynamics import (
 )
 from nucleate.findings._format import in_order
 from nucleate.findings._rules import NULLS, choose_stream
-from nucleate.panel import Panel
+from nucleate.panel import Panel, select_rows
 
 View = Literal["raw", "conditioned"]
 
@@ -45,7 +45,7 @@ def headline_places(panel: Panel) -> list[Headline]:
     table = panel.table
     last = int(table["step"].max())
     found = []
-    ari = table[(table["label"] == "task") & (table["metric"] == "ari") & (table["step"] == last)]
+    ari = select_ari(table, step=last)
     # With none at all, choose_stream says so.
     there = ari[ari["value"].notna()] if ari["value"].notna().any() else table
     for position in in_order(there["position"]):
@@ -66,17 +66,9 @@ def ari_onset(panel: Panel, place: Headline) -> Onset:
     return onset(trajectory, of_stream)
 
 
-def select_ari(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+def select_ari(table: pd.DataFrame, **wanted: str | int) -> pd.DataFrame:
     """ARI(task) rows with the given values, by step."""
-    return select(table, "ari", **wanted)
-
-
-def select(table: pd.DataFrame, metric: str, **wanted: str) -> pd.DataFrame:
-    """Rows of a metric of the task with the given values, by step."""
-    mask = (table["label"] == "task") & (table["metric"] == metric)
-    for column, value in wanted.items():
-        mask &= table[column] == value
-    return table[mask].sort_values("step", kind="stable")
+    return select_rows(table, label="task", metric="ari", **wanted)
 
 
 def values_of(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

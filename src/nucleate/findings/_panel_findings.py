@@ -13,11 +13,10 @@ from nucleate.findings._headline import (
     Headline,
     ari_onset,
     headline_places,
-    select,
     values_of,
 )
 from nucleate.findings._rules import NULLS, cluster_verdict
-from nucleate.panel import Panel
+from nucleate.panel import Panel, select_rows
 
 _FEWEST_STEPS = 8
 """To tell curves apart."""
@@ -133,7 +132,9 @@ def _found(panel: Panel, place: Headline) -> PlaceFound:
     there = {"position": place.position, "view": place.view, "stream": place.stream}
     abrupt = {}
     for name, metric in (("class separation", "separation"), ("linear probe NLL", "probe_nll")):
-        steps, values = values_of(select(panel.table, metric, **there, half="all"))
+        steps, values = values_of(
+            select_rows(panel.table, label="task", metric=metric, half="all", **there)
+        )
         if len(steps) >= _FEWEST_STEPS:
             abrupt[name] = abruptness(steps, values)
     return PlaceFound(

@@ -10,7 +10,7 @@ from nucleate._core.errors import BadInput
 from nucleate.findings._headline import headline_view
 from nucleate.findings._rules import cluster_verdict, place_verdict, use_verdict
 from nucleate.intervene import CausalMap
-from nucleate.panel import Panel
+from nucleate.panel import Panel, select_rows
 
 _BESIDE = {"value": "ari", "low": "ari_low", "high": "ari_high", "n0_q99": "n0", "n1_max": "n1",
            "n2": "n2"}  # fmt: skip
@@ -63,13 +63,13 @@ def judge_places(causal_map: CausalMap | None, panel: Panel | None = None) -> pd
 
 def _of_panel(table: pd.DataFrame) -> pd.DataFrame:
     """ARI(task) of every place at the last step, in the view in which its position is reported."""
-    last = table[(table["step"] == table["step"].max()) & (table["label"] == "task")]
+    last = select_rows(table, step=table["step"].max(), label="task")
     lines = []
     for position in dict.fromkeys(last["position"]):
         view = headline_view(table, position)
-        here = last[(last["position"] == position) & (last["view"] == view)]
-        probed = here[here["metric"] == "probe_accuracy"].set_index("stream")["value"]
-        for row in here[(here["metric"] == "ari") & (here["half"] == "report")].to_dict("records"):
+        here = select_rows(last, position=position, view=view)
+        probed = select_rows(here, metric="probe_accuracy").set_index("stream")["value"]
+        for row in select_rows(here, metric="ari", half="report").to_dict("records"):
             lines.append(_line(row, float(probed.get(row["stream"], np.nan))))
     return pd.DataFrame(lines)
 

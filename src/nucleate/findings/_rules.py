@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from nucleate._core.errors import BadInput
+from nucleate.panel import select_rows
 
 ClusterVerdict = Literal["clusters", "none", "undecided"]
 Use = Literal["used", "not used", "undecided"]
@@ -182,16 +183,11 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
     Raises:
         BadInput: no stream has a value there.
     """
-    wanted = table[
-        (table.position == position)
-        & (table["view"] == view)
-        & (table.step == step)
-        & (table.label == "task")
-        & (table.metric == "ari")
-        & (table.half == "choose")
-        & (table.stream.str.startswith("block.") | (table.stream == "final_norm"))
-        & table.value.notna()
-    ]
+    rows = select_rows(
+        table, position=position, view=view, step=step, label="task", metric="ari", half="choose"
+    )
+    deep = rows["stream"].str.startswith("block.") | (rows["stream"] == "final_norm")
+    wanted = rows[deep & rows["value"].notna()]
     if wanted.empty:
         raise BadInput(
             f"no stream has an ARI at step {step}, position {position!r}, view {view!r}; "

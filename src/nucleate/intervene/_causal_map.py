@@ -106,6 +106,24 @@ class CausalMap:
     about: Mapping[str, object] = field(default_factory=dict)
     _answers: EditedAnswers | Path | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        """Sizes in one line; the numbers are in `table` and `edits`."""
+        if self.table.empty:
+            return "CausalMap(empty)"
+        best = self.best("shift")
+        most = "" if best is None else (
+            f"; largest shift {best.value:.2f} at {best.stream}, {best.position}"
+        )  # fmt: skip
+        return f"CausalMap({len(self.table)} places, {self.table['rows'].iloc[0]} rows{most})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the main effects at every place."""
+        names = ["position", "stream", "shift", "chance", "erase", "random_erase", "displaced"]
+        body = self.table[names].to_html(
+            index=False, float_format="{:.2f}".format, na_rep="", border=0
+        )
+        return f"<p>{repr(self).replace('<', '&lt;')}</p>{body}"
+
     @cached_property
     def answers(self) -> EditedAnswers:
         """The answer of every tested row under every edit; of a saved map, read when asked for.
@@ -189,7 +207,7 @@ class Best:
         stream, position: where.
         value: the effect there; as the largest of many estimates it tends to be too large.
         low, high: 95 % interval of the effect at this place. It holds at all places at once
-            (Bonferroni over places), and therefore whatever place is chosen.
+            (by the bootstrapped maximum), and therefore at whatever place is chosen.
     """
 
     stream: str

@@ -15,6 +15,7 @@ from ._nulls import Scrambled as Scrambled
 from ._nulls import SurfaceText as SurfaceText
 from ._nulls import Untrained as Untrained
 from ._panel import Panel as Panel
+from ._panel import select_rows as select_rows
 from ._registry import panel_metrics as panel_metrics
 from ._score import Score as Score
 from ._settings import PanelSettings as PanelSettings

@@ -120,18 +120,13 @@ class Panel:
             "metric": metric, "label": label, "position": position, "stream": stream,
             "step": step, "half": half, "view": view,
         }  # fmt: skip
-        mask = np.ones(len(self.table), dtype=bool)
-        for column, value in wanted.items():
-            if value is None:
-                continue
-            values = [value] if isinstance(value, str | int | np.integer) else list(value)
-            column_values = self.table[column]
+        asked = {column: _many(value) for column, value in wanted.items() if value is not None}
+        for column, values in asked.items():
             for each in values:
-                if not (column_values == each).any():
-                    known = ", ".join(map(repr, column_values.unique().tolist()))
+                if not (self.table[column] == each).any():
+                    known = ", ".join(map(repr, self.table[column].unique().tolist()))
                     raise BadInput(f"the panel has no {column} {each!r}; it has {known}")
-            mask &= column_values.isin(values).to_numpy()
-        return self.table[mask].sort_values("step", kind="stable", ignore_index=True)
+        return select_rows(self.table, **asked).reset_index(drop=True)
 
     def __repr__(self) -> str:
         """Sizes in one line; the table itself is `table`."""
@@ -139,12 +134,9 @@ class Panel:
 
     def _repr_html_(self) -> str:
         """For notebooks: the sizes, and ARI(task) by place at the last step."""
-        last = self.table[
-            (self.table["step"] == self.table["step"].max())
-            & (self.table["label"] == "task") & (self.table["metric"] == "ari")
-            & (self.table["half"] == "all")
-        ]  # fmt: skip
-        shown = last[["position", "view", "stream", "value", "low", "high", "n0_q99"]]
+        last = self.table["step"].max()
+        rows = select_rows(self.table, step=last, label="task", metric="ari", half="all")
+        shown = rows[["position", "view", "stream", "value", "low", "high", "n0_q99"]]
         body = shown.to_html(index=False, float_format="{:.2f}".format, na_rep="", border=0)
         return f"<p>{repr(self).replace('<', '&lt;')}; ARI(task) at the last step:</p>{body}"
 
@@ -224,6 +216,23 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if "unit" in columns and table["unit"].isna().any():
         table["unit"] = ""  # version 0.1 did not say what its null permutes
     return table
+
+
+def select_rows(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """The rows of a panel's table with the given values, by step; none where there are none.
+
+    Args:
+        table: of a panel.
+        wanted: column -> one value, or several.
+    """
+    mask = np.ones(len(table), dtype=bool)
+    for column, value in wanted.items():
+        mask &= table[column].isin(_many(value)).to_numpy()
+    return table[mask].sort_values("step", kind="stable")
+
+
+def _many(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | int | np.integer) else list(value)
 
 
 def with_scrambled(table: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from nucleate.findings import Summary, depth_order, in_order
+from nucleate.panel import select_rows
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,9 @@ class RunReport:
         ARI against task is that of the half of the strings on which no stream was chosen, as in
         summary and verdicts; all other numbers are of all strings.
         """
-        panel = self.panel
-        rows = panel[
-            (panel["position"] == position)
-            & (panel["view"] == view)
-            & (panel["label"] == label)
-            & (panel["metric"] == metric)
-        ]
+        rows = select_rows(self.panel, position=position, view=view, label=label, metric=metric)
         half = "report" if "report" in set(rows["half"]) else "all"
-        return rows[rows["half"] == half].sort_values("step")
+        return rows[rows["half"] == half]
 
     def last_numbers(self, position: str, view: str, *, label: str) -> pd.DataFrame:
         """ARI against one label at the last recorded step, indexed by stream."""
