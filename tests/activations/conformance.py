@@ -15,14 +15,14 @@ TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 STORIES = Path(__file__).parents[3] / "shared" / "data" / "model_stories260k"
 HEAD = """# Conformance: hidden states against rows read alone
 
-Made by `pytest tests/activations/test_conformance.py --write-tables`; the tests compare it with what
-they measure. Each model is tiny, with random weights, in float32 unless said otherwise, read with a
-prompt set of rows of mixed length and with a crossed one, at two tokens and as a mean over a span.
-*Error* is the largest norm of the difference between a row's state read in a batch and the model's
-own `hidden_states` of that row alone and unpadded, relative to the state's norm, over all rows,
-positions and streams. *Shared* says whether crossed rows were read as one sequence with their
-common beginning once, or row by row: nucleate tries it on the prompts at hand and shares only where
-the states agree.
+Made by `pytest tests/activations/test_conformance.py --write-tables`; the tests compare it with
+what they measure. Each model is tiny, with random weights, in float32 unless said otherwise, read
+with a prompt set of rows of mixed length and with a crossed one, at two tokens and as a mean over
+a span. *Error* is the largest norm of the difference between a row's state read in a batch and
+the model's own `hidden_states` of that row alone and unpadded, relative to the state's norm, over
+all rows, positions and streams. *Shared* says whether crossed rows were read as one sequence with
+their common beginning once, or row by row: nucleate tries it on the prompts at hand and shares
+only where the states agree.
 
 | model | blocks | error, mixed | error, crossed | shared |
 |---|---|---|---|---|
