@@ -12,7 +12,7 @@ from nucleate import BadInput, PromptSet, causal_map
 from nucleate.findings import FEWEST_STRINGS_USED, judge_places, use_verdict
 from nucleate.intervene import EDITS, CausalMap
 from nucleate.intervene._cast import cast
-from nucleate.intervene._causal_table import Resampled
+from nucleate.intervene._causal_table import Mean, Resampled, Simultaneous
 from nucleate.intervene._controls import Editor
 from nucleate.intervene._presence import presence
 
@@ -215,13 +215,27 @@ def test_the_interval_of_the_best_place_covers_its_effect_though_it_was_chosen()
     covered = {"alone": 0, "simultaneous": 0}
     for _ in range(sets):
         hits = (rng.random((places, strings * 3)) < 0.3).astype(float)
-        mean = resampled.mean(hits[hits.mean(1).argmax()])
-        for name, (low, _) in (
-            ("alone", mean.interval()), ("simultaneous", mean.interval(places)),
-        ):  # fmt: skip
-            covered[name] += low <= 0.3
+        means = [resampled.mean(of_place) for of_place in hits]
+        best = max(means, key=lambda mean: mean.value)
+        covered["alone"] += best.interval()[0] <= 0.3
+        covered["simultaneous"] += Simultaneous(means, strings).interval(best)[0] <= 0.3
     assert covered["alone"] < 0.85 * sets
     assert covered["simultaneous"] >= 0.95 * sets
+
+
+def test_means_that_go_together_cost_less_than_independent_ones():
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=10_000)
+    together = [Mean(0.0, base + 0.05 * rng.normal(size=10_000)) for _ in range(16)]
+    apart = [Mean(0.0, rng.normal(size=10_000)) for _ in range(16)]
+    ends = {
+        name: Simultaneous(means, 10_000).interval(means[0])[1] / means[0].draws.std()
+        for name, means in (("together", together), ("apart", apart))
+    }
+    assert ends["together"] == pytest.approx(1.96, abs=0.15)
+    assert ends["apart"] == pytest.approx(2.95, abs=0.15)  # the maximum of 16 normal deviates
+    still = Mean(0.4, np.full(10_000, 0.4))
+    assert Simultaneous([still], 40).interval(still) == pytest.approx((0.4, 0.4))
 
 
 def test_the_best_place_is_named_with_the_interval_that_holds_everywhere():

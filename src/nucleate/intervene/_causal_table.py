@@ -48,9 +48,11 @@ class Simultaneous:
 
     Args:
         family: the means; those that are NaN or do not vary decide nothing.
+        strings: how many were resampled. The spread of few is underestimated, for which Student's
+            distribution allows.
     """
 
-    def __init__(self, family: Iterable[Mean]) -> None:
+    def __init__(self, family: Iterable[Mean], strings: int) -> None:
         below = above = None
         for mean in family:
             spread = float(mean.draws.std())
@@ -59,8 +61,9 @@ class Simultaneous:
             off = (mean.draws - mean.value) / spread
             below = -off if below is None else np.maximum(below, -off)
             above = off if above is None else np.maximum(above, off)
-        self._below = 0.0 if below is None else float(np.quantile(below, 0.975))
-        self._above = 0.0 if above is None else float(np.quantile(above, 0.975))
+        wider = _student(strings)
+        self._below = 0.0 if below is None else wider * float(np.quantile(below, 0.975))
+        self._above = 0.0 if above is None else wider * float(np.quantile(above, 0.975))
 
     def interval(self, mean: Mean) -> Interval:
         """Both ends for one of the family; for several rivals ask for each, and take the least."""
@@ -256,7 +259,8 @@ def place_table(
     families = {
         # Every rival must be exceeded, so that the closest one decides.
         name: Simultaneous(
-            min(each[kind], key=lambda mean: mean.value) for each in contrasts for kind in family
+            (min(each[kind], key=lambda mean: mean.value) for each in contrasts for kind in family),
+            resampled.strings,
         )
         for family in _FAMILIES
         for name in family
@@ -268,6 +272,15 @@ def place_table(
     fewer = resampled.fewer()
     edits = [line for place in places for line in place.edits(roles, fewer)]
     return pd.DataFrame(lines), pd.DataFrame(edits)
+
+
+def _student(strings: int) -> float:
+    """How much wider an interval over so few strings must be than the bootstrap's own."""
+    if strings < 2:
+        return 1.0  # nothing is resampled, and nothing is decided
+    from scipy.stats import norm, t
+
+    return float(np.sqrt(strings / (strings - 1)) * t.ppf(0.975, strings - 1) / norm.ppf(0.975))
 
 
 def _simultaneous_bounds(
