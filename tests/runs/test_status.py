@@ -51,6 +51,15 @@ def test_a_session_that_was_killed_makes_nobody_wait_for_the_next_one(journal):
     assert status_of(journal, 90_062.0) == "stopped"
 
 
+def test_what_is_written_late_after_recording_failed_does_not_look_alive(journal):
+    lines(journal, 1, kind="heartbeat", first=True)
+    lines(journal, 2, kind="event", name="recording failed")
+    lines(journal, 3)
+    assert status_of(journal, 4.0) == "stopped"
+    lines(journal, 5, kind="heartbeat", first=True)
+    assert status_of(journal, 6.0) == "running"
+
+
 def test_parts_that_follow_the_end_leave_it_the_end_and_later_steps_do_not(journal):
     lines(journal, 1, kind="run_end", step=9)
     lines(journal, 2, kind="part", name="panel", step=9)

@@ -28,10 +28,13 @@ def status_of(journal: Journal, now: float) -> Status:
     if _is_finished(journal):
         return "finished"
     times: list[float] = []
+    failed = False
     for record in journal.newest(_RECENT):
         if _opens(record) or _closes(record):
             times.clear()
-        if "time" in record and not _closes(record):
+            # What was read before recording failed may be written after the failure.
+            failed = record.get("name") == "recording failed"
+        if "time" in record and not _closes(record) and not failed:
             times.append(record["time"])
     if not times:
         return "stopped"
