@@ -28,6 +28,7 @@ from torch import Tensor
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
+from nucleate.runs._hyperparameters import Json, flat_settings
 from nucleate.runs._journal import Journal
 from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
@@ -69,6 +70,39 @@ class Run:
             {"schema_version": SCHEMA_VERSION, "prompts_hash": prompts.content_hash(), **manifest},
         )
         return cls(folder)
+
+    @property
+    def hyperparameters(self) -> dict[str, Json]:
+        """The settings of the training: one flat mapping of names to JSON values.
+
+        The callbacks take them from the trainer, a plain loop gives them to its `Recorder`; a run
+        of the study has those of its configuration, as `training.steps`. Empty if nobody gave any.
+
+        Notes:
+            A training that was resumed with other settings has the newest ones here; what changed
+            is in the journal's events named `hyperparameters`.
+        """
+        given: dict[str, Json] = self.manifest.get("hyperparameters", {})
+        return flat_settings(self.manifest.get("config", {})) | given
+
+    def save_hyperparameters(self, settings: Mapping[str, Any]) -> None:
+        """Put the settings of the training into the manifest; see `hyperparameters`.
+
+        Args:
+            settings: any values, nested or not; what looks like a password or a token is left out.
+                They replace those that are there, and a journal event tells which have changed.
+        """
+        before, now = self.manifest.get("hyperparameters", {}), flat_settings(settings)
+        if now == before:
+            return
+        # The file may be of an earlier schema, whose terms it keeps.
+        path = self.path / "manifest.json"
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"hyperparameters": now})
+        self.manifest["hyperparameters"] = now
+        if before:
+            names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            changed = {name: [before.get(name), now.get(name)] for name in names}
+            self.journal.append("event", durable=True, name="hyperparameters", changed=changed)
 
     @cached_property
     def prompts(self) -> PromptSet:
