@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -30,6 +29,7 @@ from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._hyperparameters import Json, flat_settings
 from nucleate.runs._journal import Journal
+from nucleate.runs._pack import PackedSnapshot, pack_snapshot
 from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
 from nucleate.runs._status import Status, last_sign, status_of
@@ -162,14 +162,16 @@ class Run:
         """Write one snapshot and commit it to the journal: `pack_snapshot`, `commit_snapshot`."""
         self.commit_snapshot(step, pack_snapshot(step, states, rows))
 
-    def commit_snapshot(self, step: int, snapshot: "PackedSnapshot") -> None:
+    def commit_snapshot(self, step: int, snapshot: PackedSnapshot) -> None:
         """Write a packed snapshot and commit it; no tensor is touched, so any thread may.
 
         Raises:
             OSError: the disk is full or gone; nothing is committed then.
         """
         write_whole(self.snapshot_path(step), snapshot.data)
-        self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype)
+        self.journal.append(
+            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **snapshot.lost
+        )
 
     def states(self, step: int) -> States:
         """The states of one recorded step, as stored.
@@ -274,40 +276,3 @@ def _states(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> States:
         tuple(json.loads(header["positions"])),
         compute_dtype=getattr(torch, header["compute_dtype"]),
     )
-
-
-@dataclass(frozen=True)
-class PackedSnapshot:
-    """A snapshot as the bytes of its file, and the dtype that the states have in it."""
-
-    data: bytes
-    dtype: str
-
-
-def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
-    """Make the bytes of one snapshot.
-
-    Args:
-        step: optimizer steps taken before these states were read.
-        states: stored as float16, or bfloat16 where a value is beyond float16's range.
-        rows: tensors whose first dimension is the rows of the prompt set, such as `correct`.
-    """
-    from safetensors.torch import save
-
-    half = states.values.to(torch.float16)
-    finite = bool(torch.isfinite(half).all()) or not bool(torch.isfinite(states.values).all())
-    stored = half if finite else states.values.to(torch.bfloat16)
-    header = {
-        "step": str(step),
-        "streams": json.dumps(states.streams),
-        "positions": json.dumps(states.positions),
-        "compute_dtype": _name(states.compute_dtype or states.values.dtype),
-        "stored_dtype": _name(stored.dtype),
-    }
-    tensors = {"states": stored.contiguous().cpu()}
-    tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"])
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
