@@ -3,8 +3,12 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from nucleate.recording._schedule import Schedule
+
 # What the next reading takes is judged by the dearest of so many before it.
 _RECENT = 3
+# Early readings may take so many times the share of the time so far, at the cost of later ones.
+_BORROWED = 4
 
 
 @dataclass
@@ -17,9 +21,12 @@ class Session:
         started: whether the model has been met.
         placed: whether it is known where in the run the training stands.
         shown: whether the journal has a heartbeat of the session.
+        first: the first step that the recorder was shown; None before that.
+        reached: the last one; -1 before that, and after a rewind.
+        end: the step that the training has ended with; None where that is not known.
         readings: how many there were.
+        opening: seconds that the first one took, which nothing could tell before.
         costs: seconds that the last ones took.
-        answer: the step last asked for, and whether it is to be read.
     """
 
     began: float
@@ -27,13 +34,72 @@ class Session:
     started: bool = False
     placed: bool = False
     shown: bool = False
+    first: int | None = None
+    reached: int = -1
+    end: int | None = None
     readings: int = 0
+    opening: float = 0.0
     costs: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    answer: tuple[int, bool] | None = None
+    _answers: tuple[int, dict[bool, bool]] = field(default_factory=lambda: (-1, {}))
 
-    def allows(self, share: float | None, now: float, seconds: float) -> bool:
-        """Whether one more reading stays within `share` of the training's own time."""
+    def answers(self, step: int) -> dict[bool, bool]:
+        """What was answered of a step: whether it must be read whatever it takes -> the answer."""
+        if self._answers[0] != step:
+            self._answers = step, {}
+        return self._answers[1]
+
+    def settle(self, step: int) -> None:
+        """The step is on record, and need not be read again."""
+        self._answers = step, {False: False, True: False}
+
+    def has_read(self, seconds: float) -> None:
+        """A reading has taken so long."""
+        self.opening = self.opening if self.readings else seconds
+        self.readings += 1
+        self.costs.append(seconds)
+
+    def arrive(self, step: int, *, last: bool) -> None:
+        """The training has come to `step`, perhaps its last one."""
+        self.first = step if self.first is None else self.first
+        self.reached = step
+        self.end = step if last or self.end == step else None
+
+    def forget(self) -> None:
+        """The training is somewhere else."""
+        self._answers, self.reached = (-1, {}), -1
+
+    def due(self, schedule: Schedule, step: int) -> int | None:
+        """The due step that a reading at `step` would stand for; None if none would.
+
+        The first call of a session answers for all steps before it.
+        """
+        if self.reached < 0:
+            return schedule.latest(step)
+        return schedule.first_after(self.reached, step)
+
+    def allows(self, schedule: Schedule, step: int, now: float, seconds: float) -> bool:
+        """Whether one more reading, at `step`, stays within the schedule's budget.
+
+        Args:
+            schedule: with the training's last step, if it is known.
+            step: optimizer steps taken.
+            now: on the clock that `began` is of.
+            seconds: that the recorder has taken so far, as `seconds_before` counts them.
+        """
+        share = schedule.share
         if share is None or not self.costs:
             return True
-        spent = seconds - self.seconds_before
-        return spent + max(self.costs) <= share * (now - self.began - spent)
+        spent, cost = seconds - self.seconds_before, max(self.costs)
+        training = now - self.began - spent
+        limit = share * training
+        if self.first is not None and schedule.last is not None and self.first < step:
+            ahead = schedule.last - self.first
+            whole = share * training / (step - self.first) * ahead
+            done = schedule.count(self.first - 1, step) / max(
+                1, schedule.count(self.first - 1, schedule.last)
+            )
+            limit = max(limit, min(whole * done, _BORROWED * limit))
+            if step < schedule.last and schedule.reads_last:
+                limit = min(limit, whole - cost)  # the last step is read whatever it takes
+        free = self.opening + schedule.grace if schedule.grace else 0.0
+        return spent + cost <= max(limit, free)
