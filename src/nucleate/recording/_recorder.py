@@ -433,7 +433,7 @@ class Recorder:
             # compute threads, which slows every later training step by a tenth.
             if is_main():
                 snapshot = pack_snapshot(step, reading.states, reading.scores)
-        self._now.has_read(time.perf_counter() - began)
+        self._now.has_read(step, time.perf_counter() - began)
         return snapshot
 
     def _take(self, step: int, snapshot: PackedSnapshot | None, scalars: Mapping[str, Any]) -> None:

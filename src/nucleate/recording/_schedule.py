@@ -127,9 +127,9 @@ class Schedule:
     def within(self, share: float | None) -> "Schedule":
         """The same steps, less those whose reading would break a budget.
 
-        Where the training's last step is known, early readings may borrow from later ones: spread
-        evenly over the schedule, and up to four times the share of the time so far. What is
-        skipped is counted and on record. The first reading of a session is always taken, since
+        Where the training's last step is known, readings are spread evenly over the schedule, and
+        early ones may borrow from later ones, up to four times the share of the time so far. What
+        is skipped is counted and on record. The first reading of a session is always taken, since
         nothing tells its cost before, and so is the last step where it is asked for.
 
         Args:

@@ -1,5 +1,6 @@
 """One session of a training as its recorder sees it, and what it may still spend."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Session:
         reached: the last one; -1 before that, and after a rewind.
         end: the step that the training has ended with; None where that is not known.
         readings: how many there were.
+        read_at: the step of the last one; -1 before the first.
         opening: seconds that the first one took, which nothing could tell before.
         costs: seconds that the last ones took.
     """
@@ -38,6 +40,7 @@ class Session:
     reached: int = -1
     end: int | None = None
     readings: int = 0
+    read_at: int = -1
     opening: float = 0.0
     costs: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _answers: tuple[int, dict[bool, bool]] = field(default_factory=lambda: (-1, {}))
@@ -52,8 +55,9 @@ class Session:
         """The step is on record, and need not be read again."""
         self._answers = step, {False: False, True: False}
 
-    def has_read(self, seconds: float) -> None:
+    def has_read(self, step: int, seconds: float) -> None:
         """A reading has taken so long."""
+        self.read_at = step
         self.opening = self.opening if self.readings else seconds
         self.readings += 1
         self.costs.append(seconds)
@@ -77,6 +81,14 @@ class Session:
             return schedule.latest(step)
         return schedule.first_after(self.reached, step)
 
+    def _cost(self, schedule: Schedule) -> float:
+        """What the next reading may take: as much as the dearest of the last."""
+        if schedule.last is None or self.readings > _RECENT:
+            return max(self.costs)
+        # The first one also finds out how the model is read. Where one can do with an estimate,
+        # since what is left is known and shared out, it does not count.
+        return max(list(self.costs)[1:], default=self.opening / 2)
+
     def allows(self, schedule: Schedule, step: int, now: float, seconds: float) -> bool:
         """Whether one more reading, at `step`, stays within the schedule's budget.
 
@@ -87,19 +99,18 @@ class Session:
             seconds: that the recorder has taken so far, as `seconds_before` counts them.
         """
         share = schedule.share
-        if share is None or not self.costs:
+        if share is None or self.readings == 0:
             return True
-        spent, cost = seconds - self.seconds_before, max(self.costs)
+        spent, cost = seconds - self.seconds_before, self._cost(schedule)
         training = now - self.began - spent
         limit = share * training
         if self.first is not None and schedule.last is not None and self.first < step:
-            ahead = schedule.last - self.first
-            whole = share * training / (step - self.first) * ahead
-            done = schedule.count(self.first - 1, step) / max(
-                1, schedule.count(self.first - 1, schedule.last)
-            )
-            limit = max(limit, min(whole * done, _BORROWED * limit))
-            if step < schedule.last and schedule.reads_last:
-                limit = min(limit, whole - cost)  # the last step is read whatever it takes
+            whole = limit / (step - self.first) * (schedule.last - self.first)
+            # What is left is spread over the due steps that are left, the last one among them.
+            affordable = (whole - spent) / cost if cost else math.inf
+            since = schedule.count(self.read_at, step)
+            enough = since * affordable >= schedule.count(step - 1, schedule.last)
+            reserve = cost if schedule.reads_last and step < schedule.last else 0.0
+            limit = min(_BORROWED * limit, whole - reserve) if enough else 0.0
         free = self.opening + schedule.grace if schedule.grace else 0.0
         return spent + cost <= max(limit, free)
