@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
 
 import torch
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.panel._assemble import Nulls, UnitResults, assemble
 from nucleate.panel._cache import Shards, Strengths, key_of
@@ -49,11 +52,11 @@ Progress = Callable[[int, int], None]
 
 
 def measure(
-    source: Run | States | Iterable[tuple[int, States]],
+    source: Run | str | PathLike[str] | States | Iterable[tuple[int, States]],
     prompts: PromptSet | None = None,
     *,
-    nulls: Sequence[Null] | None = None,
-    metrics: Sequence[str | Metric] | None = None,
+    nulls: Sequence[Null] | Null | None = None,
+    metrics: Sequence[str | Metric] | str | Metric | None = None,
     n_bootstraps: int | None = None,
     n_init: int | None = None,
     keyframes: int | None = None,
@@ -75,18 +78,19 @@ def measure(
     or settings measure anew; N1, N2 and N4 are laid beside what is there.
 
     Args:
-        source: a run; or the states of one model; or (step, states) in rising order. Any dtype.
+        source: a run or its folder; or the states of one model; or (step, states) in rising order.
+            Any dtype and device; the numbers are computed on the CPU.
         prompts: the rows, their labels and positions; of a run its own. It needs the label `task`;
             `family`, `input`, `output`, `instruction` and any others are used where they are.
-        nulls: rungs of the ladder.
-        metrics: names or metrics; `all` for every one.
+        nulls: rungs of the ladder, or one.
+        metrics: names or metrics, or one; `all` for every one.
         n_bootstraps: resamples of the instruction strings for intervals; 0 leaves them out.
         n_init: how good k-means must be, as scikit-learn's `n_init`.
         keyframes: how many steps are keyframes, at least 2; with as many as there are snapshots,
             everything is measured at every snapshot.
         seed: of k-means, permutations, halves and resamples.
-        n_jobs: places measured side by side; by default torch's threads. The numbers are the
-            same whatever their number.
+        n_jobs: places measured side by side, -1 for all cores; by default torch's threads. The
+            numbers are the same whatever their number.
         progress: called with (done, total) after each step of each unit of work.
 
         What is None of nulls, metrics, n_bootstraps, n_init, keyframes and seed is the run's own
@@ -116,7 +120,13 @@ def measure(
         >>> table.query("half == 'all'")["value"].tolist()
         [1.0]
     """
+    if isinstance(source, str | PathLike):
+        source = Run(source)
     given = source_of(source, prompts)
+    if n_jobs not in (None, -1):
+        check_whole("n_jobs", n_jobs, least=1)
+    nulls = _listed(nulls)
+    metrics = _listed(metrics)
     own = settings_of(source) if isinstance(source, Run) else PanelSettings()
     ladder = _ladder(source, own, nulls)
     settings = replace(
@@ -153,9 +163,18 @@ def default_nulls(source: object = None) -> tuple[Null, ...]:
     return PanelSettings().ladder(source if isinstance(source, Run) else None)
 
 
+def _listed(given: Any) -> Any:
+    """What may be one or several, as several."""
+    return given if given is None or isinstance(given, list | tuple) else [given]
+
+
 def _ladder(source: object, own: PanelSettings, nulls: Sequence[Null] | None) -> tuple[Null, ...]:
     if nulls is None:
         return own.ladder(source if isinstance(source, Run) else None)
+    if strange := [null for null in nulls if not isinstance(null, Null)]:
+        raise BadInput(
+            f"{strange[0]!r} is no null; give objects such as nc.panel.Permuted(999), which is N0"
+        )
     names = [null.name for null in nulls]
     for null in nulls:
         ours = any(type(null) is rung for rung in LADDER)
