@@ -210,8 +210,8 @@ def _numbers(x: ArrayLike) -> Float[Tensor, "*any"]:
             f"states of dtype {x.dtype} cannot be measured; give an array of real numbers"
         )
     single = x.is_floating_point() and x.dtype != torch.float64
-    x = in_reach_of_float64(x)
-    return x.detach().float() if single else x.detach().double()
+    numbers: Tensor = in_reach_of_float64(x).detach()
+    return numbers.float() if single else numbers.double()
 
 
 def _holds_tensors(x: ArrayLike) -> bool:

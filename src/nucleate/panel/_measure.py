@@ -1,15 +1,16 @@
 """measure: from snapshots to a panel."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
+from nucleate._core.threads import side_by_side
 from nucleate.panel._assemble import Nulls, UnitResults, assemble
 from nucleate.panel._cache import Shards, Strengths, key_of
 from nucleate.panel._columns import Result
@@ -35,6 +36,7 @@ from nucleate.panel._settings import PanelSettings, settings_of
 from nucleate.panel._source import (
     Memory,
     OfRun,
+    Snapshots,
     Unit,
     check_alike,
     fingerprint_of,
@@ -52,7 +54,7 @@ Progress = Callable[[int, int], None]
 
 
 def measure(
-    source: Run | str | PathLike[str] | States | Iterable[tuple[int, States]],
+    source: Run | str | Path | Snapshots,
     prompts: PromptSet | None = None,
     *,
     nulls: Sequence[Null] | Null | None = None,
@@ -78,8 +80,9 @@ def measure(
     or settings measure anew; N1, N2 and N4 are laid beside what is there.
 
     Args:
-        source: a run or its folder; or the states of one model; or (step, states) in rising order.
-            Any dtype and device; the numbers are computed on the CPU.
+        source: a run or its folder; or the states of one model; or pairs (step, states), or a
+            mapping from step to states, in rising order. Any dtype and device; the numbers are
+            computed on the CPU.
         prompts: the rows, their labels and positions; of a run its own. It needs the label `task`;
             `family`, `input`, `output`, `instruction` and any others are used where they are.
         nulls: rungs of the ladder, or one.
@@ -120,28 +123,27 @@ def measure(
         >>> table.query("half == 'all'")["value"].tolist()
         [1.0]
     """
-    if isinstance(source, str | PathLike):
+    if isinstance(source, str | Path):
         source = Run(source)
     given = source_of(source, prompts)
     if n_jobs not in (None, -1):
         check_whole("n_jobs", n_jobs, least=1)
-    nulls = _listed(nulls)
-    metrics = _listed(metrics)
+    wanted = _listed(metrics)
     own = settings_of(source) if isinstance(source, Run) else PanelSettings()
-    ladder = _ladder(source, own, nulls)
+    ladder = _ladder(source, own, _listed(nulls))
     settings = replace(
         own.with_ladder(ladder),
-        metrics=own.metrics if metrics is None else tuple(
-            it.name if isinstance(it, Metric) else it for it in metrics
+        metrics=own.metrics if wanted is None else tuple(
+            it.name if isinstance(it, Metric) else it for it in wanted
         ),
         n_bootstraps=own.n_bootstraps if n_bootstraps is None else n_bootstraps,
         n_init=own.n_init if n_init is None else n_init,
         keyframes=own.keyframes if keyframes is None else keyframes,
         seed=own.seed if seed is None else seed,
     )  # fmt: skip
-    chosen = choose_metrics(settings.metrics if metrics is None else metrics)
+    chosen = choose_metrics(settings.metrics if wanted is None else wanted)
     work = _Work(given, _Drawn.of(settings, ladder), chosen, progress)
-    chains = work.done(n_jobs or torch.get_num_threads())
+    chains = work.done(n_jobs)
     scrambled = next((null.panel for null in ladder if isinstance(null, Scrambled)), None)
     with work.watch("table"):
         panel = assemble(
@@ -258,23 +260,9 @@ class _Work:
         each = len(source.steps) + (len(self._keyframes) if self._at_keyframes else 0)
         self._total = each * len(self._units)
 
-    def done(self, n_jobs: int) -> list[UnitResults]:
-        """Measure every unit, `n_jobs` at a time, each on one thread of its own.
-
-        The operations are small: two units side by side scale, two threads in one do not. And
-        numbers that depend on how an operation is cut into threads would differ between machines.
-        """
-        from joblib import Parallel, delayed
-        from threadpoolctl import threadpool_limits
-
-        threads = torch.get_num_threads()
-        try:
-            with threadpool_limits(1):
-                # Threads: torch lets go of the interpreter, and nothing is copied or started.
-                follow = (delayed(self._follow)(unit) for unit in self._units)
-                return list(Parallel(n_jobs=n_jobs, backend="threading")(follow))
-        finally:
-            torch.set_num_threads(threads)
+    def done(self, n_jobs: int | None) -> list[UnitResults]:
+        """Measure every unit, `n_jobs` at a time."""
+        return side_by_side(self._follow, self._units, n_jobs)
 
     def _layout(self, position: str) -> Layout:
         return layout(
@@ -298,7 +286,6 @@ class _Work:
 
     def _follow(self, unit: Unit) -> UnitResults:
         """Measure one unit from the first step to the last."""
-        torch.set_num_threads(1)
         watch = Stopwatch()
         try:
             chain = self._chain(unit, watch)

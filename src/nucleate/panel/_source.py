@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from torch import Tensor
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run, States
+
+Snapshots: TypeAlias = States | Mapping[int, States] | Iterable[tuple[int, States]]
+"""States of one model, or of several steps."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Memory:
 
     folder = None
 
-    def __init__(self, snapshots: Iterable[tuple[int, States]], prompts: PromptSet) -> None:
+    def __init__(self, snapshots: Snapshots, prompts: PromptSet) -> None:
         self.prompts = prompts
         self._states = _by_step(snapshots)
         self.steps = list(self._states)
@@ -100,9 +103,7 @@ class OfRun:
         return f"{zlib.crc32(self._run.snapshot_path(step).read_bytes()):08x}"
 
 
-def source_of(
-    given: Run | States | Iterable[tuple[int, States]], prompts: PromptSet | None
-) -> Memory | OfRun:
+def source_of(given: Run | Snapshots, prompts: PromptSet | None) -> Memory | OfRun:
     """The source that fits what was given.
 
     Raises:
@@ -114,7 +115,7 @@ def source_of(
         return OfRun(given)
     if not isinstance(prompts, PromptSet):
         raise BadInput("states were given without their prompt set; give it as the second argument")
-    return Memory([(0, given)] if isinstance(given, States) else given, prompts)
+    return Memory({0: given} if isinstance(given, States) else given, prompts)
 
 
 def _by_step(snapshots: object) -> dict[int, States]:
