@@ -133,8 +133,8 @@ def _agreements(
     """ARI of each pair of samples; 0 for constant states, NaN for those that are not finite."""
     rows = as_states(x).shape[1]
     for k in ks:
-        check_whole("k", k, least=2)
-        if k > rows // 2:
+        check_whole("k", k, least=1)
+        if not 2 <= k <= rows // 2:
             raise BadInput(
                 f"the stability of {k} clusters of {rows} rows is undefined; "
                 f"ask for 2 to {rows // 2} clusters, or give more rows"
@@ -148,7 +148,7 @@ def _agreements(
     samples = _samples(own.numpy(), 2 * draws, seed).to(points.device)
     varying = points.flatten(1).any(1).nonzero().flatten()
     at_once = max(1, _VALUES // (samples.numel() * points.shape[2]))
-    for places in torch.split(varying, at_once):
+    for places in torch.split(varying, at_once) if len(varying) else ():
         sampled = _Sampled.of(points[places].float(), samples)
         found = side_by_side(partial(sampled.agreement, seed=seed), ks)
         result[:, places.cpu()] = torch.stack(found)
