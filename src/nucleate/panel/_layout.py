@@ -24,6 +24,8 @@ APART = ("unseen_family", "unseen_input")
 TASK = "task"
 LABELS = ("task", "family", "task x family", "input", "output", "length")
 """The labels that every panel is about; any other column of the prompt set comes after them."""
+LENGTH = "length in tokens"
+"""What the length of a prompt is called where the prompt set has a column `length`."""
 NO_LABELS = ("instruction", "split", "prompt", "text")
 """Columns that name rows rather than group them."""
 _LENGTHS = 8
@@ -207,8 +209,10 @@ def _columns(prompts: PromptSet, position: str) -> dict[str, np.ndarray]:
     if "family" in found:
         families = _numbers(found["family"])
         if len(set(zip(families.tolist(), found[TASK].tolist(), strict=True))) > families.max() + 1:
-            found["task x family"] = np.char.add(np.char.add(found[TASK], " x "), found["family"])
-    found["length"] = _lengths(prompts.ends(position))
+            both = np.char.add(np.char.add(found[TASK], " x "), found["family"])
+            found.setdefault("task x family", both)
+    # A column of the user's own that is called so stays, and ours gets another name.
+    found["length" if "length" not in found else LENGTH] = _lengths(prompts.ends(position))
     return found
 
 
