@@ -247,7 +247,7 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
         (None, "the source is a NoneType"),
         (b"a.jsonl", "the source is a bytes"),
         ({}, "the source is a dict"),
-        (pd.Series(["the"]), "row 0 is a str"),
+        (pd.Series(["the"]), "is a Series, which is no table: give rows"),
         (np.array(["the"]), "row 0 is a str_"),
     ],
 )

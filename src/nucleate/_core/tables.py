@@ -32,7 +32,9 @@ _NESTED = ("ids", "messages", "conversations")
 _INDEX = "index"
 
 
-def read_table(path: Path, columns: Collection[str], limit: int | None = None) -> list[Row]:
+def read_table(
+    path: Path, columns: Collection[str], limit: int | None = None, *, other: str = ""
+) -> list[Row]:
     """Read the rows of a file, or of a folder that `datasets` has saved.
 
     Args:
@@ -41,6 +43,7 @@ def read_table(path: Path, columns: Collection[str], limit: int | None = None) -
             with its mark; also packed (`.gz`, `.bz2`, `.xz`).
         columns: names that a table is expected to have some of; they tell what separates cells.
         limit: the most rows; all if None.
+        other: the form of a file with another ending, such as `.jsonl`; refused if empty.
 
     Returns:
         Each row with its place. Lines are counted from 1, rows of binary files from 0. A value
@@ -51,6 +54,7 @@ def read_table(path: Path, columns: Collection[str], limit: int | None = None) -
     """
     path = path.expanduser()
     suffix = _suffix(path)
+    suffix = suffix if suffix in (*_JSON, *_CSV, *BINARY) else other
     rows: Iterator[Row]
     if path.is_dir():
         rows = saved_rows(path)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -389,8 +390,22 @@ class PromptSet:
         ordered = [] if order == sorted(order) else [order]
         return canonical_hash([tensors, self.labels, self.tokenizer_hash, *ordered])
 
-    def save(self, folder: Path) -> None:
-        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row)."""
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row).
+
+        Raises:
+            BadInput: the folder cannot be written.
+        """
+        folder = Path(folder).expanduser()
+        try:
+            self._write(folder)
+        except OSError as error:
+            raise BadInput(
+                f"the prompt set cannot be saved in {folder} ({error.strerror}): name another "
+                "folder."
+            ) from error
+
+    def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "tokenizer_hash": self.tokenizer_hash,
@@ -406,7 +421,7 @@ class PromptSet:
         (folder / TEXTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "PromptSet":
+    def load(cls, folder: str | PathLike[str]) -> "PromptSet":
         """Read what `save` wrote, now or in version 0.1.
 
         Args:
@@ -416,6 +431,7 @@ class PromptSet:
         Raises:
             BadInput: a file is missing, damaged, or of other prompts.
         """
+        folder = Path(folder).expanduser()
         old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
         tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:

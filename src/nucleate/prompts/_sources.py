@@ -110,7 +110,14 @@ def _arrow_rows(source: Any) -> Iterator[Row]:
             f"the source is a {type(source).__name__}, which needs pyarrow: install it with pip "
             "install pyarrow."
         ) from error
-    return table_rows(pa.table(source))
+    try:
+        table = pa.table(source)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise BadInput(
+            f"the source is a {type(source).__name__}, which is no table: give rows, each a "
+            "mapping from columns to values."
+        ) from error
+    return table_rows(table)
 
 
 def _mappings(source: Iterable[object]) -> Iterator[Row]:
