@@ -25,6 +25,8 @@ APART = ("unseen_family", "unseen_input")
 TASK = "task"
 LABELS = ("task", "family", "task x family", "input", "output", "length")
 """The labels that every panel is about; any other column of the prompt set comes after them."""
+LENGTH = "length in tokens"
+"""What the length of a prompt is called where the prompt set has a column `length`."""
 NO_LABELS = ("instruction", "split", "prompt", "text")
 """Columns that name rows rather than group them."""
 _LENGTHS = 8
@@ -207,8 +209,10 @@ def _columns(prompts: PromptSet, position: str) -> dict[str, np.ndarray]:
     if "family" in found:
         pairs = list(zip(labels[TASK], labels["family"], strict=True))
         if len(set(pairs)) > len(set(labels["family"])):
-            found["task x family"] = _texts([f"{task} x {family}" for task, family in pairs])
-    found["length"] = _lengths(prompts.ends(position))
+            both = _texts([f"{task} x {family}" for task, family in pairs])
+            found.setdefault("task x family", both)
+    # A column of the user's own that is called so stays, and ours gets another name.
+    found["length" if "length" not in found else LENGTH] = _lengths(prompts.ends(position))
     return found
 
 
