@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._hooks import evaluating, tap, unwrapped
+from nucleate.activations._placement import device_of
 
 # Two sequences that differ in their last token: earlier states must not change.
 _TRIAL_TOKENS = 7
@@ -25,11 +26,13 @@ class Anatomy:
         blocks: the blocks, in the order in which they run.
         body: the part whose output is the states after the final norm.
         checked: whether the states found were compared with those that the model reports.
+        causal: whether all states were finite, so that causality could be tried in every block.
     """
 
     blocks: tuple[str, ...]
     body: str
     checked: bool
+    causal: bool = True
 
     @property
     def list_name(self) -> str:
@@ -61,9 +64,15 @@ def anatomy_of(model: nn.Module, *, blocks: Blocks | None = None) -> Anatomy:
     """
     root = unwrapped(model)
     named = None if blocks is None else _list_name(root, blocks)
-    if root not in _known or (named is not None and _known[root].list_name != named):
+    known = _known.get(root)
+    if known is None or (named is not None and known.list_name != named):
         _known[root] = _find(root, named)
     return _known[root]
+
+
+def forget(model: nn.Module) -> None:
+    """Let the blocks be found and the model be tried anew, since its weights may be others now."""
+    _known.pop(unwrapped(model), None)
 
 
 def text_config(model: nn.Module) -> Any:
@@ -95,8 +104,8 @@ def _find(root: nn.Module, named: str | None) -> Anatomy:
     with evaluating(root):
         blocks, body = _run_in_order(root, named)
         seen = _trial(root, blocks, body)
-    _check_causal(root, seen)
-    return Anatomy(blocks, body, _check_reported(root, seen))
+    causal = _check_causal(root, seen)
+    return Anatomy(blocks, body, _check_reported(root, seen), causal)
 
 
 def has_head(model: nn.Module) -> bool:
@@ -252,7 +261,7 @@ def _forward(root: nn.Module, **settings: Any) -> Any:
             f"{type(root).__name__} embeds no tokens; nucleate reads decoder-only language models "
             "from transformers"
         )
-    device = next(root.parameters()).device
+    device = device_of(root)
     ids = torch.arange(1, _TRIAL_TOKENS + 1, device=device).repeat(2, 1)
     ids[1, -1] += 1
     ids %= known
@@ -266,17 +275,25 @@ def _forward(root: nn.Module, **settings: Any) -> Any:
         ) from error
 
 
-def _check_causal(root: nn.Module, seen: _Seen) -> None:
-    """A token's states must not know what follows: padding would reach into them."""
-    last = seen.streams[-2][:, :-1].float()
-    change = float((last[0] - last[1]).norm() / last[0].norm())
-    exact = seen.streams[-2].dtype in (torch.float32, torch.float64)
+def _check_causal(root: nn.Module, seen: _Seen) -> bool:
+    """A token's states must not know what follows: padding would reach into them.
+
+    Asked of the last block, or of the last stream that is finite; returns whether of the former.
+    """
+    before = [stream[:, :-1] for stream in seen.streams[:-1]]
+    finite = [stream for stream in before if bool(stream.isfinite().all())]
+    if not finite:
+        return False
+    last = finite[-1].float()
+    change = float((last[0] - last[1]).norm() / last[0].norm().clamp_min(1e-12))
+    exact = finite[-1].dtype in (torch.float32, torch.float64)
     if not change <= (1e-4 if exact else 2e-2):
         raise BadInput(
             f"{type(root).__name__} is no decoder: its states change by {change:.1%} with a later "
             "token; nucleate reads decoder-only language models (is_decoder=True for a model that "
             "can be both)"
         )
+    return finite[-1] is before[-1]
 
 
 def _check_reported(root: nn.Module, seen: _Seen) -> bool:
@@ -289,10 +306,18 @@ def _check_reported(root: nn.Module, seen: _Seen) -> bool:
         return False
     waiting = iter(seen.reported)
     for place, stream in enumerate([*seen.streams[1:-2], seen.streams[-1]]):
-        if not any(torch.equal(stream, own) for own in waiting):
+        if not any(_same(stream, own) for own in waiting):
             name = "final_norm" if place == len(seen.streams) - 3 else f"block.{place}"
             raise BadInput(
                 f"the states found at {name} of {type(root).__name__} are not among the "
                 "hidden_states that the model reports; please report the model's class"
             )
     return True
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two states are equal bit for bit, places that are NaN in both included."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    other = other.to(one.device)
+    return torch.equal(one, other) or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

@@ -135,7 +135,8 @@ class Run:
             OSError: the disk is full or gone; nothing is committed then.
         """
         write_whole(self.snapshot_path(step), snapshot.data)
-        self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype)
+        marks = {"not_finite": snapshot.not_finite} if snapshot.not_finite else {}
+        self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype, **marks)
 
     def states(self, step: int) -> States:
         """The states of one recorded step, as stored.
@@ -244,10 +245,11 @@ def _states(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> States:
 
 @dataclass(frozen=True)
 class PackedSnapshot:
-    """A snapshot as the bytes of its file, and the dtype that the states have in it."""
+    """The bytes of a snapshot's file, the dtype of its states, and where they are not finite."""
 
     data: bytes
     dtype: str
+    not_finite: str | None = None
 
 
 def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
@@ -272,7 +274,7 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
     }
     tensors = {"states": stored.contiguous().cpu()}
     tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"])
+    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"], states.not_finite)
 
 
 def _name(dtype: torch.dtype) -> str:
