@@ -104,7 +104,7 @@ def _find(root: nn.Module, named: str | None) -> Anatomy:
     with evaluating(root):
         blocks, body = _run_in_order(root, named)
         seen = _trial(root, blocks, body)
-    causal = _check_causal(root, seen)
+        causal = _check_causal(root, seen, blocks, body)
     return Anatomy(blocks, body, _check_reported(root, seen), causal)
 
 
@@ -219,7 +219,9 @@ class _Seen:
     reported: tuple[Tensor, ...] | None
 
 
-def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
+def _trial(
+    root: nn.Module, blocks: tuple[str, ...], body: str, sequences: slice = slice(None)
+) -> _Seen:
     """The trial sequences' states by hooks, and as the model itself reports them."""
     streams: dict[int, Tensor] = {}
 
@@ -228,7 +230,7 @@ def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
 
     modules = [root.get_submodule(name) for name in blocks]
     with _as_before(root), tap(modules, root.get_submodule(body), see):
-        output = _forward(root, output_hidden_states=True)
+        output = _forward(root, sequences, output_hidden_states=True)
     widths = {hidden.shape[-1] for hidden in streams.values()}
     if len(widths) > 1:
         raise BadInput(
@@ -254,7 +256,7 @@ def _as_before(root: nn.Module) -> Iterator[None]:
                 delattr(module, mark)
 
 
-def _forward(root: nn.Module, **settings: Any) -> Any:
+def _forward(root: nn.Module, sequences: slice = slice(None), **settings: Any) -> Any:
     known = vocabulary(root)
     if not known:
         raise BadInput(
@@ -266,7 +268,7 @@ def _forward(root: nn.Module, **settings: Any) -> Any:
     ids[1, -1] += 1
     ids %= known
     try:
-        return run(root, ids, **settings)
+        return run(root, ids[sequences], **settings)
     except (TypeError, ValueError, AttributeError) as error:
         raise BadInput(
             f"{type(root).__name__} does not run on token ids alone "
@@ -275,25 +277,35 @@ def _forward(root: nn.Module, **settings: Any) -> Any:
         ) from error
 
 
-def _check_causal(root: nn.Module, seen: _Seen) -> bool:
+def _check_causal(root: nn.Module, seen: _Seen, blocks: tuple[str, ...], body: str) -> bool:
     """A token's states must not know what follows: padding would reach into them.
 
     Asked of the last block, or of the last stream that is finite; returns whether of the former.
     """
-    before = [stream[:, :-1] for stream in seen.streams[:-1]]
-    finite = [stream for stream in before if bool(stream.isfinite().all())]
-    if not finite:
+    change, last = _change(seen.streams)
+    if not last:
         return False
-    last = finite[-1].float()
-    change = float((last[0] - last[1]).norm() / last[0].norm().clamp_min(1e-12))
-    exact = finite[-1].dtype in (torch.float32, torch.float64)
-    if not change <= (1e-4 if exact else 2e-2):
+    exact = seen.streams[-2].dtype in (torch.float32, torch.float64)
+    limit = 1e-4 if exact else 2e-2
+    if change > limit:  # sequences of one batch may decide on each other: each by itself, then
+        parts = [_trial(root, blocks, body, slice(k, k + 1)).streams for k in range(2)]
+        change, _ = _change([torch.cat(pair) for pair in zip(*parts, strict=True)])
+    if change > limit:
         raise BadInput(
             f"{type(root).__name__} is no decoder: its states change by {change:.1%} with a later "
             "token; nucleate reads decoder-only language models (is_decoder=True for a model that "
             "can be both)"
         )
-    return finite[-1] is before[-1]
+    return last == len(seen.streams) - 2
+
+
+def _change(streams: list[Tensor]) -> tuple[float, int]:
+    """By how much a later token changes the last block, or the last stream below that is finite."""
+    for place in range(len(streams) - 2, 0, -1):
+        before = streams[place][:, :-1].float()
+        if bool(before.isfinite().all()):
+            return float((before[0] - before[1]).norm() / before[0].norm().clamp_min(1e-12)), place
+    return 0.0, 0
 
 
 def _check_reported(root: nn.Module, seen: _Seen) -> bool:

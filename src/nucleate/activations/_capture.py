@@ -11,11 +11,11 @@ from torch import nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._anatomy import Blocks, anatomy_of, forget
-from nucleate.activations._collect import Collector, Reading, read_batches
+from nucleate.activations._collect import Collector, Reading
 from nucleate.activations._fits import check_fits
 from nucleate.activations._hooks import evaluating, unwrapped
 from nucleate.activations._placement import check_placed
-from nucleate.activations._ways import Plan, Way, batches_of, plan_for
+from nucleate.activations._ways import Plan, Way, plan_for
 from nucleate.prompts import PromptSet
 from nucleate.runs import States
 
@@ -139,12 +139,12 @@ def read_by_plan(
     out = Collector(model, prompts, scores=scores)
     with evaluating(unwrapped(model)):
         plan = plan_for(model, prompts, share=share)
-        read_batches(model, batches_of(model, prompts, plan.way), out)
+        plan.read(model, out)
         bad = out.rows_not_finite()
         if len(bad) and plan.way != "alone":
             apart: Way = "equal" if plan.way == "equal" else "padded"
             apart = "alone" if len(bad) <= _FEW_ROWS else apart
-            read_batches(model, batches_of(model, prompts, apart, bad), out)
+            plan.read(model, out, bad, way=apart)
     return out.reading(), plan
 
 

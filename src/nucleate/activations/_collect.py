@@ -12,6 +12,7 @@ from nucleate._core.errors import BadInput
 from nucleate.activations._anatomy import has_head, run, vocabulary
 from nucleate.activations._answers import predicting
 from nucleate.activations._hooks import head_reads, unwrapped
+from nucleate.activations._memory import Memory
 from nucleate.activations._packing import PackedBatch
 from nucleate.activations._placement import device_of, weights_dtype, whole
 from nucleate.activations._streams import stream_names, tapped
@@ -152,13 +153,29 @@ class Answers:
         )
 
 
-def read_batches(model: nn.Module, batches: Iterable[PackedBatch], out: Collector) -> None:
+def rested(model: nn.Module) -> Memory:
+    """What the model keeps after a pass over one token, which no longer row has touched."""
+    run(unwrapped(model), torch.zeros(1, 1, dtype=torch.long, device=device_of(model)))
+    return Memory(unwrapped(model))
+
+
+def read_batches(
+    model: nn.Module, batches: Iterable[PackedBatch], out: Collector, memory: Memory | None = None
+) -> None:
     """Read batches, in evaluation mode, into a collector.
+
+    Args:
+        model: a decoder.
+        batches: of the collector's prompt set.
+        out: the collector.
+        memory: what the model keeps from pass to pass, put back before each batch.
 
     Raises:
         BadInput: the model fails on a batch.
     """
     for batch in batches:
+        if memory is not None:
+            memory.restore()
         try:
             _read_batch(model, batch, out)
         except (BadInput, torch.OutOfMemoryError):

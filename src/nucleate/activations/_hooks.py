@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
+from nucleate.activations._memory import Memory
 
 Hidden = Float[Tensor, "row token width"]
 See = Callable[[int, Hidden], Hidden | None]
@@ -115,11 +116,13 @@ def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients or compilation; training flags are restored afterwards.
+    """Evaluation mode without gradients or compilation.
 
-    Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
+    Afterwards training flags are restored, and what the model kept from its passes. Hooks never
+    fire inside compiled code that was traced without them, so that it runs eagerly.
     """
     flags = [(module, module.training) for module in model.modules()]
+    memory = Memory(model)
     model.eval()
     # States made in inference mode could not be used in a training later.
     normal = torch.inference_mode(False)
@@ -129,6 +132,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, flag in flags:
             module.training = flag
+        memory.restore()
 
 
 @contextmanager

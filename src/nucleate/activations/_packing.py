@@ -98,6 +98,7 @@ def plain(
     rows: Int[np.ndarray, "row"] | None = None,
     *,
     equal: bool = False,
+    whole: bool = False,
 ) -> Iterator[PackedBatch]:
     """Every row by itself, in batches of similar length.
 
@@ -106,8 +107,9 @@ def plain(
         tokens: of one batch, at most, unless one row has more; 1 reads each row alone.
         rows: which rows; all if None.
         equal: only rows of the same length stand in one batch, without padding.
+        whole: read also the tokens that no position and no answer needs.
     """
-    lengths = read_lengths(prompts)
+    lengths = prompts.lengths if whole else read_lengths(prompts)
     rows = np.arange(len(prompts)) if rows is None else rows
     order = rows[np.argsort(lengths[rows], kind="stable")]
     for part in _split(lengths[order], tokens, equal=equal):

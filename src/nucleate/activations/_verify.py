@@ -8,9 +8,9 @@ from torch import nn
 
 from nucleate.activations._anatomy import Blocks, anatomy_of
 from nucleate.activations._capture import check_readable, read_by_plan
-from nucleate.activations._collect import Collector, read_batches
+from nucleate.activations._collect import Collector
 from nucleate.activations._hooks import evaluating, unwrapped
-from nucleate.activations._ways import Way, batches_of, relative_error
+from nucleate.activations._ways import Way, relative_error
 from nucleate.prompts import PromptSet
 
 
@@ -74,7 +74,7 @@ def verify(
     chosen = np.unique(np.linspace(0, len(prompts) - 1, min(rows, len(prompts))).astype(int))
     alone = Collector(model, prompts, scores=False)
     with evaluating(unwrapped(model)):
-        read_batches(model, batches_of(model, prompts, "alone", chosen), alone)
+        plan.read(model, alone, chosen, way="alone")
     index = torch.from_numpy(chosen).to(together.values.device)
     wanted = alone.reading().states.values
     errors = [

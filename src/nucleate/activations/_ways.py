@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._anatomy import accepts, text_config
-from nucleate.activations._collect import Collector, read_batches
+from nucleate.activations._collect import Collector, read_batches, rested
 from nucleate.activations._hooks import unwrapped
 from nucleate.activations._packing import PackedBatch, Shared, plain, read_lengths
 from nucleate.activations._placement import all_agree, device_of, weights_dtype
@@ -39,9 +39,11 @@ _TOKENS_ELSEWHERE = 2**14
 _WORTH_SHARING = 0.8
 # Kinds of attention that obey any mask; the others have fast paths that know only causal ones.
 _OBEY_MASKS = ("eager", "sdpa")
-# Errors up to here are rounding; above, up to so many times what the same row gives in a batch of
-# copies of itself, but never more than what bfloat16 explains.
-_EXACT, _TIMES_NOISE, _MOST = 2e-5, 10.0, 3e-2
+# Relative errors up to so many units in the last place are rounding; in float32 up to _EXACT,
+# since sums of many terms are taken in another order.
+_UNITS, _EXACT = 8, 5e-5
+# Products of float32 matrices may be taken in fewer digits, where the user has allowed that.
+_MATMUL_UNITS = {"high": 2.0**-10, "medium": 2.0**-8}
 # Rows that are read alone in a trial, at most, and prompt sets that are remembered for a model.
 _MOST_ROWS, _MOST_KNOWN = 8, 64
 
@@ -54,19 +56,33 @@ class Plan:
         way: the fastest way that agrees with rows read alone.
         tried: way -> largest error of the rows that were tried, relative to the norm of their
             states; infinite where the model cannot be read so.
+        keeps: whether the model keeps something from one pass to the next, or may do so.
         readings: how often it was used.
     """
 
     way: Way
     tried: dict[Way, float] = field(default_factory=dict)
+    keeps: bool = True
     readings: int = 0
+
+    def read(
+        self,
+        model: nn.Module,
+        out: Collector,
+        rows: Int[np.ndarray, "row"] | None = None,
+        *,
+        way: Way | None = None,
+    ) -> None:
+        """Read the collector's prompt set, or some rows of it, by the plan or in another way."""
+        memory = rested(model) if self.keeps else None
+        read_batches(model, _batches_of(model, out.prompts, way or self.way, rows), out, memory)
 
 
 # By model, and there by what a trial depends on.
 _plans: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Plan]] = WeakKeyDictionary()
 
 
-def batches_of(
+def _batches_of(
     model: nn.Module, prompts: PromptSet, way: Way, rows: Int[np.ndarray, "row"] | None = None
 ) -> Iterator[PackedBatch]:
     """The batches of a prompt set.
@@ -80,7 +96,15 @@ def batches_of(
     tokens = tokens_a_batch(model)
     if way == "shared":
         return Shared(prompts).batches(tokens)
-    return plain(prompts, 1 if way == "alone" else tokens, rows, equal=way == "equal")
+    return _plain(prompts, tokens, way, rows)
+
+
+def _plain(
+    prompts: PromptSet, tokens: int, way: Way, rows: Int[np.ndarray, "row"] | None = None
+) -> Iterator[PackedBatch]:
+    # Where length makes a difference, a row is as long as it is, with all of its answer.
+    own = way in ("equal", "alone")
+    return plain(prompts, 1 if way == "alone" else tokens, rows, equal=own, whole=own)
 
 
 def plan_for(model: nn.Module, prompts: PromptSet, *, share: bool = True) -> Plan:
@@ -134,6 +158,7 @@ def _try_again(model: nn.Module, prompts: PromptSet, plan: Plan) -> None:
         )  # fmt: skip
     plan.way = again.way
     plan.tried |= again.tried
+    plan.keeps |= again.keeps
 
 
 def _possible(model: nn.Module, prompts: PromptSet, share: bool) -> list[Way]:
@@ -141,8 +166,7 @@ def _possible(model: nn.Module, prompts: PromptSet, share: bool) -> list[Way]:
     if len(prompts) == 1:
         return ["alone"]
     ways: list[Way] = ["padded"]
-    lengths = read_lengths(prompts)
-    if 1 < len(np.unique(lengths)) < len(lengths):
+    if 1 < len(np.unique(prompts.lengths)) < len(prompts):
         ways.append("equal")
     if share and _shares(model, prompts):
         ways.insert(0, "shared")
@@ -170,6 +194,8 @@ def _window(model: nn.Module) -> float:
 
 
 def _first_that_agrees(model: nn.Module, prompts: PromptSet, ways: Sequence[Way]) -> Plan:
+    if ways[0] == "alone":
+        return Plan("alone")
     trial = _Trial(model, prompts)
     for way in ways:
         if way == "alone":
@@ -177,24 +203,27 @@ def _first_that_agrees(model: nn.Module, prompts: PromptSet, ways: Sequence[Way]
         error, agrees = trial.of(way)
         trial.errors[way] = error
         if all_agree(model, agrees):
-            return Plan(way, trial.errors)
-    return Plan("alone", trial.errors)
+            return Plan(way, trial.errors, keeps=trial.keeps)
+    return Plan("alone", trial.errors, keeps=trial.keeps)
 
 
 class _Trial:
     """Some rows of a prompt set, read alone and in other ways beside each other.
 
     Among them are the shortest and the longest, so that whatever changes with the length of a
-    batch shows, however few rows are long.
+    batch shows, however few rows are long. Alone, a row is read with all of its answer.
     """
 
     def __init__(self, model: nn.Module, prompts: PromptSet) -> None:
         self._model, self._prompts = model, prompts
         self._tokens = tokens_a_batch(model)
-        self._lengths = read_lengths(prompts)
+        self._lengths = prompts.lengths
         self._few = _telling_rows(model, self._lengths)
+        self._memory = rested(model)
         self._alone: dict[int, Tensor] = {}
+        self._rounding = _EXACT
         self.errors: dict[Way, float] = {}
+        self.keeps = False
 
     def of(self, way: Way) -> tuple[float, bool]:
         """The largest error of rows read in a way, and whether that is rounding."""
@@ -206,9 +235,7 @@ class _Trial:
                 raise
             return np.inf, False  # a model that cannot take such a mask is read row by row
         error = max(relative_error(got[row], self._read_alone(row)) for row in few.tolist())
-        if all_agree(self._model, error <= _EXACT):
-            return error, True
-        return error, error <= min(_MOST, _TIMES_NOISE * self._noise(len(all_rows)))
+        return error, error <= self._rounding
 
     def _rows_padded(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of all lengths in one batch, as many as a batch has."""
@@ -241,26 +268,22 @@ class _Trial:
         tokens = int(self._lengths[rows].max()) * len(rows)
         if way == "shared":
             shared = Shared(some)
-            read_batches(self._model, shared.batches(shared.longest * len(rows)), out)
+            batches = shared.batches(shared.longest * len(rows))
         else:
-            read_batches(self._model, plain(some, tokens, equal=way == "equal"), out)
-        states = out.reading().states.values
-        return {int(row): states[:, :, place] for place, row in enumerate(rows)}
+            batches = _plain(some, tokens, way)
+        read_batches(self._model, batches, out, self._memory)
+        self.keeps |= self._memory.changed()
+        states = out.reading().states
+        assert states.compute_dtype is not None
+        unit = torch.finfo(states.compute_dtype).eps
+        unit = max(unit, _MATMUL_UNITS.get(torch.get_float32_matmul_precision(), 0.0))
+        self._rounding = max(_EXACT, _UNITS * unit)
+        return {int(row): states.values[:, :, place] for place, row in enumerate(rows)}
 
     def _read_alone(self, row: int) -> Tensor:
         if row not in self._alone:
             self._alone |= self._read(np.array([row]), "alone")
         return self._alone[row]
-
-    def _noise(self, copies: int) -> float:
-        """How far a row is from itself alone in a batch of its copies: rounding, mostly."""
-        row = int(self._few[self._lengths[self._few].argmax()])
-        some = _taken(self._prompts, np.full(copies, row))
-        out = Collector(self._model, some, scores=False)
-        read_batches(self._model, plain(some, int(self._lengths[row]) * copies), out)
-        states = out.reading().states.values
-        alone = self._read_alone(row)
-        return max(relative_error(states[:, :, k], alone) for k in {0, copies // 2, copies - 1})
 
 
 def relative_error(
