@@ -48,7 +48,7 @@ class Memory:
                 module.__dict__[name] = value
 
 
-def _differs(module: nn.Module, name: str, value: float | Tensor) -> bool:
+def _differs(module: nn.Module, name: str, value: int | float | Tensor) -> bool:
     now = module.__dict__.get(name)
     if isinstance(value, Tensor) or isinstance(now, Tensor):
         return now is not value

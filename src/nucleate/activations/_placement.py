@@ -71,10 +71,15 @@ def check_placed(model: nn.Module) -> None:
         BadInput: they were never loaded.
     """
     root = unwrapped(model)
-    if any(_offload_hooks(module) for module in root.modules()):
-        return
+    fetched = tuple(
+        name
+        for name, module in root.named_modules()
+        if any(getattr(hook, "offload", False) for hook in _offload_hooks(module))
+    )
     for name, parameter in root.named_parameters():
-        if parameter.device.type == "meta":
+        if parameter.device.type == "meta" and not f".{name}".startswith(
+            tuple(f".{part}." if part else "." for part in fetched)
+        ):
             raise BadInput(
                 f"the weights of {type(root).__name__} are not loaded: {name} is on the meta "
                 "device; load them first (from_pretrained, load_state_dict(assign=True))"
