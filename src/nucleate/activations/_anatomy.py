@@ -83,7 +83,9 @@ def text_config(model: nn.Module) -> Any:
 
 def accepts(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass has parameters of these names."""
-    return set(names) <= inspect.signature(type(unwrapped(model)).forward).parameters.keys()
+    root = unwrapped(model)
+    inner = root._modules.get("_fsdp_wrapped_module") or root
+    return set(names) <= inspect.signature(type(inner).forward).parameters.keys()
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
@@ -198,13 +200,24 @@ def _run_in_order(root: nn.Module, named: str | None) -> tuple[tuple[str, ...], 
         )
     blocks = max(ran, key=len)
     around_blocks = _ancestors(blocks[0].rpartition(".")[0])
-    body = [part for part in around_blocks if part in order and (part or not has_head(root))]
+    head = _head_name(root)
+    body = [
+        part
+        for part in around_blocks
+        if part in order and (head is None or part not in _ancestors(head))
+    ]
     if not body:
         raise BadInput(
             f"{kind} has no module around {blocks[0]} whose output is the states after the final "
             "norm; nucleate reads decoder-only language models from transformers"
         )
     return blocks, body[0]
+
+
+def _head_name(root: nn.Module) -> str | None:
+    """The name of the vocabulary head, where there is one."""
+    head = root.get_output_embeddings() if has_head(root) else None  # type: ignore[operator]
+    return next((name for name, module in root.named_modules() if module is head), None)
 
 
 def _ancestors(name: str) -> list[str]:
@@ -269,11 +282,15 @@ def _forward(root: nn.Module, sequences: slice = slice(None), **settings: Any) -
     ids %= known
     try:
         return run(root, ids[sequences], **settings)
-    except (TypeError, ValueError, AttributeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(
             f"{type(root).__name__} does not run on token ids alone "
-            f"({str(error).splitlines()[0]}); nucleate reads decoder-only language models from "
-            "transformers"
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}); nucleate reads "
+            "decoder-only language models from transformers"
         ) from error
 
 
