@@ -169,8 +169,9 @@ class Run:
             OSError: the disk is full or gone; nothing is committed then.
         """
         write_whole(self.snapshot_path(step), snapshot.data)
+        marks = {"not_finite": snapshot.not_finite} if snapshot.not_finite else {}
         self.journal.append(
-            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **snapshot.lost
+            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **marks, **snapshot.lost
         )
 
     def states(self, step: int) -> States:
