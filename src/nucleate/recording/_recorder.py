@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import check_readable, read
+from nucleate.activations import check_readable, is_sharded, read
 from nucleate.prompts import PromptSet
 from nucleate.recording._output import Output, check_free
 from nucleate.recording._place import (
@@ -25,7 +25,7 @@ from nucleate.recording._place import (
     prompts_of,
     refusal_to_void,
 )
-from nucleate.recording._ranks import all_agree, is_main, is_sharded
+from nucleate.recording._ranks import all_agree, is_main
 from nucleate.recording._schedule import Schedule
 from nucleate.recording._session import Session
 from nucleate.recording._settings import model_settings
@@ -441,6 +441,9 @@ class Recorder:
         self._done.add(step)
         self._now.settle(step)
         if snapshot is not None and self._output is not None:
+            if snapshot.not_finite and not self._now.warned:
+                self._now.warned = True
+                _log.warning("states at step %d are not finite %s", step, snapshot.not_finite)
             self._output.put(partial(self._commit, step, snapshot, _finite(scalars)))
 
     def _commit(self, step: int, snapshot: PackedSnapshot, scalars: dict[str, Any]) -> None:

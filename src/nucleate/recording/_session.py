@@ -22,6 +22,7 @@ class Session:
         started: whether the model has been met.
         placed: whether it is known where in the run the training stands.
         shown: whether the journal has a heartbeat of the session.
+        warned: whether states that are not finite were spoken of.
         first: the first step that the recorder was shown; None before that.
         reached: the last one; -1 before that, and after a rewind.
         end: the step that the training has ended with; None where that is not known.
@@ -36,6 +37,7 @@ class Session:
     started: bool = False
     placed: bool = False
     shown: bool = False
+    warned: bool = False
     first: int | None = None
     reached: int = -1
     end: int | None = None
