@@ -73,7 +73,9 @@ def _run(
         asked = torch.device(asked)
         asked = pretended if asked.type == "meta" else asked
         kwargs = kwargs | {"device": CPU}
-    if name in _INDEX:  # values that are put in are on the tensor's device; a number may be anywhere
+    if (
+        name in _INDEX
+    ):  # values that are put in are on the tensor's device; a number may be anywhere
         tensors = [t for t in (args[0], *args[2:3]) if isinstance(t, Tensor)]
     weighty = [t for t in tensors if t.dim() or isinstance(t, Elsewhere)]
     devices = {t.device for t in weighty}
