@@ -21,7 +21,7 @@ _COPIES = ("aten._to_copy.default", "aten.copy_.default")
 
 
 class Elsewhere(Tensor):
-    """A tensor that says it is on another device; torch's own C++ code takes it for a meta tensor."""
+    """A tensor that says it is on another device; to torch's own C++ code it is a meta tensor."""
 
     held: Tensor
     home: torch.device
@@ -81,12 +81,9 @@ def _run(
     devices = {t.device for t in weighty}
     if len(devices) > 1 and name not in _COPIES:
         raise RuntimeError(f"{name}: tensors on {sorted(map(str, devices))}")
-    if name == "aten.copy_.default":
-        home = args[0].device
-    else:
-        home = asked or next(iter(devices), CPU)
+    home = asked or next(iter(devices), CPU)
     done = function(*_real(args), **_real(kwargs))
-    if name in ("aten.copy_.default",) or name.split(".")[1].endswith("_"):
+    if name.split(".")[1].endswith("_"):
         return args[0]  # in place
     if home.type == "cpu":
         return done
