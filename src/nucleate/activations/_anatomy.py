@@ -89,7 +89,7 @@ def _names_of(root: nn.Module, blocks: Blocks) -> list[str]:
     kind = type(root).__name__
     known = {module: name for name, module in root.named_modules()}
     names = []
-    for each in [blocks] if isinstance(blocks, str | nn.Module) else blocks:
+    for each in blocks if isinstance(blocks, list | tuple) else [blocks]:
         try:
             module = root.get_submodule(each) if isinstance(each, str) else each
             names.append(known[module])
