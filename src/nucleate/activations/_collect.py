@@ -216,10 +216,11 @@ class _Keeper:
         self._where: list[Tensor] = []
         for position in out.prompts.positions.values():
             chosen = position[batch.rows]
-            where = (
-                torch.from_numpy(batch.index(chosen)) if chosen.ndim == 1 else batch.weights(chosen)
-            )
-            self._where.append(where.to(device))
+            if chosen.ndim == 1:
+                self._where.append(torch.from_numpy(batch.index(chosen)).to(device))
+            else:
+                exact = torch.promote_types(out.dtype, torch.float32)
+                self._where.append(batch.weights(chosen).to(exact).to(device))
 
     def __call__(self, stream: int, hidden: Tensor) -> None:
         hidden = whole(hidden)

@@ -15,14 +15,17 @@ class Memory:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        modules = list(model.modules())
+        if any("_fsdp_wrapped_module" in module._modules for module in modules):
+            modules = []  # FSDP1 keeps views of its weights there, as it needs them
         self._buffers = [
             (module, name, buffer, _copy(buffer), _version(buffer))
-            for module in model.modules()
+            for module in modules
             for name, buffer in module._buffers.items()
         ]
         self._values = [
             (module, name, value)
-            for module in model.modules()
+            for module in modules
             for name, value in module.__dict__.items()
             if isinstance(value, int | float | Tensor) and not isinstance(value, bool)
         ]

@@ -1,6 +1,7 @@
 """What can be asked of a model without knowing its architecture."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,16 +18,22 @@ def text_config(model: nn.Module) -> Any:
         return config
 
 
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    root = unwrapped(model)
+    inner = root._modules.get("_fsdp_wrapped_module") or root
+    return inspect.signature(type(inner).forward).parameters
+
+
 def takes(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass can be given arguments of these names."""
-    known = inspect.signature(type(unwrapped(model)).forward).parameters
+    known = _parameters(model)
     anything = any(one.kind is one.VAR_KEYWORD for one in known.values())
     return anything or set(names) <= known.keys()
 
 
 def accepts(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass has parameters of these names."""
-    return set(names) <= inspect.signature(type(unwrapped(model)).forward).parameters.keys()
+    return set(names) <= _parameters(model).keys()
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
