@@ -54,7 +54,7 @@ class States:
 
         None where all are finite.
         """
-        bad = ~self.values.isfinite().all(-1).all(1)
+        bad = ~self.values.isfinite().all(-1).all(1).cpu()
         streams, rows = bad.any(1).tolist(), bad.any(0).tolist()
         if not any(streams):
             return None
