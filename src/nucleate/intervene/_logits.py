@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nucleate.activations import evaluating, head_reads, run, unwrapped
 from nucleate.intervene._interventions import Intervention
-from nucleate.intervene._places import reading_rows
+from nucleate.intervene._passes import reading_rows
 from nucleate.prompts import PromptSet
 
 
