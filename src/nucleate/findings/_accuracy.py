@@ -93,6 +93,6 @@ def clustered_interval(
 def _rows_of(run: Run, split: str) -> tuple[Int[np.ndarray, "row"], Int[np.ndarray, "row"]]:
     """The rows of a split, and the instruction string of each, from 0."""
     labels = run.prompts.labels
-    there = np.flatnonzero(np.array(labels["split"]) == split)
-    said = np.array(labels["instruction"])[there]
+    there = np.flatnonzero(np.array(labels["split"], object) == split)
+    said = np.array(labels["instruction"], object)[there]
     return there, np.unique(said, return_inverse=True)[1].astype(np.int64)

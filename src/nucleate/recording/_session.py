@@ -17,6 +17,7 @@ class Session:
         started: whether the model has been met.
         placed: whether it is known where in the run the training stands.
         shown: whether the journal has a heartbeat of the session.
+        warned: whether states that are not finite were spoken of.
         readings: how many there were.
         costs: seconds that the last ones took.
         answer: the step last asked for, and whether it is to be read.
@@ -27,6 +28,7 @@ class Session:
     started: bool = False
     placed: bool = False
     shown: bool = False
+    warned: bool = False
     readings: int = 0
     costs: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     answer: tuple[int, bool] | None = None
