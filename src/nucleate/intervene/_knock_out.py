@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nucleate._core.errors import BadInput
 from nucleate.activations import (
     blocks_of,
+    device_of,
     evaluating,
     run,
     tapped,
@@ -189,7 +190,7 @@ def _leaks_cut(model: nn.Module, chosen: Sequence[int]) -> list[float] | None:
     blocks = blocks_of(model)
     cut = torch.zeros(2, _TRIAL_TOKENS, _TRIAL_TOKENS, dtype=torch.bool)
     cut[:, 1:, 0] = True
-    cut = cut.to(next(model.parameters()).device)
+    cut = cut.to(device_of(model))
     try:
         with _cutting([blocks[k] for k in chosen], _kind(model), lambda: cut):
             return _leaks(model)
@@ -204,7 +205,7 @@ def _leaks(model: nn.Module) -> list[float]:
 
     def see(index: int, hidden: Tensor) -> Tensor | None:
         if index:
-            rest = hidden[:, 1:].double()
+            rest = hidden[:, 1:].cpu().double()  # some devices have no float64
             leaks.append(float((rest[0] - rest[1]).norm() / rest[0].norm()))
         if index > len(blocks_of(model)):
             return None
@@ -213,7 +214,7 @@ def _leaks(model: nn.Module) -> list[float]:
         both[1, 0] = noise * hidden[0, 0].norm() / noise.norm()
         return both
 
-    ids = torch.arange(1, _TRIAL_TOKENS + 1, device=next(model.parameters()).device)
+    ids = torch.arange(1, _TRIAL_TOKENS + 1, device=device_of(model))
     with tapped(model, see):
         run(model, ids.repeat(2, 1) % vocabulary(model))
     return leaks[:-1]
