@@ -45,15 +45,22 @@ def headline_places(panel: Panel) -> list[Headline]:
     table = panel.table
     last = int(table["step"].max())
     found = []
-    ari = select_ari(table, step=last)
+    known = choosable(table)
     # With none at all, choose_stream says so.
-    there = ari[ari["value"].notna()] if ari["value"].notna().any() else table
+    there = known[known["step"] == last] if (known["step"] == last).any() else table
     for position in in_order(there["position"]):
         view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)
         report = select_ari(table, position=position, view=view, stream=stream, half="report")
         found.append(Headline(position, view, stream, report))
     return found
+
+
+def choosable(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by which a stream can be chosen: those with a value, the embedding left out."""
+    rows = select_ari(table, half="choose")
+    deep = rows["stream"].str.startswith("block.") | (rows["stream"] == "final_norm")
+    return rows[deep & rows["value"].notna()]
 
 
 def ari_onset(panel: Panel, place: Headline) -> Onset:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -60,6 +61,7 @@ def measure(
     seed: int | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    out: Path | None = None,
 ) -> Panel:
     """Measure every snapshot, stream and position, each number beside its nulls.
 
@@ -88,6 +90,7 @@ def measure(
         n_jobs: places measured side by side; by default torch's threads. The numbers are the
             same whatever their number.
         progress: called with (done, total) after each step of each unit of work.
+        out: of a run, the folder that is written into; by default the run's own.
 
         What is None of nulls, metrics, n_bootstraps, n_init, keyframes and seed is the run's own
         setting: that of its configuration, else of the panel that is in its folder. Else it is
@@ -117,6 +120,8 @@ def measure(
         [1.0]
     """
     given = source_of(source, prompts)
+    if out is not None and given.folder is not None:
+        given.folder = out
     own = settings_of(source) if isinstance(source, Run) else PanelSettings()
     ladder = _ladder(source, own, nulls)
     settings = replace(

@@ -1,3 +1,4 @@
+from ._files import check_writable as check_writable
 from ._files import publish_folder as publish_folder
 from ._files import write_json as write_json
 from ._files import write_whole as write_whole

@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
+
+from nucleate._core.errors import BadInput
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -33,6 +36,25 @@ def publish_folder(partial: Path, final: Path) -> None:
             os.fsync(handle.fileno())
     partial.rename(final)
     _sync_folder(final.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written into, before any work is done for it.
+
+    Raises:
+        BadInput: it is a file, or it, or the nearest of its parents that exists, is read-only.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError("it is a file")
+        with NamedTemporaryFile(dir=there, prefix=".nucleate"):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadInput(
+            f"{there} cannot be written into ({reason.lower()}); name another folder with --out"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from nucleate._core.errors import BadInput
 
 SCHEMA_VERSION = 2
+_NAMED = 8
+"""Runs of a parent folder that are named at most."""
 # Settings of the panel: name in schema 1 -> name today.
 _PANEL = {"restarts": "n_init", "permutations": "n_permutations", "bootstraps": "n_bootstraps"}
 
@@ -21,7 +23,7 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     """
     path = Path(folder) / "manifest.json"
     if not path.exists():
-        raise BadInput(f"{folder} is no run folder: it has no manifest.json; name another")
+        raise BadInput(_no_run(Path(folder)))
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(manifest["schema_version"])
@@ -33,6 +35,20 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
             "install a newer nucleate"
         )
     return _from_schema_1(manifest) if version == 1 else manifest
+
+
+def _no_run(folder: Path) -> str:
+    """Why a path is no run folder, and which runs are there."""
+    if not folder.exists():
+        return f"{folder} does not exist; name the folder of a run"
+    if not folder.is_dir():
+        return f"{folder} is a file; name the folder of a run"
+    runs = sorted(each.parent.name for each in folder.glob("*/manifest.json"))
+    if not runs:
+        return f"{folder} is no run folder: it has no manifest.json; name another"
+    named = ", ".join(str(folder / name) for name in runs[:_NAMED])
+    more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
+    return f"{folder} is no run folder, but holds runs: name {named}{more}"
 
 
 def _from_schema_1(manifest: dict[str, Any]) -> dict[str, Any]:
