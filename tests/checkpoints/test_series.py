@@ -16,7 +16,7 @@ from nucleate import (
     Schedule,
 )
 from nucleate.checkpoints._check import check_series
-from nucleate.checkpoints._find import step_in
+from nucleate.checkpoints._names import step_in
 from nucleate.checkpoints._record import record_series
 from nucleate.checkpoints._series import Checkpoint, Series
 from nucleate.checkpoints._weights import weights_in
@@ -31,7 +31,12 @@ from trained import LINEAR, LOG, tiny, weights
         ("checkpoint-500", 500), ("step1000", 1000), ("step_20", 20), ("global_step7", 7),
         ("stage1-step140000-tokens588B", 140000), ("epoch=3-step=1200", 1200), ("ckpt_001", 1),
         ("iter_0005000", 5000), ("checkpoint-1-step-500", 500), ("42", 42), ("0", 0),
-        ("step10k", None), ("epoch-3", None), ("final", None), ("footstep3", None),
+        ("step10k", 10_000), ("ckpt-100k", 100_000), ("1M", 1_000_000), ("step-1.5k", 1500),
+        ("step1000-tokens5B", 1000), ("tokens5B", 5 * 10**9), ("iter-000500-ckpt", 500),
+        ("epoch=3-step=120.ckpt", 120), ("epoch=3-step=120-v1.ckpt", 120), ("1000steps", 1000),
+        ("ep0-ba5000-rank0", 5000), ("pythia-160m-step512", 512), ("step-1.2345k", None),
+        ("llama-7B", None), ("2024-01-02", None), ("epoch-3", None), ("main", None),
+        ("final", None), ("footstep3", None),
         ("checkpoint-best", None), ("²", None),
     ],
 )  # fmt: skip
@@ -46,6 +51,91 @@ def test_a_trainers_folder_gives_its_checkpoints_in_the_order_of_steps(sound, tm
     (tmp_path / "checkpoint-10").mkdir()
     (tmp_path / "checkpoint-9").mkdir()
     assert [c.path.name for c in Series.find(str(tmp_path))] == ["checkpoint-9", "checkpoint-10"]
+
+
+def folders(where: Path, *names: str) -> list[Path]:
+    """Folders that look like checkpoints."""
+    made = [where / name for name in names]
+    for folder in made:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").touch()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        # as they are served by several projects, given here in the order of training
+        (("stage1-step140000-tokens588B", "stage1-step150000-tokens630B",
+          "stage2-ingredient1-step1000-tokens5B", "stage2-ingredient1-step2000-tokens9B"),
+         (140_000, 150_000, 151_000, 152_000)),
+        (("stage1-step1000", "stage2-step2000", "stage2-step3000", "stage3-step100"),
+         (1000, 2000, 3000, 3100)),
+        (("stage9-step5", "stage10-step5"), (5, 10)),
+        (("step-200", "ckpt-100k", "step-1M"), (200, 100_000, 1_000_000)),
+        (("1k", "20k", "1M"), (1000, 20_000, 1_000_000)),
+        (("900", "1000", "10000"), (900, 1000, 10_000)),
+        (("global_step9", "global_step10"), (9, 10)),
+        (("iter_0000500", "iter_0001000"), (500, 1000)),
+        (("epoch=0-step=90.ckpt", "epoch=1-step=120.ckpt"), (90, 120)),
+        (("epoch_9", "epoch_10"), (9, 10)),
+        (("tokens500M", "tokens2B"), (5 * 10**8, 2 * 10**9)),
+        (("step9", "checkpoint-80", "700"), (9, 80, 700)),
+    ],
+)  # fmt: skip
+def test_checkpoints_come_in_the_order_of_training(tmp_path, names, steps):
+    made = folders(tmp_path, *names)
+    for source in (tmp_path, str(tmp_path), made[::-1], list(map(str, made))):
+        series = Series.find(source)
+        assert [one.path.name for one in series] == list(names)
+        assert series.steps == steps
+
+
+def test_stages_may_be_folders_of_their_own(tmp_path):
+    made = folders(tmp_path, "stage1/step100", "stage1/step200", "stage2/step100")
+    for source in (tmp_path, made[::-1]):
+        series = Series.find(source)
+        assert [one.path for one in series] == made
+        assert series.steps == (100, 200, 300)
+
+
+def test_no_checkpoint_is_left_out_in_silence(tmp_path):
+    folders(tmp_path, "checkpoint-5", "final", "epoch_3")
+    (tmp_path / "epoch=1-step=9.ckpt").touch()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "2024").mkdir()
+    with pytest.warns(UserWarning, match=r"epoch_3, final, epoch=1-step=9.ckpt in .* are left out"):
+        assert Series.find(tmp_path).steps == (5,)
+    (tmp_path / "epoch=1-step=9.ckpt").unlink()
+    for name, step in (("final", 30), ("epoch_3", 20)):
+        (tmp_path / name / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    assert Series.find(tmp_path).steps == (5, 20, 30)
+
+
+def test_names_without_a_step_are_refused_with_the_remedy(tmp_path):
+    made = folders(tmp_path, "begin", "final")
+    with pytest.raises(BadInput, match=r"holds no checkpoints \(begin, final tell no step\)"):
+        Series.find(tmp_path)
+    with pytest.raises(BadInput, match=r"step of .*begin cannot be told .* Checkpoint.find\(name"):
+        Series.find(made)
+    given = Series(tuple(Checkpoint.find(one, step=k) for k, one in enumerate(made)))
+    assert given.steps == (0, 1)
+
+
+def test_an_empty_list_of_checkpoints_is_refused():
+    with pytest.raises(BadInput, match="no checkpoint is named"):
+        Series.find([])
+    with pytest.raises(BadInput, match="at least one checkpoint"):
+        Series(())
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folders(tmp_path, "out/step5", "out/step6")
+    assert Series.find("~/out").steps == Series.find(["~/out/step5", "~/out/step6"]).steps
+    assert Checkpoint.find("~/out/step5").path == tmp_path / "out" / "step5"
+    assert Series.of_model(Path("~/out/step5")).steps == (5,)
 
 
 def test_a_list_of_folders_gives_a_series_and_one_folder_a_series_of_one(sound):

@@ -232,6 +232,20 @@ def test_nothing_that_is_fitted_comes_from_the_inputs_that_are_tested():
         assert torch.equal(getattr(before, kind)[0].read, getattr(after, kind)[0].read)
 
 
+def test_words_of_the_users_own_in_a_column_of_splits_leave_no_row_out():
+    prompts = rows()
+    words = ("train", "validation", "test", "dev", "holdout", "0")
+    plain = cast(prompts, None, np.random.default_rng(0))
+    split = tuple(words[row % len(words)] for row in range(len(prompts)))
+    own = replace(prompts, labels=prompts.labels | {"split": split})
+    found = cast(own, None, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.tested, plain.tested)
+    apart = ("unseen_family", *("train",) * (len(prompts) - 1))
+    left = cast(replace(own, labels=own.labels | {"split": apart}), None, np.random.default_rng(0))
+    assert 0 not in left.tested
+    assert len(left.tested) == len(prompts) - 1
+
+
 @pytest.fixture(scope="module")
 def editor():
     prompts = rows()

@@ -233,6 +233,18 @@ def test_rows_of_unseen_families_and_inputs_are_left_out(prompts, make_states):
     assert set(ari(table).n) == {108}
 
 
+def test_columns_that_are_called_like_ours_are_measured_as_the_users(prompts, make_states):
+    names = ("length", "position", "step", "stream", "row", "task x family")
+    even = tuple("long" if row % 2 else "short" for row in range(len(prompts)))
+    own = replace(prompts, labels={**prompts.labels, **dict.fromkeys(names, even)})
+    states = make_states(own, {"length": 6.0})
+    table = measure([(0, states)], own, nulls=N0, **QUICK).table
+    for name in names:
+        # The states are made of the user's column, not of the number of tokens.
+        assert (ari(table, label=name).value > 0.9).all(), name
+    assert len(ari(table, label="length in tokens")) == len(ari(table, label="length"))
+
+
 def test_a_label_of_one_class_or_of_a_class_a_row_is_no_partition(make_probe, make_states):
     prompts = make_probe(strings=1, inputs=1)
     table = measure([(0, make_states(prompts, {"task": 2.0}))], prompts, nulls=N0, **QUICK).table

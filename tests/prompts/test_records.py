@@ -396,7 +396,7 @@ def test_settings_that_do_not_go_with_the_rows_are_refused(row, settings, said):
         ("a.csv", b"text,\na,b\n", "names the column '' not once"),
         ("a.csv", b'text\n"a\n', "line 2 of .* is not CSV"),
         ("a.csv", b'text,task\n"a\nb",c\n,d\n', "line 4 of .* has an empty text"),
-        ("a.txt", b"text\na\n", "neither .jsonl nor .csv"),
+        ("a.txt", b"text\na\n", "a.txt has a form that is not read"),
         ("a.jsonl", None, "cannot be read"),
     ],
 )
@@ -411,9 +411,9 @@ def test_files_that_cannot_be_used_are_named_with_the_line(tmp_path, name, conte
 
 def test_a_folder_and_a_missing_file_are_no_rows(tmp_path):
     (tmp_path / "a.csv").mkdir()
-    for path in (tmp_path / "a.csv", tmp_path / "none.csv"):
-        with pytest.raises(BadInput, match=r"csv cannot be read"):
-            _probe(path)
+    for path, said in (("a.csv", "is a folder"), ("none.csv", "cannot be read")):
+        with pytest.raises(BadInput, match=said):
+            _probe(tmp_path / path)
 
 
 def test_inputs_of_named_texts_are_lines_as_in_a_task_set():

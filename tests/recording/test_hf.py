@@ -262,3 +262,20 @@ def test_a_model_that_is_no_decoder_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(BadInput):
         trainer.train()
     assert not hasattr(trainer, "losses")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_trainers_arguments_stand_in_the_manifest_without_its_tokens(tmp_path):
+    trainer = Watched(
+        lora(model()), tmp_path / "w", watcher(tmp_path / "run"), weight_decay=0.25,
+        hub_token="hf_this_is_not_one", steps=2,
+    )  # fmt: skip
+    trainer.train()
+    found = Run(tmp_path / "run").hyperparameters
+    assert (found["learning_rate"], found["weight_decay"], found["seed"]) == (1e-3, 0.25, 7)
+    assert found["optimizer"] == "AdamW"
+    assert found["optimizer.weight_decay"] == [0.25, 0.0] or found["optimizer.weight_decay"] == 0.25
+    assert found["adapter.r"] == 2
+    assert found["trainable_parameters"] < found["parameters"]
+    assert not [name for name in found if name.endswith("hub_token")]
+    assert "hf_this" not in (tmp_path / "run" / "manifest.json").read_text()

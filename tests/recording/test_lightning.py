@@ -140,3 +140,20 @@ def test_what_was_read_is_on_disk_when_a_training_breaks_off(tmp_path, pl):
     with pytest.raises(InterruptedError):
         fit(pl, model(), tmp_path, callback, Broken())
     assert Run(tmp_path / "run").steps == [0, 2, 4]
+
+
+def test_hyperparameters_of_module_trainer_and_optimizer_stand_in_the_manifest(tmp_path, pl):
+    class Module(type(module(pl, model()))):
+        def __init__(self, width=3) -> None:
+            super().__init__()
+            self.save_hyperparameters({"width": width})
+
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, max_steps=1,
+        enable_model_summary=False, enable_checkpointing=False, gradient_clip_val=0.5,
+        callbacks=[watcher(tmp_path / "run")],
+    )  # fmt: skip
+    trainer.fit(Module(), DataLoader(rows(), batch_size=8))
+    found = Run(tmp_path / "run").hyperparameters
+    assert (found["width"], found["gradient_clip_val"], found["optimizer.lr"]) == (3, 0.5, 1e-3)
+    assert (found["optimizer"], found["max_steps"]) == ("AdamW", 1)

@@ -531,3 +531,20 @@ def test_reading_draws_nothing_and_changes_no_flag(run):
     record(run, [0], [net])
     assert torch.equal(torch.get_rng_state(), generator)
     assert [module.training for module in net.modules()] == flags
+
+
+# Hyperparameters
+
+
+def test_hyperparameters_of_a_plain_loop_stand_in_the_manifest_with_those_of_the_model(run):
+    with Recorder(
+        run.path, run.prompts, Schedule.at([0]), hyperparameters={"lr": 0.5, "data": {"rows": 9}}
+    ) as recorder:
+        recorder.take_hyperparameters({"lr": 0.1, "batch": 4})
+        recorder.step(model(), 0)
+    found = Run(run.path).hyperparameters
+    assert (found["lr"], found["data.rows"], found["batch"]) == (0.5, 9, 4)
+    assert found["model_class"] == "LlamaForCausalLM"
+    assert found["model.hidden_size"] == 16
+    assert found["parameters"] == sum(each.numel() for each in model().parameters())
+    assert pickle.loads(pickle.dumps(recorder))._hyperparameters == {"lr": 0.5, "data": {"rows": 9}}

@@ -2,6 +2,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nucleate._core.errors import BadInput
@@ -154,9 +155,9 @@ def test_a_missing_key_is_named_with_file_and_line(tmp_path, key):
         ([], "is empty"),
         (["", "  "], "is empty"),
         ([ROW, '{"task": '], "line 2 of .* is not JSON"),
-        ([ROW, [1]], r"line 2 of .* is \[1\]"),
+        ([ROW, [1]], "line 2 of .* is a list"),
         ([{**ROW, "output": 3}], "output = 3"),
-        ([{**ROW, "split": "dev"}], "split = 'dev'"),
+        ([{**ROW, "split": "mine"}], "split = 'mine': use one of train, training, valid"),
         ([{**ROW, "input": 3}], "input = 3"),
         ([{**ROW, "input": {"a": 3}}], "slot 3"),
         ([ROW, {**ROW, "input": "z"}], "only task 'a'"),
@@ -170,12 +171,25 @@ def test_files_that_cannot_be_used_are_refused_by_name(tmp_path, rows, match):
         from_jsonl(_write(tmp_path, rows), seed=0)
 
 
+@pytest.mark.parametrize("word", ["validation", "val", "dev", "Test", "eval", "holdout"])
+def test_a_files_own_words_for_its_splits_evaluate(tmp_path, word):
+    rows = [{**ROW, "task": task, "instruction": f"do {task}"} for task in "ab"]
+    found = []
+    for name, split in (("own", word), ("known", "test")):
+        path = tmp_path / f"{name}.csv"
+        table = pd.DataFrame([*rows, *({**row, "split": split} for row in rows)])
+        table.replace({"split": {"train": "Training"}}).to_csv(path, index=False)
+        found.append(from_jsonl(path, seed=0).examples)
+    assert found[0] == found[1]
+    assert {row.split for row in found[0]} == {"train", "seen"}
+
+
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         from_jsonl(tmp_path / "none.jsonl", seed=0)
     path = tmp_path / "binary.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="is not UTF-8"):
         from_jsonl(path, seed=0)
 
 

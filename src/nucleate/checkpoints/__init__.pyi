@@ -3,7 +3,7 @@ from ._check import Flag as Flag
 from ._check import SeriesReport as SeriesReport
 from ._check import check_series as check_series
 from ._find import local_folder as local_folder
-from ._find import step_in as step_in
+from ._names import step_in as step_in
 from ._prompts import load_prompts as load_prompts
 from ._prompts import load_tokenizer as load_tokenizer
 from ._record import Recorded as Recorded

@@ -1,31 +1,34 @@
-"""Where a checkpoint is, and the step in its name."""
+"""Where a checkpoint is, and what its files say."""
 
 import json
 import re
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from nucleate._core.errors import BadInput
 
+CONFIGS = ("config.json", "adapter_config.json")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # In the order in which transformers and peft look for them.
 SAFE = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin")
-_NUMBER = r"[-_=]?(\d+)(?=$|[-_.])"
-_STEP_NAMES = (
-    re.compile(rf"(?:^|[-_=.])(?:global[-_]?)?step{_NUMBER}", re.IGNORECASE),
-    re.compile(rf"(?:^|[-_=.])(?:checkpoint|ckpt|iter|iteration){_NUMBER}", re.IGNORECASE),
-)
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Weights of other frameworks and optimizer states stay on the hub.
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
-def step_in(name: str) -> int | None:
-    """The step in a folder's or a revision's name, or None."""
-    for pattern in _STEP_NAMES:
-        if found := pattern.search(name):
-            return int(found[1])
-    return int(name) if name.isascii() and name.isdecimal() else None
+def as_path(source: str | PathLike[str]) -> Path:
+    """A path as users give it, with `~` for the home folder.
+
+    Raises:
+        BadInput: it is no path.
+    """
+    if not isinstance(source, str | PathLike):
+        raise BadInput(
+            f"{source!r} is a {type(source).__name__}: name a folder, or a model on the hub."
+        )
+    return Path(source).expanduser()
 
 
 def trainer_step(folder: Path) -> int | None:
@@ -44,16 +47,24 @@ def trainer_step(folder: Path) -> int | None:
         raise BadInput(f"{file} is damaged ({error}); save it again or remove it") from error
 
 
-def local_folder(source: str | Path, *, allow_pickle: bool) -> Path:
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder looks like a checkpoint: it holds weights, or says of what model."""
+    if any((folder / name).exists() for name in (*SAFE, *PICKLED, *CONFIGS)):
+        return True
+    return any(path.suffix in WEIGHTS for path in folder.iterdir())
+
+
+def local_folder(source: str | PathLike[str], *, allow_pickle: bool) -> Path:
     """The folder that is named, or the one in the hub's cache for `repository[@revision]`.
 
     Raises:
         BadInput: there is neither, and it cannot be downloaded.
     """
-    if Path(source).is_dir():
-        return Path(source)
+    path = as_path(source)
+    if path.is_dir():
+        return path
     repository, _, revision = str(source).partition("@")
-    if isinstance(source, Path) or not _HUB_NAME.fullmatch(repository):
+    if not isinstance(source, str) or not _HUB_NAME.fullmatch(repository):
         raise BadInput(f"{source} is no folder, and no name on the hub; name a checkpoint's folder")
     return _from_hub(repository, revision or None, allow_pickle=allow_pickle)
 

@@ -1,19 +1,22 @@
 """Prompts for a series of checkpoints, made with the tokenizer that stands beside the weights."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from nucleate._core.errors import BadInput
-from nucleate.checkpoints._find import local_folder
+from nucleate.checkpoints._find import as_path, local_folder
 from nucleate.checkpoints._series import Series
 from nucleate.prompts import PromptSet, check_template, position_names
 
 _POSITIONS = ("instruction_end", "last")
+_DATASET = "state.json"
+"""Stands in a folder that `datasets` has saved."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
-def load_tokenizer(series: Series, named: str | Path | None = None) -> Any:
+def load_tokenizer(series: Series, named: str | PathLike[str] | None = None) -> Any:
     """Load the tokenizer of a series.
 
     Args:
@@ -41,17 +44,18 @@ def load_tokenizer(series: Series, named: str | Path | None = None) -> Any:
 
 
 def load_prompts(
-    source: str | Path,
+    source: str | PathLike[str],
     series: Series,
     *,
     positions: Sequence[str | int] | None = None,
     template: str | None = None,
-    tokenizer: str | Path | None = None,
+    tokenizer: str | PathLike[str] | None = None,
 ) -> PromptSet:
     """Load the prompts that a series is read at, checked against its tokenizer.
 
     Args:
-        source: a .jsonl or .csv file of rows; or the folder of a saved prompt set or of a run.
+        source: a file of rows, as in `PromptSet.from_records`; or the folder of a saved data set,
+            of a saved prompt set or of a run.
         series: the checkpoints.
         positions: for a file, as in `PromptSet.from_records`.
         template: for a file, as in `PromptSet.from_records`.
@@ -61,8 +65,8 @@ def load_prompts(
         BadInput: there is no such file or folder; the rows cannot be read; positions or a template
             are given for a saved prompt set; the prompt set was made with another tokenizer.
     """
-    path = Path(source)
-    if path.is_dir():
+    path = as_path(source)
+    if path.is_dir() and not (path / _DATASET).exists():
         for option, value in (("positions", positions), ("template", template)):
             if value is not None:
                 shown = value if isinstance(value, str) else ",".join(map(str, value))
@@ -72,8 +76,8 @@ def load_prompts(
         return _saved(path, series, tokenizer)
     if not path.exists():
         raise BadInput(
-            f"the prompts {path} do not exist; name a .jsonl or .csv file, a saved prompt set or "
-            "a run"
+            f"the prompts {path} do not exist; name a file of rows (.jsonl, .csv ...), a saved "
+            "prompt set or a run"
         )
     names = position_names(_POSITIONS if positions is None else positions)
     check_template(template)
@@ -87,7 +91,7 @@ def _beside(series: Series) -> Path | None:
     return next((p for p in places if any((p / file).exists() for file in _TOKENIZER_FILES)), None)
 
 
-def _saved(folder: Path, series: Series, tokenizer: str | Path | None) -> PromptSet:
+def _saved(folder: Path, series: Series, tokenizer: str | PathLike[str] | None) -> PromptSet:
     prompts = PromptSet.load(folder)
     home = (folder / "checkpoints").resolve()
     own = all(checkpoint.path.resolve().parent == home for checkpoint in series)

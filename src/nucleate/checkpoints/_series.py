@@ -1,12 +1,22 @@
 """Checkpoints of one model along its training: found by folder, by list, or on the hub."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
+from warnings import warn
 
 from nucleate._core.errors import BadInput
-from nucleate.checkpoints._find import PICKLED, SAFE, local_folder, step_in, trainer_step
+from nucleate.checkpoints._find import (
+    PICKLED,
+    SAFE,
+    as_path,
+    local_folder,
+    trainer_step,
+)
+from nucleate.checkpoints._names import Stage, epoch_in, stage_in, step_in
+from nucleate.checkpoints._search import in_stages, left_out_sentence, places_in, stage_of
 from nucleate.runs import Journal
 
 if TYPE_CHECKING:
@@ -31,14 +41,19 @@ class Checkpoint:
 
     @classmethod
     def find(
-        cls, source: str | Path, *, step: int | None = None, allow_pickle: bool = False
+        cls,
+        source: str | PathLike[str],
+        *,
+        step: int | None = None,
+        allow_pickle: bool = False,
     ) -> "Checkpoint":
         """One checkpoint by its folder, or by `repository@revision` on the hub.
 
         Args:
             source: a folder, or a name on the hub; what is in the local cache is not downloaded.
             step: optimizer steps taken; by default read from the name (`checkpoint-500`,
-                `stage1-step140000-tokens588B`, `500`), else from `trainer_state.json`.
+                `stage1-step140000-tokens588B`, `step-100k`, `500`), else from
+                `trainer_state.json`. Tokens count where a name has nothing else.
             allow_pickle: as for the class.
 
         Raises:
@@ -52,7 +67,7 @@ class Checkpoint:
         if step is None:
             raise BadInput(
                 f"the step of {source} cannot be told from its name; name the folder like "
-                "checkpoint-500, or give the step"
+                "checkpoint-500, or give its step: Checkpoint.find(name, step=...)"
             )
         return cls(step, path, str(source), allow_pickle)
 
@@ -122,13 +137,15 @@ class Series:
     checkpoints: tuple[Checkpoint, ...]
 
     def __post_init__(self) -> None:
+        if not self.checkpoints:
+            raise BadInput("a series needs at least one checkpoint; name some")
         ordered = tuple(sorted(self.checkpoints, key=lambda checkpoint: checkpoint.step))
         object.__setattr__(self, "checkpoints", ordered)
 
     @classmethod
     def find(
         cls,
-        source: str | Path | Sequence[str | Path],
+        source: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         revisions: Sequence[str] = (),
         allow_pickle: bool = False,
@@ -137,23 +154,43 @@ class Series:
 
         Args:
             source: a nucleate run, a folder with one folder a checkpoint (`checkpoint-500`,
-                `step500`, `500`), or a list whose entries are folders or `repository@revision`.
+                `step500`, `step-10k`, `500`), or a list whose entries are folders or
+                `repository@revision`.
             revisions: of the one repository that `source` then names.
             allow_pickle: take weights from `pytorch_model.bin` where there are no safetensors.
 
+        Returns:
+            The series in the order of training. Stages (`stage2-ingredient1-step1000`) follow one
+            another; one that counts its steps anew is counted on from the last step of the stage
+            before. Where names count epochs or tokens only, these are the steps.
+
         Raises:
-            BadInput: no checkpoint is found, or the step of one is unknown.
+            BadInput: no checkpoint is found, or the step of one in a list is unknown.
+
+        Notes:
+            What looks like a checkpoint in a folder but tells no step (`final`, a `.ckpt` file) is
+            left out, with a warning that names it.
         """
-        many = [source] if isinstance(source, str | Path) else list(source)
+        many = (
+            list(source)
+            if isinstance(source, Iterable) and not isinstance(source, str)
+            else [source]
+        )
+        if not many:
+            raise BadInput("no checkpoint is named; name folders, or revisions on the hub")
         if revisions:
             many = [f"{many[0]}@{revision}" for revision in revisions]
-        if len(many) == 1 and (Path(many[0]).is_dir() or "@" not in str(many[0])):
+        if len(many) == 1 and (as_path(many[0]).is_dir() or "@" not in str(many[0])):
             return cls(_in_folder(many[0], allow_pickle=allow_pickle))
-        return cls(tuple(Checkpoint.find(one, allow_pickle=allow_pickle) for one in many))
+        return cls(_in_list(many, allow_pickle))
 
     @classmethod
     def of_model(
-        cls, source: str | Path, *, step: int | None = None, allow_pickle: bool = False
+        cls,
+        source: str | PathLike[str],
+        *,
+        step: int | None = None,
+        allow_pickle: bool = False,
     ) -> "Series":
         """One model as a series of one checkpoint.
 
@@ -170,13 +207,13 @@ class Series:
         return cls((Checkpoint(taken, path, str(source), allow_pickle),))
 
     @classmethod
-    def of_run(cls, run: str | Path) -> "Series":
+    def of_run(cls, run: str | PathLike[str]) -> "Series":
         """The checkpoints in a run folder, also those that the run's journal does not list.
 
         Raises:
             BadInput: it holds none.
         """
-        folder = Path(run) / "checkpoints"
+        folder = as_path(run) / "checkpoints"
         if not folder.is_dir():
             raise BadInput(f"the run {run} holds no checkpoint; name the trained model")
         return cls.find(folder)
@@ -193,13 +230,42 @@ class Series:
         return iter(self.checkpoints)
 
 
-def _named_step(source: str | Path, path: Path) -> int | None:
+def _named_step(source: str | PathLike[str], path: Path) -> int | None:
     """The step in a folder's or a revision's name."""
-    return step_in(path.absolute().name if path == Path(source) else str(source).partition("@")[2])
+    return step_in(_name(source, path))
 
 
-def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
-    folder = Path(source)
+def _name(source: str | PathLike[str], path: Path) -> str:
+    own = as_path(source) == path
+    return path.absolute().name if own else str(source).partition("@")[2]
+
+
+def _in_list(many: Iterable[str | PathLike[str]], allow_pickle: bool) -> tuple[Checkpoint, ...]:
+    """Checkpoints named one by one; epochs are their steps if all of them tell nothing else."""
+    places = [(one, local_folder(one, allow_pickle=allow_pickle)) for one in many]
+    names = [_name(one, path) for one, path in places]
+    epochs = [epoch_in(name) for name in names]
+    known = [step_in(name) is not None or (path / "trainer_state.json").exists()
+             for name, (_, path) in zip(names, places, strict=True)]  # fmt: skip
+    use_epochs = not any(known) and None not in epochs
+    found = [
+        Checkpoint.find(one, step=epoch if use_epochs else None, allow_pickle=allow_pickle)
+        for (one, _), epoch in zip(places, epochs, strict=True)
+    ]
+    stages = [
+        stage_of(path) if as_path(one) == path else stage_in(name)
+        for (one, path), name in zip(places, names, strict=True)
+    ]
+    return _staged(found, stages)
+
+
+def _staged(found: Sequence[Checkpoint], stages: Sequence[Stage]) -> tuple[Checkpoint, ...]:
+    steps = in_stages(zip(stages, [one.step for one in found], strict=True))
+    return tuple(replace(one, step=step) for one, step in zip(found, steps, strict=True))
+
+
+def _in_folder(source: str | PathLike[str], *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
+    folder = as_path(source)
     if not folder.is_dir():
         raise BadInput(
             f"{source} is no folder of checkpoints; name one, or revisions on the hub as "
@@ -207,15 +273,19 @@ def _in_folder(source: str | Path, *, allow_pickle: bool) -> tuple[Checkpoint, .
         )
     if (folder / "journal.jsonl").exists() and (folder / "manifest.json").exists():
         return _in_run(folder, allow_pickle=allow_pickle)
-    found = _children(folder) or _children(folder / "checkpoints")
-    if not found and any((folder / name).exists() for name in (*SAFE, *PICKLED)):
+    places, left_out = places_in(folder)
+    if not places and any((folder / name).exists() for name in (*SAFE, *PICKLED)):
         return (Checkpoint.find(folder, allow_pickle=allow_pickle),)
-    if not found:
+    if not places:
+        seen = f" ({', '.join(left_out[:3])} tell no step)" if left_out else ""
         raise BadInput(
-            f"{folder} holds no checkpoints; they are folders named like checkpoint-500, step500 "
-            "or 500"
+            f"{folder} holds no checkpoints{seen}; they are folders named like checkpoint-500, "
+            "step500, step-10k or 500"
         )
-    return tuple(Checkpoint(step, path, "", allow_pickle) for step, path in found)
+    if left_out:
+        warn(left_out_sentence(folder, left_out), stacklevel=4)
+    found = [Checkpoint(place.step, place.path, "", allow_pickle) for place in places]
+    return _staged(found, [place.stage for place in places])
 
 
 def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
@@ -229,12 +299,3 @@ def _in_run(folder: Path, *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
     if not found:
         raise BadInput(f"the run {folder} holds no checkpoints; name another folder")
     return found
-
-
-def _children(folder: Path) -> list[tuple[int, Path]]:
-    """Sub-folders whose name contains a step; bare numbers count only if there are no others."""
-    if not folder.is_dir():
-        return []
-    paths = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "tmp"))]
-    steps = [(step, path) for path in sorted(paths) if (step := step_in(path.name)) is not None]
-    return [one for one in steps if not one[1].name.isdecimal()] or steps

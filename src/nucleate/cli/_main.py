@@ -11,6 +11,7 @@ import typer
 
 from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
+from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _config,
     _export,
@@ -65,6 +66,7 @@ def _root(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
+        check_platform()
         sys.exit(app(standalone_mode=False, prog_name="nucleate") or 0)
     except (BadInput, RunFailed, Interrupted) as error:
         say(f"nucleate: {error}", err=True)

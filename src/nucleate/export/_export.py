@@ -72,7 +72,9 @@ def export_run(
     check_export(run.path, to, out=out, uri=uri)
     scalars = scalars_of(run)
     place = run.path.resolve()
-    settings = run.manifest.get("config_hash", run.manifest)
+    # A training resumed with other hyperparameters is the same run.
+    own = {name: it for name, it in run.manifest.items() if name != "hyperparameters"}
+    settings = run.manifest.get("config_hash", own)
     target = Target(
         identity=canonical_hash([str(place), settings])[:16],
         name=place.name,

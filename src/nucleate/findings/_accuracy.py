@@ -140,7 +140,7 @@ def _rows_of(run: Run, split: str) -> tuple[Int[np.ndarray, "row"], Int[np.ndarr
     """The answered rows of a split, and the instruction string of each, from 0."""
     prompts, there = run.prompts, answered_rows(run.prompts)
     if "split" in prompts.labels:
-        there = there & (np.array(prompts.labels["split"]) == split)
+        there = there & (np.array(prompts.labels["split"], object) == split)
     rows = np.flatnonzero(there)
     strings = number_strings(prompts.labels) if prompts.labels else np.arange(len(prompts))
     return rows, np.unique(strings[rows], return_inverse=True)[1].astype(np.int64)

@@ -10,8 +10,8 @@ from nucleate._core.errors import BadInput
 from nucleate.intervene._answers import AnswerTokens
 from nucleate.prompts import PromptSet
 
-# Rows of other splits announce what was never trained.
-_TRAINED = ("seen", "unseen_string", "unseen_cell")
+# Rows of these splits announce or ask what was never trained; any other word is the user's own.
+_UNTRAINED = ("unseen_family", "unseen_input")
 _INPUT_FOLDS = 5
 NOBODY = -1
 
@@ -77,8 +77,8 @@ def cast(
     """Choose the rows that are tested, and draw for each a task B, a third task and lenders.
 
     Args:
-        prompts: with the labels `task`, `instruction`, `input`; rows with answers, of trained
-            splits where there is a label `split`, are used.
+        prompts: with the labels `task`, `instruction`, `input`; rows with answers are used, but
+            for those whose `split` is `unseen_family` or `unseen_input`.
         rows: how many are tested at most, drawn at random; all if None.
         rng: of all draws.
         rivals: test only rows whose input another task answers differently: where answers are
@@ -89,7 +89,7 @@ def cast(
     """
     prompts.check_labels("task", "instruction", "input", user="the causal map")
     codes = {
-        name: np.unique(np.array(prompts.labels[name]), return_inverse=True)[1]
+        name: np.unique(np.array(prompts.labels[name], object), return_inverse=True)[1]
         for name in ("task", "input")
     }
     fitted = np.flatnonzero(_usable(prompts))
@@ -130,7 +130,7 @@ def _usable(prompts: PromptSet) -> Bool[np.ndarray, "all"]:
     answered: np.ndarray = prompts.lengths > prompts.prompt_lengths
     if "split" not in prompts.labels:
         return answered
-    return answered & np.isin(np.array(prompts.labels["split"]), _TRAINED)
+    return answered & ~np.isin(np.array(prompts.labels["split"], object), _UNTRAINED)
 
 
 def _strings(prompts: PromptSet) -> Int[np.ndarray, "all"]:

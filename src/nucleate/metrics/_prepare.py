@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_tensor, rounding_of
 from nucleate.metrics._labels import one
 
@@ -23,7 +24,7 @@ def standardize(
     Returns:
         The z-scores, in float32. A dimension whose standard deviation is below 1e-5 of its largest
         magnitude (1e-12 of float64 values that float32 cannot hold) does not vary beyond rounding:
-        it becomes 0.
+        it becomes 0. One that holds NaN or infinity is NaN in all rows.
 
     Raises:
         BadInput: states that are not an array of real numbers.
@@ -32,8 +33,9 @@ def standardize(
     measure = states if reference is None else as_tensor(reference, least_rows=1)
     points = states - states.mean(-2, keepdim=True)
     deviation = points.square().mean(-2, keepdim=True).sqrt()
-    varies = deviation > rounding_of(measure) * measure.abs().amax(-2, keepdim=True)
-    return (points / deviation.where(varies, 1)).where(varies, 0).float()
+    # NaN compares as false: a dimension that holds one must not look constant.
+    constant = deviation <= rounding_of(measure) * measure.abs().amax(-2, keepdim=True)
+    return (points / deviation.where(~constant, 1)).where(~constant, 0).float()
 
 
 def condition(x: ArrayLike, groups: ArrayLike) -> Float[Tensor, "*place row width"]:
@@ -78,9 +80,11 @@ def principal_axes(
         The rotated rows, and how many dimensions hold that share in every problem.
 
     Raises:
-        BadInput: states that are not an array of real numbers.
+        BadInput: states that are not an array of real numbers, or not finite.
     """
     states = as_tensor(x, least_rows=1)
+    if not torch.isfinite(states).all():
+        raise BadInput("rows that hold NaN or infinity have no principal axes; leave them out")
     values, axes = torch.linalg.eigh(states.mT @ states)
     held = values.flip(-1).clamp(min=0).cumsum(-1)
     needed = int((held < share * held[..., -1:]).sum(-1).max()) + 1

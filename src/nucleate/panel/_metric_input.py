@@ -15,13 +15,13 @@ from torch import Tensor
 
 from nucleate._core.strings import Permutations
 from nucleate.metrics import Clustering, Space, Spectrum, condition, kmeans, spectrum, standardize
-from nucleate.panel._layout import TASK, Layout
+from nucleate.panel._layout import LENGTH, TASK, Layout
 from nucleate.panel._score import Score, Shown
 
 VIEWS = ("raw", "conditioned")
 SOLUTIONS = 5
 """Clusterings of nearly the same inertia that the interval of ARI(task) draws from."""
-_OF_ROWS = ("input", "output", "length")
+_OF_ROWS = ("input", "output", "length", LENGTH)
 """Labels that conditioning on the input takes away, or that it makes senseless."""
 
 

@@ -83,9 +83,19 @@ class Encoder:
         start = len(second)
         return Prompt(second + first, (start, start + len(first) - 1))
 
+    def encode_row(self, instruction: str, input: str, output: str) -> tuple[Prompt, list[int]]:
+        """Return a prompt and the ids of its answer, none if the output is empty."""
+        answer = self.answer_part(output) if output else []
+        return self.encode_prompt(instruction, input), answer
+
     def encode_text(self, text: str) -> Prompt:
         """Return the tokens of raw text, to which nothing is added."""
         return Prompt(list(self._ids(text)))
+
+    def encode_completion(self, prompt: str, completion: str) -> tuple[Prompt, list[int]]:
+        """Return raw text and the ids that follow it; all of it is the instruction."""
+        ids = list(self._ids(prompt))
+        return Prompt(ids, (0, len(ids))), self.answer_part(completion) if completion else []
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of token ids, special tokens left out."""

@@ -28,6 +28,7 @@ class Prompt:
         missing: why there is no such span, as the rest of a sentence about the row.
         opening: how many tokens the tokenizer has put before the text by itself.
         closing: how many it has put behind the text.
+        torn: whether a token that holds text of both prompt and answer is counted to the answer.
     """
 
     ids: list[int]
@@ -35,6 +36,17 @@ class Prompt:
     missing: str = "has no instruction"
     opening: int = 0
     closing: int = 0
+    torn: bool = False
+
+    def first(self, tokens: int, *, torn: bool) -> "Prompt":
+        """Leave out what comes after the first tokens, since it is the answer's."""
+        kept = replace(self, ids=self.ids[:tokens], torn=torn)
+        if self.instruction is None or self.instruction[1] <= tokens:
+            return kept
+        start = self.instruction[0]
+        if start < tokens:
+            return replace(kept, instruction=(start, tokens))
+        return replace(kept, instruction=None, missing="shares its instruction with its answer")
 
     def shortened(self, room: int, side: str) -> "Prompt":
         """Leave out text tokens on one side until at most `room` tokens remain."""

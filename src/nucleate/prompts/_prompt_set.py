@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nucleate.prompts._records import (
     EncodedRows,
     encode_rows,
     encoder_for,
+    say_torn,
 )
 from nucleate.prompts._sources import read_rows
 from nucleate.prompts._template import AFTER
@@ -137,18 +139,26 @@ class PromptSet:
         A row is a mapping; what its prompt is made of is, in this order, the column
 
         - `ids`: a list of token ids, used as they are, with `instruction_end`, an index, if known;
-        - `messages`: a chat, rendered by the tokenizer's chat template. Its instruction is the
-          user's last message; a last message of the assistant, or `output`, is the answer;
+        - `messages` or `conversations`: a chat, rendered by the tokenizer's chat template with
+          every key of its messages, and with the row's `tools`, `documents` and
+          `chat_template_kwargs`. Its instruction is the user's last message; a last message of the
+          assistant, or `output`, is the answer;
         - `text`: raw text, tokenized as `tokenizer(text)` does;
-        - `instruction`, with `input` and `output` if there are such, put into the template.
+        - `instruction`, with `input` and `output` if there are such, put into the template;
+        - `prompt`, a chat or raw text, with its answer in `completion`, `chosen` or `output`;
+        - `chosen` and `rejected`: chats whose common beginning is the prompt.
 
-        All other columns become labels, and so do the texts. All rows need the same columns, but
-        `input`, `output` and `instruction_end` may be missing or empty in some.
+        All other columns become labels, and so do the texts; a value that is not there (None, NaN)
+        is an empty text. All rows need the same columns, but `input`, `output`, `completion`,
+        `instruction_end` and what a chat template is told may be missing or empty in some.
+        docs/prompts.md has the details.
 
         Args:
-            source: path to a .jsonl or .csv file in UTF-8 (in CSV, lists are written as JSON); an
-                iterable of mappings, such as a list or a `datasets.Dataset`; or a TaskSet, of
-                which rows are chosen as `from_taskset` does.
+            source: path to a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow; also .gz, .bz2,
+                .xz) or to the folder of a saved data set; an iterable of mappings, such as a list
+                or a `datasets.Dataset` (its class labels become their names); a pandas data frame,
+                an Arrow table or a mapping of columns; or a TaskSet, of which rows are chosen as
+                `from_taskset` does.
             tokenizer: the model's, of Hugging Face; or an encoder. None is enough for `ids`: the
                 prompt set then cannot tell whether a tokenizer is its own.
             positions: one or several of `instruction_end` (the last token with text of the
@@ -173,6 +183,10 @@ class PromptSet:
                 fewer tokens than a position counts, or more than `max_length`.
 
         Notes:
+            Prompt and answer have the tokens of their whole text. A token that reaches over the
+            boundary is the prompt's if it holds only white space of the answer, else the answer's;
+            a warning says so where it holds text of both.
+
             The mean over a prompt holds the token that opens every text, whose state is often far
             larger than all others; `mean:instruction` leaves it out, except in rows of `ids`,
             where the instruction is taken to begin at the first token.
@@ -197,7 +211,7 @@ class PromptSet:
         encoded, encoder = encode_rows(read_rows(source, limit), tokenizer, template)
         if max_length is None and encoder is not None:
             max_length = encoder.max_length
-        return cls._assemble(encoded.fitted(max_length, truncate), names)
+        return cls._assemble(say_torn(encoded).fitted(max_length, truncate), names)
 
     @classmethod
     def from_taskset(
@@ -268,16 +282,17 @@ class PromptSet:
     ) -> "PromptSet":
         """Encode given rows in the order in which they come; `taskset` knows their chance."""
         fields = ("task", "family", "instruction", "input", "output", "split")
+        pairs = [encoder.encode_row(row.instruction, row.input, row.output) for row in rows]
         encoded = EncodedRows(
             wheres=[f"row {index}" for index in range(len(rows))],
-            prompts=[encoder.encode_prompt(row.instruction, row.input) for row in rows],
-            answers=[encoder.answer_part(row.output) for row in rows],
+            prompts=[prompt for prompt, _ in pairs],
+            answers=[answer for _, answer in pairs],
             labels={name: tuple(getattr(row, name) for row in rows) for name in fields},
             chance=_chance(rows, taskset),
             tokenizer_hash=encoder.tokenizer_hash,
         )
         longest = encoder.max_length if max_length is None else max_length
-        return cls._assemble(encoded.fitted(longest, truncate), position_names(positions))
+        return cls._assemble(say_torn(encoded).fitted(longest, truncate), position_names(positions))
 
     @classmethod
     def _assemble(cls, rows: EncodedRows, positions: tuple[str, ...]) -> "PromptSet":
@@ -375,8 +390,22 @@ class PromptSet:
         ordered = [] if order == sorted(order) else [order]
         return canonical_hash([tensors, self.labels, self.tokenizer_hash, *ordered])
 
-    def save(self, folder: Path) -> None:
-        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row)."""
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write `prompts.safetensors` (numbers) and `prompts.jsonl` (labels, one line per row).
+
+        Raises:
+            BadInput: the folder cannot be written.
+        """
+        folder = Path(folder).expanduser()
+        try:
+            self._write(folder)
+        except OSError as error:
+            raise BadInput(
+                f"the prompt set cannot be saved in {folder} ({error.strerror}): name another "
+                "folder."
+            ) from error
+
+    def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "tokenizer_hash": self.tokenizer_hash,
@@ -392,7 +421,7 @@ class PromptSet:
         (folder / TEXTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "PromptSet":
+    def load(cls, folder: str | PathLike[str]) -> "PromptSet":
         """Read what `save` wrote, now or in version 0.1.
 
         Args:
@@ -402,6 +431,7 @@ class PromptSet:
         Raises:
             BadInput: a file is missing, damaged, or of other prompts.
         """
+        folder = Path(folder).expanduser()
         old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
         tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:

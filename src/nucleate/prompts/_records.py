@@ -1,25 +1,34 @@
-"""From rows of four forms to prompts, answers, labels and chance."""
+"""From rows of any form to prompts, answers, labels and chance."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from operator import index as as_index
 from typing import Any
+from warnings import warn
 
 import numpy as np
 from jaxtyping import Float
 
 from nucleate._core.errors import BadInput
+from nucleate.prompts._conversations import chat_of, last_text
 from nucleate.prompts._encoding import Encoder
+from nucleate.prompts._forms import (
+    ANSWERS,
+    OPTIONS,
+    Row,
+    as_text,
+    form_of,
+    integer,
+    is_chat,
+    json_cell,
+    optional_text,
+    text_in,
+    unicode_of,
+)
 from nucleate.prompts._positions import Prompt
-from nucleate.prompts._sources import Row
-from nucleate.prompts._text import Message, TextEncoder
+from nucleate.prompts._text import TextEncoder
 from nucleate.tasks import input_text
 
-FORMS = ("ids", "messages", "text", "instruction")
-"""Columns that a prompt can be made of; where a row has several the first one counts."""
-_NO_LABELS = ("ids", "messages")
-_MAY_LACK = ("input", "output", "instruction_end")
+_NO_LABELS = ("ids", "messages", "conversations")
 _LARGEST_ID = 2**31 - 1
 AnyEncoder = Encoder | TextEncoder
 Encoded = tuple[Prompt, list[int], dict[str, str]]
@@ -49,6 +58,19 @@ class EncodedRows:
         return replace(self, prompts=[_fit(*row, max_length, truncate) for row in rows])
 
 
+def say_torn(rows: EncodedRows) -> EncodedRows:
+    """Warn where a token holds text of both prompt and answer."""
+    torn = [where for where, prompt in zip(rows.wheres, rows.prompts, strict=True) if prompt.torn]
+    if torn:
+        warn(
+            f"in {len(torn)} of {len(rows.wheres)} rows ({torn[0]} first) one token holds the end "
+            "of the prompt and the beginning of the answer; it is counted to the answer: put "
+            "white space between them to have it otherwise",
+            stacklevel=3,
+        )
+    return rows
+
+
 def encoder_for(tokenizer: Any, template: str | None) -> AnyEncoder:
     """Make a tokenizer an encoder, or leave an encoder as it is."""
     if not isinstance(tokenizer, Encoder | TextEncoder):
@@ -65,11 +87,11 @@ def encode_rows(
     rows: list[Row], tokenizer: Any, template: str | None
 ) -> tuple[EncodedRows, AnyEncoder | None]:
     """Check the rows' columns, choose the encoder that they need, and tokenize them."""
-    form = _form(rows)
-    encoder = _encoder(form, tokenizer, template)
+    form = form_of(rows)
+    encoder = _encoder(form, rows[0][1], tokenizer, template)
     encoded = [_encode(form, row, encoder, where) for where, row in rows]
     answers = [answer for _, answer, _ in encoded]
-    labels = _labels(rows, [extra for _, _, extra in encoded])
+    labels = _labels(form, rows, [extra for _, _, extra in encoded])
     done = EncodedRows(
         wheres=[where for where, _ in rows],
         prompts=[prompt for prompt, _, _ in encoded],
@@ -81,52 +103,37 @@ def encode_rows(
     return done, encoder
 
 
-def _form(rows: list[Row]) -> str:
-    """The rows' form; all must have the columns of the first, but for inputs and outputs."""
-    first_where, first = rows[0]
-    form = next((name for name in FORMS if name in first), None)
-    if form is None:
-        raise BadInput(
-            f"{first_where} has the columns {', '.join(first)}: name the one with the prompt "
-            f"{', '.join(FORMS[:-1])} or {FORMS[-1]}."
-        )
-    columns = set(first).difference(_MAY_LACK)
-    for where, row in rows:
-        for name in sorted(columns.symmetric_difference(set(row).difference(_MAY_LACK))):
-            has, lacks = (first_where, where) if name in first else (where, first_where)
-            raise BadInput(
-                f"{lacks} has no column {name!r}, which {has} has: give all rows the same columns."
-            )
-    return form
-
-
-def _encoder(form: str, tokenizer: Any, template: str | None) -> AnyEncoder | None:
+def _encoder(
+    form: str, first: dict[str, Any], tokenizer: Any, template: str | None
+) -> AnyEncoder | None:
     if tokenizer is None:
         if form != "ids":
             raise BadInput(f"rows of {form} need a tokenizer: give the model's.")
         return None
-    if form in ("ids", "text") and template is not None:
+    chat = is_chat(form, first)
+    if not chat and form != "instruction" and template is not None:
         raise BadInput(
             f"template is {template!r}, but rows of {form} are used as they are: leave it out."
         )
-    if form == "messages" and template not in (None, "chat"):
+    if chat and template not in (None, "chat"):
         raise BadInput(
             f"template is {template!r}, but messages need the chat template: set it to 'chat'."
         )
     wraps = isinstance(tokenizer, Encoder | TextEncoder)
-    chat = form == "messages" and not wraps
-    return encoder_for(tokenizer, "chat" if chat else template)
+    return encoder_for(tokenizer, "chat" if chat and not wraps else template)
 
 
 def _encode(form: str, row: dict[str, Any], encoder: AnyEncoder | None, where: str) -> Encoded:
     if encoder is None or form == "ids":
         encoded: Encoded = _from_ids(row, encoder, where), [], {}
     elif form == "text":
-        encoded = encoder.encode_text(_text(row, "text", where)), [], {}
-    elif form == "messages":
-        encoded = _from_messages(row, encoder, where)
-    else:
+        encoded = encoder.encode_text(text_in(row, "text", where)), [], {}
+    elif is_chat(form, row):
+        encoded = _from_messages(form, row, encoder, where)
+    elif form == "instruction":
         encoded = _from_instruction(row, encoder, where)
+    else:
+        encoded = _from_prompt(row, encoder, where)
     prompt = encoded[0]
     if len(prompt.ids) <= prompt.opening + prompt.closing:
         raise BadInput(f"{where} gives no tokens: its {form} needs at least one.")
@@ -134,43 +141,65 @@ def _encode(form: str, row: dict[str, Any], encoder: AnyEncoder | None, where: s
 
 
 def _from_instruction(row: dict[str, Any], encoder: AnyEncoder, where: str) -> Encoded:
-    instruction = _text(row, "instruction", where)
+    instruction = text_in(row, "instruction", where)
     given = input_text("" if row.get("input") is None else row["input"], where)
+    unicode_of(given, "input", where)
     try:
-        prompt = encoder.encode_prompt(instruction, _unicode(given, "input", where))
+        prompt, answer = encoder.encode_row(instruction, given, optional_text(row, "output", where))
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from error
-    output = _output(row, where)
-    return prompt, encoder.answer_part(output) if output else [], {"input": given}
+    return prompt, answer, {"input": given}
 
 
-def _from_messages(row: dict[str, Any], encoder: AnyEncoder, where: str) -> Encoded:
-    """A chat; its answer is the row's output, or what the assistant says last."""
+def _from_prompt(row: dict[str, Any], encoder: AnyEncoder, where: str) -> Encoded:
+    """Raw text and what follows it."""
+    if "prompt" not in row:
+        raise BadInput(
+            f"{where} has texts as chosen and rejected and no prompt: give the prompt in a column "
+            "of its own."
+        )
+    if encoder_is_chat(encoder):
+        raise BadInput(f"{where} has a text as prompt where others have messages: give one form.")
+    prompt = text_in(row, "prompt", where)
+    named = [name for name in (*ANSWERS, "output") if row.get(name) not in (None, "")]
+    if len(named) > 1:
+        raise BadInput(f"{where} has the answers {' and '.join(named)}: leave out one.")
+    answer = optional_text(row, named[0], where) if named else ""
+    encoded, ids = encoder.encode_completion(prompt, answer)
+    labels = {"output": answer} | _rejected(row, where)
+    return encoded, ids, labels | ({} if "instruction" in row else {"instruction": prompt})
+
+
+def encoder_is_chat(encoder: AnyEncoder) -> bool:
+    """Whether an encoder renders chats."""
+    return isinstance(encoder, TextEncoder) and encoder.chat
+
+
+def _from_messages(form: str, row: dict[str, Any], encoder: AnyEncoder, where: str) -> Encoded:
+    """A chat; its answer is the row's, or what the assistant says last."""
     if not isinstance(encoder, TextEncoder):
         raise BadInput("messages need a Hugging Face tokenizer with a chat template: give one.")
-    messages, output = _messages(row["messages"], where), _output(row, where)
-    if len(messages) > 1 and messages[-1]["role"] == "assistant":
-        if output:
-            raise BadInput(
-                f"{where} has an output and ends with a message of the assistant: leave out one."
-            )
-        output = messages.pop()["content"]
+    chat, said = chat_of(form, row, where)
     try:
-        prompt = encoder.encode_chat(messages)
+        prompt, answer = encoder.encode_chat(chat)
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from error
-    asked = [message["content"] for message in messages if message["role"] == "user"]
-    labels = {"output": output}
-    if asked and "instruction" not in row:
-        labels["instruction"] = asked[-1]
-    return prompt, encoder.answer_part(output) if output else [], labels
+    labels = {"output": said} | _rejected(row, where)
+    if chat.asked and "instruction" not in row:
+        labels["instruction"] = chat.asked
+    return prompt, answer, labels
+
+
+def _rejected(row: dict[str, Any], where: str) -> dict[str, str]:
+    given = row.get("rejected")
+    return {} if given is None else {"rejected": last_text(given, "rejected", where)}
 
 
 def _from_ids(row: dict[str, Any], encoder: AnyEncoder | None, where: str) -> Prompt:
-    value = _json_cell(row["ids"], "ids", where)
+    value = json_cell(row["ids"], "ids", where)
     largest = encoder.vocab_size - 1 if encoder else _LARGEST_ID
     try:
-        ids = [_integer(token) for token in value]
+        ids = [integer(token) for token in value]
     except TypeError as error:
         raise BadInput(
             f"{where} has ids that are not a list of whole numbers: give one."
@@ -181,11 +210,12 @@ def _from_ids(row: dict[str, Any], encoder: AnyEncoder | None, where: str) -> Pr
                 f"{where} has the token {token}, outside of 0..{largest}: give ids of this "
                 "tokenizer's vocabulary."
             )
-    end = _json_cell(row.get("instruction_end"), "instruction_end", where)
+    end = json_cell(row.get("instruction_end"), "instruction_end", where)
+    end = int(end) if isinstance(end, float) and end.is_integer() else end
     if end is None:
         return Prompt(ids)
     try:
-        stop = _integer(end) + 1
+        stop = integer(end) + 1
     except TypeError as error:
         raise BadInput(f"{where} has instruction_end = {end!r}: give a token's index.") from error
     if not 0 < stop <= len(ids):
@@ -214,17 +244,20 @@ def _fit(
     return prompt.shortened(room, truncate)
 
 
-def _labels(rows: list[Row], extra: list[dict[str, str]]) -> dict[str, tuple[str, ...]]:
+def _labels(form: str, rows: list[Row], extra: list[dict[str, str]]) -> dict[str, tuple[str, ...]]:
     """Every column as text, and what a form adds; a value that is not there is an empty text."""
     merged = [{**row, **more} for (_, row), more in zip(rows, extra, strict=True)]
     names = dict.fromkeys(name for row in merged for name in row)
+    used = {*_NO_LABELS, *(ANSWERS if form in ("prompt", "chosen") else ())}
+    if is_chat(form, rows[0][1]):
+        used |= {form, *OPTIONS}
     return {
         name: tuple(
-            _unicode(_as_text(row.get(name)), name, where)
+            unicode_of(as_text(row.get(name)), name, where)
             for row, (where, _) in zip(merged, rows, strict=True)
         )
         for name in names
-        if name not in _NO_LABELS
+        if name not in used
     }
 
 
@@ -246,69 +279,3 @@ def _chance(
             given = outputs[name].values()
             chance[index] = sum(output in own for own in given) / len(given)
     return chance
-
-
-def _messages(value: Any, where: str) -> list[Message]:
-    messages = _json_cell(value, "messages", where)
-    if not isinstance(messages, list) or not messages:
-        raise BadInput(
-            f"{where} has messages that are not a list with an entry: give a chat's list."
-        )
-    checked = []
-    for message in messages:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise BadInput(f"{where} has a message {message!r}: give each role and content.")
-        checked.append({"role": message["role"], "content": _text(message, "content", where)})
-    return checked
-
-
-def _text(row: dict[str, Any], column: str, where: str) -> str:
-    value = row.get(column)
-    if not isinstance(value, str):
-        raise BadInput(f"{where} has {column} = {value!r}: it must be a text.")
-    if not value.strip():
-        raise BadInput(f"{where} has an empty {column}: fill it or leave the row out.")
-    return _unicode(value, column, where)
-
-
-def _output(row: dict[str, Any], where: str) -> str:
-    value = "" if row.get("output") is None else row["output"]
-    if not isinstance(value, str):
-        raise BadInput(f"{where} has output = {value!r}: it must be a text.")
-    return _unicode(value, "output", where)
-
-
-def _unicode(text: str, column: str, where: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadInput(
-            f"{where} has half a character in {column} ({error}): correct it."
-        ) from error
-    return text
-
-
-def _json_cell(value: Any, column: str, where: str) -> Any:
-    """A list or number that a CSV cell holds as JSON; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except ValueError as error:
-        raise BadInput(
-            f"{where} has {column} = {value!r}, which is not JSON: write it like [1, 2, 3]."
-        ) from error
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    return as_index(value)
-
-
-def _as_text(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)

@@ -1,31 +1,27 @@
-"""Rows as people keep them: JSON Lines, CSV, data sets, anything that gives mappings."""
+"""Rows as people keep them: files, data sets, data frames, anything that gives mappings."""
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arrow import class_names, named_row, table_rows
 from nucleate._core.errors import BadInput
-
-Row = tuple[str, dict[str, Any]]
-"""Where a row stands, to name it in a sentence; and its columns."""
-_JSON, _CSV = (".jsonl", ".ndjson"), (".csv",)
+from nucleate._core.tables import Row, read_table, rows_of_columns, without_missing
+from nucleate.prompts._forms import COLUMNS, FORMS
 
 
 def read_rows(source: object, limit: int | None) -> list[Row]:
     """Read the rows of a source, the first `limit` of them.
 
     Args:
-        source: path to a .jsonl or .csv file in UTF-8, or an iterable of mappings, such as a list
-            of dictionaries or a `datasets.Dataset`.
+        source: path to a file or a saved data set; or rows in memory, see `from_records`.
         limit: the most rows; all if None.
 
     Returns:
-        Each row with its place: lines of a file are counted from 1, other rows from 0.
+        Each row with its place: lines of a file are counted from 1, other rows from 0. A value
+        that is not there is None.
 
     Raises:
         BadInput: the source is none of these, cannot be read, or is empty; a line is broken.
@@ -33,20 +29,95 @@ def read_rows(source: object, limit: int | None) -> list[Row]:
     if limit is not None and limit < 1:
         raise BadInput(f"limit is {limit}: give at least 1.")
     if isinstance(source, str | PathLike):
-        path = Path(source)
-        rows, name = _file_rows(path), str(path)
-    elif isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
-        rows, name = _mappings(source), "the source"
+        found, name = read_table(Path(source), COLUMNS, limit), str(source)
     else:
-        parts = f" of {', '.join(map(str, source))}" if isinstance(source, Mapping) else ""
-        raise BadInput(
-            f"the source is a {type(source).__name__}{parts}: give a path to a .jsonl or .csv file "
-            "or an iterable of rows."
-        )
-    found = list(islice(rows, limit))
+        rows = islice(_in_memory(source), limit)
+        found, name = [(where, without_missing(row)) for where, row in rows], "the source"
     if not found:
         raise BadInput(f"{name} has no rows: a prompt set needs at least one.")
     return found
+
+
+def _in_memory(source: Any) -> Iterator[Row]:
+    if isinstance(source, Mapping):
+        return _mapping(source)
+    if hasattr(source, "columns") and hasattr(source, "iloc"):
+        return _frame_rows(source)
+    if hasattr(source, "with_format") and hasattr(source, "features"):
+        return _dataset_rows(source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return _arrow_rows(source)
+    if isinstance(source, Iterable) and not isinstance(source, bytes):
+        return _mappings(source)
+    raise BadInput(
+        f"the source is a {type(source).__name__}: give a path to a file of rows, or an iterable "
+        "of mappings."
+    )
+
+
+def _mapping(source: Mapping[Any, Any]) -> Iterator[Row]:
+    """A mapping of columns; one of splits is refused."""
+    names = ", ".join(map(str, source))
+    if set(FORMS).isdisjoint(source):
+        first = next(iter(source), "train")
+        raise BadInput(
+            f"the source is a {type(source).__name__} of {names}: give one of them, as in "
+            f"source[{first!r}], or an iterable of rows."
+        )
+    for name, values in source.items():
+        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
+            raise BadInput(
+                f"the source is a {type(source).__name__} of {names}, and {name} holds no list: "
+                "give a list of rows, each a mapping from columns to values."
+            )
+    return rows_of_columns(source, "the source")
+
+
+def _frame_rows(frame: Any) -> Iterator[Row]:
+    """Rows of a pandas data frame; its index is left out."""
+    names = [str(name) for name in frame.columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"the source names the column {name!r} not once: name each once.")
+    columns = []
+    for place in range(len(names)):
+        column = frame.iloc[:, place]
+        there = column.notna()
+        # Whole numbers become floats in pandas as soon as one of them is missing.
+        whole = column.dtype.kind == "f" and not there.all() and (column[there] % 1 == 0).all()
+        columns.append(
+            [
+                (int(value) if whole else value) if known else None
+                for value, known in zip(column.tolist(), there.tolist(), strict=True)
+            ]
+        )
+    for index, values in enumerate(zip(*columns, strict=True)):
+        yield f"row {index}", dict(zip(names, values, strict=True))
+
+
+def _dataset_rows(source: Any) -> Iterator[Row]:
+    """Rows of a data set of `datasets`, whatever format it is set to give."""
+    labels = class_names(source.features or {})
+    for index, row in enumerate(source.with_format(None)):
+        yield f"row {index}", named_row(row, labels)
+
+
+def _arrow_rows(source: Any) -> Iterator[Row]:
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise BadInput(
+            f"the source is a {type(source).__name__}, which needs pyarrow: install it with pip "
+            "install pyarrow."
+        ) from error
+    try:
+        table = pa.table(source)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise BadInput(
+            f"the source is a {type(source).__name__}, which is no table: give rows, each a "
+            "mapping from columns to values."
+        ) from error
+    return table_rows(table)
 
 
 def _mappings(source: Iterable[object]) -> Iterator[Row]:
@@ -57,65 +128,3 @@ def _mappings(source: Iterable[object]) -> Iterator[Row]:
                 "to values."
             )
         yield f"row {index}", {str(name): value for name, value in row.items()}
-
-
-def _file_rows(path: Path) -> Iterator[Row]:
-    suffix = path.suffix.lower()
-    if suffix not in (*_JSON, *_CSV):
-        raise BadInput(f"{path} is neither .jsonl nor .csv: give a file of one of these forms.")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"{path} cannot be read ({error.strerror}): give a readable file."
-        ) from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"line {line} of {path} is not UTF-8: save the file in UTF-8.") from error
-    yield from _json_rows(text, path) if suffix in _JSON else _csv_rows(text, path)
-
-
-def _json_rows(text: str, path: Path) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {path}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{where} is not JSON ({error}): write one object per line.") from error
-        if not isinstance(record, dict):
-            raise BadInput(f"{where} is a {type(record).__name__}: write one object per line.")
-        yield where, record
-
-
-def _csv_rows(text: str, path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    try:
-        for cells in reader:
-            where = f"line {reader.line_num} of {path}"
-            if not cells:
-                continue
-            if not header:
-                header = _checked_header(cells, where)
-            elif len(cells) != len(header):
-                raise BadInput(
-                    f"{where} has {len(cells)} cells and the header {len(header)}: give every row "
-                    "one cell per column, in quotes where it holds a comma."
-                )
-            else:
-                yield where, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise BadInput(
-            f"line {reader.line_num} of {path} is not CSV ({error}): correct its quotes."
-        ) from error
-
-
-def _checked_header(names: list[str], where: str) -> list[str]:
-    for name in names:
-        if not name.strip() or names.count(name) > 1:
-            raise BadInput(f"{where} names the column {name!r} not once: name each column once.")
-    return names

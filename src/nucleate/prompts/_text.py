@@ -7,14 +7,13 @@ from typing import Any, cast
 from tokenizers import Encoding, Tokenizer
 
 from nucleate._core.errors import BadInput
+from nucleate.prompts._chat import Chat, Span, render
 from nucleate.prompts._positions import Prompt
 from nucleate.prompts._template import BEFORE, Template
 from nucleate.tasks import backend_of, tokenizer_hash
 
-_MARK = "\ue000\ue001\ue000"
 _NO_LIMIT = 10**9
 _LOOK_AHEAD = 16
-Message = dict[str, str]
 
 
 class TextEncoder:
@@ -75,6 +74,10 @@ class TextEncoder:
 
     def encode_prompt(self, instruction: str, input: str) -> Prompt:
         """Return a prompt with the span of its instruction; specials that close a text left out."""
+        return self.encode_row(instruction, input, "")[0]
+
+    def encode_row(self, instruction: str, input: str, output: str) -> tuple[Prompt, list[int]]:
+        """Return a prompt and the ids of its answer, none if the output is empty."""
         if input and not self.template.takes_input:
             raise BadInput(
                 f"the template has no place for the input {input!r}: write {{input}} into it."
@@ -82,58 +85,61 @@ class TextEncoder:
         length = len(instruction.rstrip())
         if self.chat:
             content = "\n".join(part for part in (instruction, input) if part)
-            return self.encode_chat([{"role": "user", "content": content}], length)
+            answer = [{"role": "assistant", "content": output}] if output else []
+            return self.encode_chat(Chat([{"role": "user", "content": content}], answer), length)
         text, start = self.template.prompt(instruction, input)
-        return _open(self._encode(text, (start, start + length), raw=True))
+        answer_text = self.template.answer(output) if output else ""
+        return self._encode_pair(text, answer_text, (start, start + length), raw=True)
 
     def encode_text(self, text: str) -> Prompt:
         """Return the tokens of raw text with the specials that the tokenizer adds to it."""
         return self._encode(text, (0, 0), raw=True)
 
-    def encode_chat(self, messages: list[Message], length: int | None = None) -> Prompt:
-        """Return the tokens of a rendered chat with its generation prompt.
+    def encode_completion(self, prompt: str, completion: str) -> tuple[Prompt, list[int]]:
+        """Return raw text and the ids that follow it; all of it is the instruction."""
+        start, stop = len(prompt) - len(prompt.lstrip()), len(prompt.rstrip())
+        return self._encode_pair(prompt, completion, (start, stop), raw=True)
+
+    def encode_chat(self, chat: Chat, length: int | None = None) -> tuple[Prompt, list[int]]:
+        """Return the tokens of a rendered chat, and those of its answer.
 
         Args:
-            messages: each with `role` and `content`.
+            chat: messages with what the template is told beside them.
             length: characters of the user's last message that are instruction; all by default.
         """
         if not self.chat:
             raise BadInput("messages need the tokenizer's chat template: set template='chat'.")
-        text = self._render(messages)
-        users = [i for i, message in enumerate(messages) if message["role"] == "user"]
-        if not users:
-            return self._encode(text, (0, 0), raw=False)
-        content = messages[users[-1]]["content"]
-        marked = [dict(message) for message in messages]
-        marked[users[-1]]["content"] = _MARK
-        begin = _begin(text, content, self._render(marked))
-        if begin is None:
-            prompt = self._encode(text, (0, 0), raw=False)
-            why = "has a chat template that changes the message, which hides its instruction"
-            return Prompt(prompt.ids, missing=why)
-        stop = len(content[:length].rstrip())
-        start = len(content) - len(content.lstrip())
-        return self._encode(text, (begin + start, begin + stop), raw=False)
+        found = render(self._tokenizer, chat, length)
+        prompt, answer = self._encode_pair(found.prompt, found.answer, found.instruction, raw=False)
+        return (replace(prompt, missing=found.missing) if found.missing else prompt), answer
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of token ids, special tokens left out."""
         decoder = self._fast or self._tokenizer
         return str(decoder.decode(ids, skip_special_tokens=True))
 
-    def _render(self, messages: list[Message]) -> str:
-        from jinja2.exceptions import TemplateError
+    def _encode_pair(
+        self, text: str, answer: str, span: Span, *, raw: bool
+    ) -> tuple[Prompt, list[int]]:
+        """Tokenize prompt and answer as one text, and divide its tokens.
 
-        try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True
-                )
-            )
-        except TemplateError as error:
-            roles = ", ".join(message["role"] for message in messages)
-            raise BadInput(
-                f"the chat template refuses messages of {roles} ({error}): give it others."
-            ) from error
+        A token that reaches over the boundary is the prompt's if all that it holds of the answer
+        is white space, else the answer's.
+        """
+        prompt = _open(self._encode(text, span, raw=raw))
+        if not answer:
+            return prompt, []
+        whole = _open(self._encode(text + answer, span, raw=raw)).ids
+        lead = answer[: len(answer) - len(answer.lstrip())]
+        for space in dict.fromkeys(("", lead)):
+            spaced = _open(self._encode(text + space, span, raw=raw)) if space else prompt
+            if len(spaced.ids) < len(whole) and whole[: len(spaced.ids)] == spaced.ids:
+                return spaced, whole[len(spaced.ids) :]
+        cut = _common(prompt.ids, whole)
+        if not prompt.opening < cut < len(whole):
+            return prompt, self._continuation(answer)
+        bare = _open(self._encode(text.rstrip(), span, raw=raw)).ids
+        return prompt.first(cut, torn=_common(bare, whole) < len(bare)), whole[cut:]
 
     def _encode(self, text: str, span: tuple[int, int], *, raw: bool) -> Prompt:
         """Tokenize a text once as a whole; `span`: characters that are the instruction, if any."""
@@ -234,19 +240,6 @@ def _tokens_in(encoding: Encoding, span: tuple[int, int]) -> list[int]:
         for token, (begin, end) in enumerate(encoding.offsets)
         if begin < end and begin < span[1] and end > span[0]
     ]
-
-
-def _begin(text: str, content: str, marked: str) -> int | None:
-    """Where a message's content begins in a rendered chat; templates may strip it, no more.
-
-    The rendering with a mark in its place says where it stands, whatever else looks like it.
-    """
-    before, _, after = marked.partition(_MARK)
-    if text == before + content + after:
-        return len(before)
-    if text == before + content.strip() + after:
-        return len(before) - (len(content) - len(content.lstrip()))
-    return None
 
 
 def _common(first: list[int], second: list[int]) -> int:

@@ -26,6 +26,7 @@ from nucleate.recording._place import (
 from nucleate.recording._ranks import all_agree, is_main, is_sharded
 from nucleate.recording._schedule import Schedule
 from nucleate.recording._session import Session
+from nucleate.recording._settings import model_settings
 from nucleate.recording._writer import Writer
 from nucleate.runs import PackedSnapshot, Run, pack_snapshot
 
@@ -54,6 +55,9 @@ class Recorder:
         schedule: when they are read.
         overwrite: let a training void what the run holds of another or a finished one; without
             it, the first `step` of a session refuses that.
+        hyperparameters: settings of the training, nested or not, to stand in the run's manifest
+            (`Run.hyperparameters`) beside those that a trainer's callback takes by itself and
+            those of the model.
 
     Attributes:
         prompts: the rows that are read.
@@ -90,6 +94,7 @@ class Recorder:
         schedule: Schedule,
         *,
         overwrite: bool = False,
+        hyperparameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._run = open_run(where, prompts) if is_main() or isinstance(where, Run) else None
         self._where = where.path if isinstance(where, Run) else Path(where)
@@ -100,6 +105,8 @@ class Recorder:
         self.skipped: list[int] = []
         self._done = set(self._run.steps) if self._run is not None and is_main() else set()
         self._overwrite = overwrite
+        self._hyperparameters = dict(hyperparameters or {})
+        self._taken: dict[str, Any] = {}
         self._refused: BadInput | None = None
         self._unwritable = False
         self._writer = Writer(_WAITING)
@@ -107,8 +114,16 @@ class Recorder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # All that matters is in the folder: a copy in another process opens it again.
-        again = partial(Recorder, overwrite=self._overwrite)
+        again = partial(Recorder, overwrite=self._overwrite, hyperparameters=self._hyperparameters)
         return again, (self._where, self.prompts, self.schedule)
+
+    def take_hyperparameters(self, settings: Mapping[str, Any]) -> None:
+        """Take the trainer's settings; those that the recorder was made with stay above them.
+
+        Args:
+            settings: nested or not; written with the next session's first `step`.
+        """
+        self._taken = dict(settings)
 
     def due(self, step: int) -> bool:
         """Whether `step` is to be read: on the schedule, in the budget, and not recorded yet.
@@ -248,6 +263,7 @@ class Recorder:
         with self._guarded(*((BadInput,) if first else ())):
             if first:
                 self._find_place(model, step, scalars)
+                self._save_hyperparameters(model)
             if wanted and self._decide(step):
                 self._take(step, self._read(model, step), scalars)
             self._show_life(step)
@@ -290,6 +306,11 @@ class Recorder:
                 self.rewind(step - 1)
                 self._take(step, snapshot, scalars)
             self._now.answer = step, False
+
+    def _save_hyperparameters(self, model: nn.Module) -> None:
+        if self._run is not None and is_main() and self.error is None:
+            known = model_settings(model) | self._taken | self._hyperparameters
+            self._run.save_hyperparameters(known)
 
     def _check_may_void(self, step: int, likeness: Likeness | None) -> None:
         refusal = None

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from nucleate.recording._recorder import Recorder
+from nucleate.recording._settings import optimizer_settings
 
 # What trainers log -> its name in the journal. TRL's trainers count tokens under another name.
 _SCALARS = {
@@ -39,12 +40,13 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(
         self,
-        _args: Any,
+        args: Any,
         state: Any,
         _control: Any,
         *,
         model: Any,
         processing_class: Any = None,
+        optimizer: Any = None,
         **_: Any,
     ) -> None:
         """Read the model before the first step of this session.
@@ -57,6 +59,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
             self.recorder.prompts.check_tokenizer(tokenizer)
         self.recorder.close()  # an interrupted training run has left its session open
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
+        settings = {"steps": state.max_steps, **_open(args.to_dict())}
+        self.recorder.take_hyperparameters(settings | optimizer_settings([optimizer]))
         self.recorder.step(model, state.global_step)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
@@ -94,3 +98,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Record the end of training."""
         self.recorder.close(end=state.global_step)
+
+
+def _open(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the tokens, in whose places transformers writes their names: `<HUB_TOKEN>`."""
+    return {name: it for name, it in settings.items() if it != f"<{name.upper()}>"}

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from nucleate._core.errors import BadInput
 from nucleate.recording._recorder import Recorder
+from nucleate.recording._settings import optimizer_settings
 
 try:
     from lightning.pytorch import Callback as _Callback
@@ -46,6 +47,7 @@ class Callback(_Callback):  # type: ignore[misc]
         last = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
         if math.isfinite(last):
             self.recorder.schedule = self.recorder.schedule.bound(int(last))
+        self.recorder.take_hyperparameters(_settings(trainer, pl_module))
         self.recorder.step(self._model, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
@@ -68,6 +70,23 @@ class Callback(_Callback):  # type: ignore[misc]
         """Record the end of training."""
         self.recorder.close(end=trainer.global_step)
         self._model = None
+
+
+# Of the trainer, what decides how a model comes out.
+_TRAINER = (
+    "max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val",
+    "gradient_clip_algorithm", "precision", "num_devices", "num_nodes", "limit_train_batches",
+)  # fmt: skip
+
+
+def _settings(trainer: Any, module: Any) -> dict[str, Any]:
+    """The hyperparameters of the module and its data, of the trainer, and of the optimizers."""
+    given = {
+        **dict(getattr(getattr(trainer, "datamodule", None), "hparams", {})),
+        **dict(getattr(module, "hparams", {})),
+    }
+    own = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
+    return own | optimizer_settings(trainer.optimizers) | given
 
 
 def _only_model(module: nn.Module) -> nn.Module:

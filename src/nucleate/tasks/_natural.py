@@ -1,33 +1,42 @@
 """Task sets of natural text: what they share, and those that are read from a file."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nucleate._core.errors import BadInput
+from nucleate._core.tables import read_table
 from nucleate.tasks._splits import Example, Trained
 from nucleate.tasks._taskset import TaskSet
 
 _KEYS = ("task", "instruction", "input", "output", "split")
 _ODD_INPUTS = 0.05
-_FILE_SPLITS = ("train", "valid", "test")
+_TRAINED = ("train", "training")
+_EVALUATED = (
+    "valid", "validation", "val", "dev", "eval", "evaluation", "test", "testing", "holdout"
+)  # fmt: skip
 Wording = tuple[str, str]
 """A task and one of its instructions."""
 
 
 def from_jsonl(
-    path: str | Path, *, held_out_wordings: float = 0.15, evaluation_rows: int = 100, seed: int
+    path: str | PathLike[str],
+    *,
+    held_out_wordings: float = 0.15,
+    evaluation_rows: int = 100,
+    seed: int,
 ) -> TaskSet:
-    """Read a set from a JSON Lines file.
+    """Read a set from a file, JSON Lines or another form that `PromptSet.from_records` reads.
 
-    Each line is an object with `task`, `instruction`, `input`, `output` and `split` (`train`,
-    `valid` or `test`). The input is a text or an object of named texts, which becomes one line
+    Each row has `task`, `instruction`, `input`, `output` and `split`: `train` or `training`; or
+    `valid`, `validation`, `val`, `dev`, `eval`, `evaluation`, `test`, `testing` or `holdout`, which
+    all evaluate. The input is a text or an object of named texts, which becomes one line
     `name: text` each. A `{slot}` in an instruction stays as it is and the input follows, so that
     an instruction is one string whatever its input. A line with a `prompt` has that text as its
     input and no instruction, for nothing says where an instruction would end in it.
@@ -38,14 +47,14 @@ def from_jsonl(
     task's inputs two outputs that is not so, and none of its instructions is held out. Neither is
     one that several tasks have.
 
-    The file's `valid` and `test` rows get the split that they belong to (see `TaskSet`):
+    The file's other rows get the split that they belong to (see `TaskSet`):
     `unseen_input` where the task never trains the input, `unseen_string` where no task trains the
     instruction, `unseen_cell` where the task trains both but never together, else `seen`. A row
     with both an unseen input and an untrained instruction is left out, as is one whose instruction
     only other tasks train, and a task without any training row.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file; a text in UTF-8.
         held_out_wordings: 0..1, the share of each task's instructions that are not trained; at
             least one always is.
         evaluation_rows: the most rows of a task in each evaluation split.
@@ -225,39 +234,36 @@ def _refuse_twins(wordings: dict[str, set[str]], answers: dict[tuple[str, str], 
 
 
 def _read(path: Path) -> Iterator[Example]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path} cannot be read ({error}): give a JSON Lines file in UTF-8."
-        ) from error
-    if not any(line.strip() for line in lines):
+    rows = read_table(path, _KEYS, other=".jsonl")
+    if not rows:
         raise BadInput(f"{path} is empty: give one JSON object per line.")
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _example(line, f"line {number} of {path}")
+    for where, record in rows:
+        yield _example(record, where)
 
 
-def _example(line: str, where: str) -> Example:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{where} is not JSON ({error}): write one object per line.") from error
-    if not isinstance(record, dict):
-        raise BadInput(f"{where} is {record!r}: write an object with the keys {', '.join(_KEYS)}.")
+def _example(record: dict[str, Any], where: str) -> Example:
     for key in _KEYS:
         if key not in record:
             raise BadInput(f"{where} has no key {key!r}: each line needs {', '.join(_KEYS)}.")
     for key in ("task", "instruction", "output", *(("prompt",) if "prompt" in record else ())):
         if not isinstance(record[key], str):
             raise BadInput(f"{where} has {key} = {record[key]!r}: it must be a text.")
-    if record["split"] not in _FILE_SPLITS:
-        raise BadInput(f"{where} has split = {record['split']!r}: use {', '.join(_FILE_SPLITS)}.")
     instruction, text = record["instruction"], input_text(record["input"], where)
     if "prompt" in record:
         instruction, text = "", record["prompt"]
-    task, output, split = record["task"], record["output"], record["split"]
-    return Example(task, instruction, instruction, text, output, split)
+    split = _split(record["split"], where)
+    return Example(record["task"], instruction, instruction, text, record["output"], split)
+
+
+def _split(word: Any, where: str) -> str:
+    """Whether a row trains or evaluates, in the words of a file."""
+    name = word.strip().lower() if isinstance(word, str) else ""
+    if name in _TRAINED:
+        return "train"
+    if name not in _EVALUATED:
+        known = ", ".join((*_TRAINED, *_EVALUATED))
+        raise BadInput(f"{where} has split = {word!r}: use one of {known}.")
+    return "test"
 
 
 def input_text(value: Any, where: str) -> str:

@@ -88,11 +88,12 @@ def similarity_matrix(
             "give a list of states [row width] of the same rows"
         )
     cleaned = [centered(item, double=True) for item in states]
-    finite = torch.stack([ok[0] for _, ok in cleaned]).cpu().numpy()
+    finite = np.array([bool(ok) for _, ok in cleaned])
+    device = cleaned[0][0].device
     if metric == "cka":
-        values = _pairwise([_Reading.of(points) for points, _ in cleaned], _cka)
+        values = _pairwise([_Reading.of(points.to(device)) for points, _ in cleaned], _cka)
     else:
-        values = _pairwise([_scaled(points) for points, _ in cleaned], _procrustes)
+        values = _pairwise([_scaled(points.to(device)) for points, _ in cleaned], _procrustes)
     values[~finite] = np.nan
     values[:, ~finite] = np.nan
     return values
