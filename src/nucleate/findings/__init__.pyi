@@ -32,7 +32,6 @@ from ._key_numbers import short_date as short_date
 from ._measured import panel_of as panel_of
 from ._on_record import flat as flat
 from ._on_record import seed_on_record as seed_on_record
-from ._on_record import settings_on_record as settings_on_record
 from ._on_record import training_table as training_table
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel

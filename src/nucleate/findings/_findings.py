@@ -13,8 +13,8 @@ from nucleate.dynamics import Onset
 from nucleate.findings._absent import absent_words
 from nucleate.findings._accuracy import accuracy_onset, accuracy_table
 from nucleate.findings._headline import Headline, ari_onset, headline_places, select_ari
-from nucleate.findings._measured import up_to_last_finite
-from nucleate.findings._on_record import seed_on_record, settings_on_record
+from nucleate.findings._measured import dropped_words, up_to_last_finite
+from nucleate.findings._on_record import seed_on_record
 from nucleate.findings._places import judge_places
 from nucleate.findings._rules import cluster_verdict, why_undecided
 from nucleate.findings._summary import (
@@ -111,12 +111,7 @@ def _panel(place: Path, unmeasured: str) -> tuple[Panel | None, list[str]]:
         return None, [f"no place has an ARI(task) ({'; '.join(notes) or 'no rows'})."]
     if not dropped:
         return panel, []
-    last = int(panel.table["step"].max())
-    which = f"step {dropped[0]}" if len(dropped) == 1 else f"steps {dropped[0]} to {dropped[-1]}"
-    return panel, [
-        f"The states of {which} give no number (they are not finite, or all the same); what is "
-        f"said of clusters is said of step {last}."
-    ]
+    return panel, [dropped_words(dropped, int(panel.table["step"].max()))]
 
 
 def _causal_map(place: Path) -> tuple[CausalMap | None, list[str]]:
@@ -186,7 +181,7 @@ class _About:
     def fields(self) -> dict[str, Any]:
         """What a summary says of the run itself, of a study or of any other training."""
         run = self.run
-        settings = settings_on_record(run)
+        settings = run.hyperparameters
         named = {
             "name": str(run.manifest.get("name", run.path.resolve().name)),
             "unmeasured": self.unmeasured,

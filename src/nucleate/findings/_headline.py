@@ -35,7 +35,7 @@ class Headline:
 
 
 def headline_places(panel: Panel) -> list[Headline]:
-    """The place of each position: the stream of most ARI(task) at the last step.
+    """The place of each position: the stream of most ARI(task) at the last step that has any.
 
     Positions where ARI(task) is undefined, such as one that all rows share, have none.
 
@@ -43,11 +43,11 @@ def headline_places(panel: Panel) -> list[Headline]:
         BadInput: no position has an ARI(task).
     """
     table = panel.table
-    last = int(table["step"].max())
-    found = []
     known = choosable(table)
+    last = int((table if known.empty else known)["step"].max())
+    found = []
     # With none at all, choose_stream says so.
-    there = known[known["step"] == last] if (known["step"] == last).any() else table
+    there = table if known.empty else known[known["step"] == last]
     for position in in_order(there["position"]):
         view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)

@@ -79,3 +79,14 @@ def up_to_last_finite(panel: Panel) -> tuple[Panel | None, list[int]]:
         for place, values in panel.draws.items()
     }
     return replace(panel, table=panel.table[panel.table["step"] <= last], draws=draws), dropped
+
+
+def dropped_words(dropped: list[int], last: int) -> str:
+    """A sentence on the steps that `up_to_last_finite` left out; empty where there are none."""
+    if not dropped:
+        return ""
+    which = f"step {dropped[0]}" if len(dropped) == 1 else f"steps {dropped[0]} to {dropped[-1]}"
+    return (
+        f"The states of {which} give no number (they are not finite, or all the same); what is "
+        f"said of clusters is said of step {last}."
+    )

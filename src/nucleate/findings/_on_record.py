@@ -11,28 +11,11 @@ _NOT_NUMBERS = ("kind", "time", "step", "first", "losses")
 _SEEDS = ("seed", "training.seed", "args.seed")
 
 
-def settings_on_record(run: Run) -> dict[str, Any]:
-    """The settings of the training behind a run, dotted name -> value; empty if there are none.
-
-    Args:
-        run: any run. Those of a study have its configuration, those of other trainings the
-            hyperparameters that their recorder was given.
-    """
-    found: dict[str, Any] = {}
-    for part in ("config", "hyperparameters"):
-        settings = run.manifest.get(part)
-        if isinstance(settings, Mapping):
-            found |= flat(settings)
-    return found
-
-
 def seed_on_record(run: Run) -> int | None:
     """The seed of the training behind a run, where its settings have one."""
-    settings = settings_on_record(run)
-    for name in _SEEDS:
-        if isinstance(settings.get(name), int):
-            return int(settings[name])
-    return None
+    settings = run.hyperparameters
+    known = (settings.get(name) for name in _SEEDS)
+    return next((seed for seed in known if isinstance(seed, int)), None)
 
 
 def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:

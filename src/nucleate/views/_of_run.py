@@ -17,7 +17,6 @@ from nucleate.findings import (
     findings,
     headline_view,
     panel_of,
-    settings_on_record,
     training_table,
 )
 from nucleate.panel import measured_rows
@@ -110,7 +109,7 @@ def report_of(run: Run, found: Findings) -> RunReport:
         doses=_table_of(run, "causal_doses"),
         redirections=_table_of(run, "causal_redirections"),
         training=training_table(run),
-        config=run.manifest.get("config") or settings_on_record(run),
+        config=run.manifest.get("config") or run.hyperparameters,
         provenance=_provenance(run),
         patterns=_wordings(run.prompts),
         examples=_examples(run.prompts),
