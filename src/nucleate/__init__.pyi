@@ -45,5 +45,6 @@ from .runs import Run as Run
 from .runs import States as States
 from .studies import reproduce as reproduce
 from .tasks import TaskSet as TaskSet
+from .views import report as report
 
 __version__: str

@@ -1,10 +1,16 @@
 from ._curves import accuracy_curves as accuracy_curves
 from ._curves import cluster_curves as cluster_curves
 from ._curves import curves_figure as curves_figure
+from ._curves import loss_curves as loss_curves
 from ._figures import write_figures as write_figures
 from ._maps import causal_map_figure as causal_map_figure
 from ._maps import heat_map as heat_map
 from ._maps import heat_maps_figure as heat_maps_figure
+from ._maps import places_figure as places_figure
+from ._of_run import Reported as Reported
+from ._of_run import report as report
+from ._of_run import report_of as report_of
+from ._of_run import write_findings as write_findings
 from ._pictures import label_dots as label_dots
 from ._pictures import labels_figure as labels_figure
 from ._pictures import picture as picture
