@@ -42,10 +42,11 @@ class States:
         _, _, rows, width = self.values.shape
         dtype = str(self.values.dtype).removeprefix("torch.")
         span = self.streams if len(self.streams) < 3 else (self.streams[0], "...", self.streams[-1])
+        marked = "" if self.not_finite is None else f"; not finite {self.not_finite}"
         return (
             f"States({len(self.streams)} streams {', '.join(span)}; "
             f"positions {', '.join(self.positions)}; {rows} rows, width {width}, {dtype} on "
-            f"{self.values.device})"
+            f"{self.values.device}{marked})"
         )
 
     @property
