@@ -123,7 +123,7 @@ def test_streams_are_named_from_the_embedding_to_the_final_norm():
 def test_batches_do_not_change_what_is_read(monkeypatch):
     net, prompts = model(), material()[2]
     whole = read(net, prompts)
-    monkeypatch.setattr("nucleate.activations._capture.tokens_a_batch", lambda model: 20)
+    monkeypatch.setattr("nucleate.activations._ways.tokens_a_batch", lambda model: 20)
     for shared in (True, False):
         pieces = read(net, prompts, share_prefixes=shared)
         torch.testing.assert_close(pieces.states.values, whole.states.values, atol=1e-5, rtol=1e-4)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._hooks import evaluating, tap, unwrapped
+from nucleate.activations._placement import device_of
 
 # Two sequences that differ in their last token: earlier states must not change.
 _TRIAL_TOKENS = 7
@@ -25,11 +26,13 @@ class Anatomy:
         blocks: the blocks, in the order in which they run.
         body: the part whose output is the states after the final norm.
         checked: whether the states found were compared with those that the model reports.
+        causal: whether all states were finite, so that causality could be tried in every block.
     """
 
     blocks: tuple[str, ...]
     body: str
     checked: bool
+    causal: bool = True
 
     @property
     def list_name(self) -> str:
@@ -61,9 +64,15 @@ def anatomy_of(model: nn.Module, *, blocks: Blocks | None = None) -> Anatomy:
     """
     root = unwrapped(model)
     named = None if blocks is None else _list_name(root, blocks)
-    if root not in _known or (named is not None and _known[root].list_name != named):
+    known = _known.get(root)
+    if known is None or (named is not None and known.list_name != named):
         _known[root] = _find(root, named)
     return _known[root]
+
+
+def forget(model: nn.Module) -> None:
+    """Let the blocks be found and the model be tried anew, since its weights may be others now."""
+    _known.pop(unwrapped(model), None)
 
 
 def text_config(model: nn.Module) -> Any:
@@ -74,7 +83,9 @@ def text_config(model: nn.Module) -> Any:
 
 def accepts(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass has parameters of these names."""
-    return set(names) <= inspect.signature(type(unwrapped(model)).forward).parameters.keys()
+    root = unwrapped(model)
+    inner = root._modules.get("_fsdp_wrapped_module") or root
+    return set(names) <= inspect.signature(type(inner).forward).parameters.keys()
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:
@@ -95,8 +106,8 @@ def _find(root: nn.Module, named: str | None) -> Anatomy:
     with evaluating(root):
         blocks, body = _run_in_order(root, named)
         seen = _trial(root, blocks, body)
-    _check_causal(root, seen)
-    return Anatomy(blocks, body, _check_reported(root, seen))
+        causal = _check_causal(root, seen, blocks, body)
+    return Anatomy(blocks, body, _check_reported(root, seen), causal)
 
 
 def has_head(model: nn.Module) -> bool:
@@ -189,13 +200,24 @@ def _run_in_order(root: nn.Module, named: str | None) -> tuple[tuple[str, ...], 
         )
     blocks = max(ran, key=len)
     around_blocks = _ancestors(blocks[0].rpartition(".")[0])
-    body = [part for part in around_blocks if part in order and (part or not has_head(root))]
+    head = _head_name(root)
+    body = [
+        part
+        for part in around_blocks
+        if part in order and (head is None or part not in _ancestors(head))
+    ]
     if not body:
         raise BadInput(
             f"{kind} has no module around {blocks[0]} whose output is the states after the final "
             "norm; nucleate reads decoder-only language models from transformers"
         )
     return blocks, body[0]
+
+
+def _head_name(root: nn.Module) -> str | None:
+    """The name of the vocabulary head, where there is one."""
+    head = root.get_output_embeddings() if has_head(root) else None  # type: ignore[operator]
+    return next((name for name, module in root.named_modules() if module is head), None)
 
 
 def _ancestors(name: str) -> list[str]:
@@ -210,7 +232,9 @@ class _Seen:
     reported: tuple[Tensor, ...] | None
 
 
-def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
+def _trial(
+    root: nn.Module, blocks: tuple[str, ...], body: str, sequences: slice = slice(None)
+) -> _Seen:
     """The trial sequences' states by hooks, and as the model itself reports them."""
     streams: dict[int, Tensor] = {}
 
@@ -219,7 +243,7 @@ def _trial(root: nn.Module, blocks: tuple[str, ...], body: str) -> _Seen:
 
     modules = [root.get_submodule(name) for name in blocks]
     with _as_before(root), tap(modules, root.get_submodule(body), see):
-        output = _forward(root, output_hidden_states=True)
+        output = _forward(root, sequences, output_hidden_states=True)
     widths = {hidden.shape[-1] for hidden in streams.values()}
     if len(widths) > 1:
         raise BadInput(
@@ -245,38 +269,60 @@ def _as_before(root: nn.Module) -> Iterator[None]:
                 delattr(module, mark)
 
 
-def _forward(root: nn.Module, **settings: Any) -> Any:
+def _forward(root: nn.Module, sequences: slice = slice(None), **settings: Any) -> Any:
     known = vocabulary(root)
     if not known:
         raise BadInput(
             f"{type(root).__name__} embeds no tokens; nucleate reads decoder-only language models "
             "from transformers"
         )
-    device = next(root.parameters()).device
+    device = device_of(root)
     ids = torch.arange(1, _TRIAL_TOKENS + 1, device=device).repeat(2, 1)
     ids[1, -1] += 1
     ids %= known
     try:
-        return run(root, ids, **settings)
-    except (TypeError, ValueError, AttributeError) as error:
+        return run(root, ids[sequences], **settings)
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(
             f"{type(root).__name__} does not run on token ids alone "
-            f"({str(error).splitlines()[0]}); nucleate reads decoder-only language models from "
-            "transformers"
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}); nucleate reads "
+            "decoder-only language models from transformers"
         ) from error
 
 
-def _check_causal(root: nn.Module, seen: _Seen) -> None:
-    """A token's states must not know what follows: padding would reach into them."""
-    last = seen.streams[-2][:, :-1].float()
-    change = float((last[0] - last[1]).norm() / last[0].norm())
+def _check_causal(root: nn.Module, seen: _Seen, blocks: tuple[str, ...], body: str) -> bool:
+    """A token's states must not know what follows: padding would reach into them.
+
+    Asked of the last block, or of the last stream that is finite; returns whether of the former.
+    """
+    change, last = _change(seen.streams)
+    if not last:
+        return False
     exact = seen.streams[-2].dtype in (torch.float32, torch.float64)
-    if not change <= (1e-4 if exact else 2e-2):
+    limit = 1e-4 if exact else 2e-2
+    if change > limit:  # sequences of one batch may decide on each other: each by itself, then
+        parts = [_trial(root, blocks, body, slice(k, k + 1)).streams for k in range(2)]
+        change, _ = _change([torch.cat(pair) for pair in zip(*parts, strict=True)])
+    if change > limit:
         raise BadInput(
             f"{type(root).__name__} is no decoder: its states change by {change:.1%} with a later "
             "token; nucleate reads decoder-only language models (is_decoder=True for a model that "
             "can be both)"
         )
+    return last == len(seen.streams) - 2
+
+
+def _change(streams: list[Tensor]) -> tuple[float, int]:
+    """By how much a later token changes the last block, or the last stream below that is finite."""
+    for place in range(len(streams) - 2, 0, -1):
+        before = streams[place][:, :-1].float()
+        if bool(before.isfinite().all()):
+            return float((before[0] - before[1]).norm() / before[0].norm().clamp_min(1e-12)), place
+    return 0.0, 0
 
 
 def _check_reported(root: nn.Module, seen: _Seen) -> bool:
@@ -289,10 +335,18 @@ def _check_reported(root: nn.Module, seen: _Seen) -> bool:
         return False
     waiting = iter(seen.reported)
     for place, stream in enumerate([*seen.streams[1:-2], seen.streams[-1]]):
-        if not any(torch.equal(stream, own) for own in waiting):
+        if not any(_same(stream, own) for own in waiting):
             name = "final_norm" if place == len(seen.streams) - 3 else f"block.{place}"
             raise BadInput(
                 f"the states found at {name} of {type(root).__name__} are not among the "
                 "hidden_states that the model reports; please report the model's class"
             )
     return True
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two states are equal bit for bit, places that are NaN in both included."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    other = other.to(one.device)
+    return torch.equal(one, other) or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

@@ -9,34 +9,46 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
+from nucleate.activations._memory import Memory
 
 Hidden = Float[Tensor, "row token width"]
 See = Callable[[int, Hidden], Hidden | None]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model that computes, inside what compiles, distributes or adapts it.
+    """The model that computes, inside what compiles, distributes, averages or adapts it.
 
-    `torch.compile` and DistributedDataParallel hide the model behind a module of their own, PEFT
-    puts its layers into it. The adapted layers stay active: use PEFT's `disable_adapter()` to read
-    the base model's states.
+    `torch.compile` and wrappers that hold nothing but a `module` (DistributedDataParallel, an
+    AveragedModel) hide the model behind a module of their own, PEFT puts its layers into it. The
+    adapted layers stay active: use PEFT's `disable_adapter()` to read the base model's states.
 
     Raises:
-        BadInput: a PEFT method that changes the prompt itself, not the model.
+        BadInput: a PEFT method that changes the prompt itself, not the model; or weights that
+            DeepSpeed has spread over ranks.
     """
     while True:
         inner: nn.Module | None
         if hasattr(model, "_orig_mod"):
             inner = model._orig_mod  # type: ignore[assignment]
-        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            inner = model.module
+        elif list(model._modules) == ["module"]:
+            inner = model._modules["module"]
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             _refuse_prompt_learning(model)
             inner = model.get_base_model()  # type: ignore[operator]
         else:
+            _refuse_partitioned(model)
             return model
         assert inner is not None
         model = inner
+
+
+def _refuse_partitioned(model: nn.Module) -> None:
+    """DeepSpeed ZeRO-3 marks every parameter; it fetches weights by hooks that all ranks run."""
+    if hasattr(next(model.parameters(), None), "ds_id"):
+        raise BadInput(
+            f"DeepSpeed ZeRO-3 has spread the weights of {type(model).__name__} over ranks, which "
+            "nucleate cannot read; train with ZeRO-2 or FSDP2, or record the saved checkpoints"
+        )
 
 
 def _refuse_prompt_learning(model: nn.Module) -> None:
@@ -104,18 +116,23 @@ def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients or compilation; training flags are restored afterwards.
+    """Evaluation mode without gradients or compilation.
 
-    Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
+    Afterwards training flags are restored, and what the model kept from its passes. Hooks never
+    fire inside compiled code that was traced without them, so that it runs eagerly.
     """
     flags = [(module, module.training) for module in model.modules()]
+    memory = Memory(model)
     model.eval()
+    # States made in inference mode could not be used in a training later.
+    normal = torch.inference_mode(False)
     try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with normal, torch.no_grad(), torch.compiler.set_stance("force_eager"):
             yield
     finally:
         for module, flag in flags:
             module.training = flag
+        memory.restore()
 
 
 @contextmanager
@@ -135,9 +152,11 @@ def head_reads(
     head = unwrapped(model).get_output_embeddings()  # type: ignore[operator]
 
     def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = args[0]
         if rows is None:
-            return (tokens_at(args[0], index), *args[1:])
-        return (args[0][rows[:, None], index], *args[1:])
+            return (tokens_at(hidden, index), *args[1:])
+        chosen = rows[:, None].to(hidden.device), index.to(hidden.device)
+        return (hidden[chosen], *args[1:])
 
     handle = head.register_forward_pre_hook(select)
     try:
@@ -148,4 +167,5 @@ def head_reads(
 
 def tokens_at(hidden: Tensor, index: Tensor) -> Tensor:
     """A gathered copy of `hidden` [row, token, width] at `index` [row, kept]."""
+    index = index.to(hidden.device)
     return hidden.gather(1, index[:, :, None].expand(-1, -1, hidden.shape[-1]))

@@ -1,5 +1,6 @@
 """The run that a recorder writes into: opening it, and what of it a training may void."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +67,11 @@ def likeness_of(run: Run, step: int, snapshot: PackedSnapshot) -> Likeness:
 
 
 def _difference(there: Tensor, here: Tensor) -> float:
-    """The largest relative distance over places; NaN where a value is not finite."""
+    """The largest relative distance over places; infinite where others are not finite."""
+    finite = torch.isfinite(there)
+    if not torch.equal(finite, torch.isfinite(here)):
+        return math.inf
+    there, here = there.where(finite, 0), here.where(finite, 0)
     scale = there.flatten(2).norm(dim=2).clamp_min(1e-12)
     return float(((here - there).flatten(2).norm(dim=2) / scale).max())
 

@@ -25,11 +25,13 @@ class PackedSnapshot:
         dtype: that the states have in it.
         lost: numbers of values, where there are any: `not_finite` (kept as they are), `zeroed`
             (too small for the dtype) and `subnormal` (so small that they have lost digits).
+        not_finite_at: where states are not finite, such as `from block.1 on`; None if nowhere.
     """
 
     data: bytes
     dtype: str
     lost: dict[str, int] = field(default_factory=dict)
+    not_finite_at: str | None = None
 
 
 def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
@@ -59,7 +61,8 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
     }
     tensors = {"states": stored.contiguous().cpu()}
     tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"], lost)
+    where = states.not_finite if "not_finite" in lost else None
+    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"], lost, where)
 
 
 def _stored(values: Float[Tensor, "*place width"]) -> Float[Tensor, "*place width"]:

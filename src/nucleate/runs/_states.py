@@ -48,6 +48,23 @@ class States:
             f"{self.values.device})"
         )
 
+    @property
+    def not_finite(self) -> str | None:
+        """Where states are NaN or infinite, such as `from block.1 on in 3 of 48 rows`.
+
+        None where all are finite.
+        """
+        bad = ~self.values.isfinite().all(-1).all(1).cpu()
+        streams, rows = bad.any(1).tolist(), bad.any(0).tolist()
+        if not any(streams):
+            return None
+        names = [name for name, is_bad in zip(self.streams, streams, strict=True) if is_bad]
+        onward = names == list(self.streams[self.streams.index(names[0]) :]) and len(names) > 1
+        where = f"from {names[0]} on" if onward else f"at {', '.join(names)}"
+        if all(rows):
+            return where
+        return f"{where} in {sum(rows)} of {len(rows)} rows, first in row {rows.index(True)}"
+
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"
 
