@@ -22,6 +22,7 @@ from .checkpoints import Series as Series
 from .checkpoints import check_series as check_series
 from .checkpoints import record_series as record_series
 from .export import export_run as export_run
+from .findings import compare as compare
 from .intervene import CausalMap as CausalMap
 from .intervene import causal_map as causal_map
 from .intervene import edit as edit

@@ -51,7 +51,7 @@ class Exported:
 
 
 @overload
-def export_run(
+def export_run(  # type: ignore[overload-overlap]  # a text is one run, not several
     run: Run | Path | str,
     to: str,
     *,

@@ -1,3 +1,6 @@
+from ._compare import comparison_figure as comparison_figure
+from ._compare import differences_figure as differences_figure
+from ._compare import write_comparison as write_comparison
 from ._curves import accuracy_curves as accuracy_curves
 from ._curves import cluster_curves as cluster_curves
 from ._curves import curves_figure as curves_figure

@@ -105,7 +105,7 @@ def write_report(
     )
     body = join([_head(runs, title, set(re.findall(r'<section id="(\w+)"', parts))), parts], "\n")
     path = folder / "report.html"
-    path.write_bytes(_page(title, body).encode("utf-8"))
+    path.write_bytes(page(title, body).encode("utf-8"))
     return path
 
 
@@ -253,7 +253,8 @@ def _write_tables(runs: Sequence[RunReport], folder: Path) -> list[str]:
     return written
 
 
-def _page(title: str, body: Markup) -> str:
+def page(title: str, body: Markup) -> str:
+    """The whole file around what stands on the page."""
     style = (files("nucleate.views") / "report.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
