@@ -20,8 +20,8 @@ def text_config(model: nn.Module) -> Any:
 
 def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
     root = unwrapped(model)
-    inner = root._modules.get("_fsdp_wrapped_module") or root
-    return inspect.signature(type(inner).forward).parameters
+    inner = root._modules.get("_fsdp_wrapped_module")
+    return inspect.signature(type(root if inner is None else inner).forward).parameters
 
 
 def takes(model: nn.Module, *names: str) -> bool:
