@@ -11,7 +11,9 @@ from ._hooks import unwrapped as unwrapped
 from ._model import run as run
 from ._model import text_config as text_config
 from ._model import vocabulary as vocabulary
+from ._placement import device_of as device_of
 from ._placement import is_sharded as is_sharded
+from ._placement import weights_dtype as weights_dtype
 from ._streams import blocks_of as blocks_of
 from ._streams import stream_names as stream_names
 from ._streams import tapped as tapped

@@ -11,7 +11,14 @@ from jaxtyping import Float
 from nucleate.findings._rules import NULLS
 from nucleate.findings._summary import Summary
 
-POSITION_NAMES = {"instruction_end": "end of the instruction", "last": "last prompt token"}
+POSITION_NAMES = {
+    "instruction_end": "end of the instruction",
+    "last": "last prompt token",
+    "first": "first prompt token",
+    "mean:instruction": "mean of the instruction",
+    "mean": "mean of the prompt",
+}
+_TOKEN = re.compile(r"-?\d+")
 
 
 def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
@@ -39,12 +46,21 @@ def depth_order(streams: Iterable[str]) -> list[str]:
 def in_order(positions: Iterable[str]) -> list[str]:
     """Positions in the order in which they stand in a prompt, as far as it is known."""
     known = list(POSITION_NAMES)
-    names = list(dict.fromkeys(str(name) for name in positions))
-    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+    def place(name: str) -> tuple[int, int]:
+        if name in known:
+            return known.index(name), 0
+        if _TOKEN.fullmatch(name):
+            return len(known) + (int(name) < 0), int(name)
+        return len(known) + 2, 0
+
+    return sorted(dict.fromkeys(str(name) for name in positions), key=place)
 
 
 def position_name(position: str) -> str:
     """The position in words."""
+    if _TOKEN.fullmatch(position):
+        return f"token {position.replace('-', '−')}"
     return POSITION_NAMES.get(position, position)
 
 

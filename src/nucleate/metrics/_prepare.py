@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nucleate._core.arguments import check_number
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_tensor, rounding_of
 from nucleate.metrics._labels import one
@@ -31,6 +32,11 @@ def standardize(
     """
     states = as_tensor(x, least_rows=1)
     measure = states if reference is None else as_tensor(reference, least_rows=1)
+    if measure.shape[-1] != states.shape[-1]:
+        raise BadInput(
+            f"a reference of width {measure.shape[-1]} does not fit states of width "
+            f"{states.shape[-1]}; give the states before something was subtracted"
+        )
     points = states - states.mean(-2, keepdim=True)
     deviation = points.square().mean(-2, keepdim=True).sqrt()
     # NaN compares as false: a dimension that holds one must not look constant.
@@ -82,6 +88,7 @@ def principal_axes(
     Raises:
         BadInput: states that are not an array of real numbers, or not finite.
     """
+    check_number("share", share)
     states = as_tensor(x, least_rows=1)
     if not torch.isfinite(states).all():
         raise BadInput("rows that hold NaN or infinity have no principal axes; leave them out")

@@ -1,6 +1,6 @@
 """How many clusters: those that are found again in other samples, and not in one Gaussian."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -104,6 +104,12 @@ def choose_k(
     Raises:
         BadInput: no k, one out of range, fewer than two draws, or groups of another length.
     """
+    check_whole("n_draws", n_draws)
+    if not isinstance(ks, Iterable) or isinstance(ks, str):
+        raise BadInput(f"ks is {ks!r}; give several numbers of clusters, such as range(2, 30)")
+    ks = list(ks)
+    for k in ks:
+        check_whole("k", k)
     if not len(ks) or n_draws < 2:
         raise BadInput(
             f"{len(ks)} numbers of clusters and {n_draws} draws decide nothing; "
@@ -133,7 +139,7 @@ def _agreements(
     """ARI of each pair of samples; 0 for constant states, NaN for those that are not finite."""
     rows = as_states(x).shape[1]
     for k in ks:
-        check_whole("k", k, least=1)
+        check_whole("k", k)
         if not 2 <= k <= rows // 2:
             raise BadInput(
                 f"the stability of {k} clusters of {rows} rows is undefined; "
