@@ -35,7 +35,7 @@ def rows_to_decide(table: pd.DataFrame) -> str | None:
     if not finite:
         return f"{said}; more rows like these would not decide it"
     middle = finite[(len(finite) - 1) // 2]
-    rows = math.ceil(int(table["rows"].iloc[0]) * max(middle, 1.0))
+    rows = math.ceil(round(int(table["rows"].iloc[0]) * max(middle, 1.0), 6))
     return (
         f"{said}; if the effects stay as they are, about {rows} rows with instructions as varied "
         f"as these would decide half of the {len(finite)} that more rows can decide"

@@ -381,14 +381,22 @@ class _Study:
             found = asking.score(tail.rows, logits, tail.clean)
             self._keep(scores[stream], found, tail.rows)
             self._tick(len(tail.rows))
-        self._tell_time((time.perf_counter() - began) / len(tail.rows))
+        self._tell_time(time.perf_counter() - began, tail.tokens)
 
-    def _tell_time(self, seconds: float) -> None:
-        """Say once how long all of it takes, if a row at one position takes so many seconds."""
-        runs = len(self.roles.tested) * len(self.asked) * len(self.prompts.positions)
-        said, say = time_needed(seconds * runs), self._say
-        self._say = None
-        if say is not None and said is not None:
+    def _tell_time(self, seconds: float, tokens: int) -> None:
+        """Say once how long all of it takes, if so many tokens take so many seconds."""
+        say, self._say = self._say, None
+        if say is None:
+            return
+        lengths = sum(asking.text.lengths.sum() for asking in self.asked)
+        before = sum(
+            token[self.roles.tested].sum() * len(self.asked)
+            for token in self.prompts.positions.values()
+            if WAYS[next(iter(self.ways.values()))].cached
+        )
+        everything = lengths * len(self.prompts.positions) - before
+        said = time_needed(seconds * float(everything) / tokens)
+        if said is not None:
             say(said)
 
     def _tick(self, rows: int) -> None:
