@@ -173,4 +173,4 @@ def _check_model(model: nn.Module, blocks: Blocks | None) -> None:
     known = anatomy_of(model, blocks=blocks)
     if not known.causal:
         forget(model)
-        anatomy_of(model, blocks=known.list_name)
+        anatomy_of(model)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations._anatomy import run, text_config, vocabulary
 from nucleate.activations._hooks import evaluating, unwrapped
+from nucleate.activations._model import run, text_config, vocabulary
 from nucleate.activations._packing import read_lengths
 from nucleate.activations._placement import device_of
 from nucleate.prompts import PromptSet

@@ -18,9 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations._anatomy import accepts, text_config
 from nucleate.activations._collect import Collector, read_batches, rested
 from nucleate.activations._hooks import unwrapped
+from nucleate.activations._model import accepts, text_config
 from nucleate.activations._packing import PackedBatch, Shared, plain, read_lengths
 from nucleate.activations._placement import all_agree, device_of, weights_dtype
 from nucleate.prompts import PromptSet

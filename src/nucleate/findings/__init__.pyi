@@ -1,7 +1,13 @@
 from ._accuracy import accuracy_onset as accuracy_onset
 from ._accuracy import accuracy_table as accuracy_table
 from ._accuracy import clustered_interval as clustered_interval
+from ._accuracy import splits_of as splits_of
 from ._compare import contrast_words as contrast_words
+from ._comparison import Comparison as Comparison
+from ._comparison import compare as compare
+from ._comparison_words import by_number as by_number
+from ._comparison_words import where_words as where_words
+from ._differences import Difference as Difference
 from ._dynamics_words import describe_abruptness as describe_abruptness
 from ._dynamics_words import describe_association as describe_association
 from ._dynamics_words import describe_between_tasks as describe_between_tasks
@@ -9,7 +15,9 @@ from ._dynamics_words import describe_change_points as describe_change_points
 from ._dynamics_words import describe_onset as describe_onset
 from ._dynamics_words import describe_order as describe_order
 from ._enough import rows_to_decide as rows_to_decide
+from ._factor import Factor as Factor
 from ._findings import Findings as Findings
+from ._findings import empty_panel as empty_panel
 from ._findings import findings as findings
 from ._findings import place_finding as place_finding
 from ._format import POSITION_NAMES as POSITION_NAMES
@@ -28,6 +36,10 @@ from ._key_numbers import key_numbers as key_numbers
 from ._key_numbers import key_table as key_table
 from ._key_numbers import place_counts as place_counts
 from ._key_numbers import short_date as short_date
+from ._measured import panel_of as panel_of
+from ._on_record import flat as flat
+from ._on_record import seed_on_record as seed_on_record
+from ._on_record import training_table as training_table
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places

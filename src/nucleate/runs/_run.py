@@ -166,12 +166,14 @@ class Run:
         """Write a packed snapshot and commit it; no tensor is touched, so any thread may.
 
         Raises:
-            OSError: the disk is full or gone; nothing is committed then.
+            OSError: the disk is full, or the folder gone; nothing is committed then.
         """
+        # Not its parents: a run that was renamed meanwhile does not begin anew under its old name.
+        (self.path / "states").mkdir(exist_ok=True)
         write_whole(self.snapshot_path(step), snapshot.data)
-        marks = {"not_finite": snapshot.not_finite} if snapshot.not_finite else {}
+        marks = {"not_finite_at": snapshot.not_finite_at} if snapshot.not_finite_at else {}
         self.journal.append(
-            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **marks, **snapshot.lost
+            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **snapshot.lost, **marks
         )
 
     def states(self, step: int) -> States:
