@@ -86,7 +86,7 @@ def main() -> None:
     )
     # As dense as in the default preset: points a step, the same in every round.
     points = round(CONFIG.recording.points * options.steps / CONFIG.training.steps)
-    schedule = Schedule.log_then_linear(options.steps, max(2, points))
+    schedule = Schedule.log_then_linear(options.steps, max(2, points)).within(None)
     bare(material, batches, 10)
     ratios, watched, shares, prefixes = [], [], [], []
     for _ in range(options.rounds):

@@ -123,7 +123,7 @@ def train_on_ranks(rank: int, folder: Path, how: str, schedule: Schedule | None,
 def fail_on_a_rank(rank: int, folder: Path, how: str, broken: int) -> None:
     """As above, but on one rank the recorder breaks; the training must reach its end."""
     net = parallel(model().train(), how)
-    recorder = Recorder(folder / "run", material()[2], Schedule.every(1))
+    recorder = Recorder(folder / "run", material()[2], Schedule.every(1).within(None))
     for step, batch in enumerate(batches(rank, 2, 4)):
         if step == 2 and rank == broken:
             recorder._fail(OSError("no space left"))
@@ -161,7 +161,7 @@ def resume_on_ranks(rank: int, folder: Path) -> None:
     """Two sittings; the second begins at a step that the run has."""
     net = parallel(model().train(), "fsdp")
     for sitting in (range(4), range(2, 6)):
-        with Recorder(folder / "run", material()[2], Schedule.every(1)) as recorder:
+        with Recorder(folder / "run", material()[2], Schedule.every(1).within(None)) as recorder:
             for step in sitting:
                 recorder.step(net, step)
         assert recorder.error is None
@@ -179,7 +179,7 @@ def train_until_killed(folder: Path, last: int) -> None:
         first = state.pop("step")
         net.load_state_dict(state)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    with Recorder(folder / "run", material()[2], Schedule.every(1)) as recorder:
+    with Recorder(folder / "run", material()[2], Schedule.every(1).within(None)) as recorder:
         for step, batch in enumerate(batches(0, 1, last)):
             if step < first:
                 continue

@@ -82,7 +82,7 @@ def train(setting: dict[str, Any]) -> dict[str, Any]:
         where = Path(folder) / "run"
         began = time.perf_counter()
         if setting["recorded"]:
-            schedule = Schedule.log(setting["snapshots"], last=steps)
+            schedule = Schedule.log(setting["snapshots"], last=steps).within(None)
             recorder = Recorder(where, as_probe(rows), schedule)
         else:
             recorder = None

@@ -8,6 +8,8 @@ from warnings import warn
 
 import lazy_loader
 
+from nucleate._core.platforms import check_platform
+
 __version__ = "0.2.0"
 
 # Names of version 0.1, which work for one version more.
@@ -17,6 +19,7 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> object:
+    check_platform()
     if name in _RENAMED:
         now = _RENAMED[name]
         warn(

@@ -84,7 +84,9 @@ def test_a_series_gives_the_run_that_a_live_recorder_would_have_left(record, mad
     assert done.returncode == 0, done.stderr
     assert "13 checkpoints recorded" in done.stdout
     assert "checkpoints: 13/13, took" in done.stderr
-    with Recorder(tmp_path / "live", PromptSet.load(made / "prompts"), Schedule.every(2)) as live:
+    with Recorder(
+        tmp_path / "live", PromptSet.load(made / "prompts"), Schedule.every(2).within(None)
+    ) as live:
         for step in range(25):
             if step % 2 == 0:
                 net = AutoModelForCausalLM.from_pretrained(made / "series" / f"checkpoint-{step}")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from accelerator import Accelerator, on_device
 from nucleate import metrics
 from nucleate._core.errors import BadInput
 from nucleate.metrics import as_codes, as_states
@@ -163,6 +164,8 @@ def _flat(value: object) -> list[float]:
         return [number for item in value for number in _flat(item)]
     if value is None:
         return [np.nan]
+    if isinstance(value, torch.Tensor):
+        value = value.cpu()
     return np.asarray(value, dtype=float).ravel().tolist()
 
 
@@ -182,6 +185,22 @@ def test_states_of_every_kind_give_the_same_number(name, kind):
     call = OF_STATES.get(name) or (lambda x: OF_BOTH[name](x, TASK))
     expected, found = _flat(call(scale * X)), _flat(call(states))
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", [*OF_STATES, *OF_BOTH])
+def test_states_on_an_accelerator_mix_no_devices_and_give_the_same_number(name):
+    call = OF_STATES.get(name) or (lambda x: OF_BOTH[name](x, TASK))
+    with Accelerator():
+        found = _flat(call(on_device(torch.from_numpy(X))))
+    np.testing.assert_allclose(found, _flat(call(X)), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*OF_BOTH, *OF_LABELS])
+def test_labels_on_an_accelerator_give_the_same_number(name):
+    call = OF_LABELS.get(name) or (lambda y: OF_BOTH[name](X, y))
+    with Accelerator():
+        found = _flat(call(on_device(torch.from_numpy(TASK))))
+    np.testing.assert_array_equal(found, _flat(call(TASK)))
 
 
 @pytest.mark.parametrize("kind", LABELS)
@@ -230,6 +249,31 @@ def test_k_means_with_an_offset_that_float64_holds_finds_the_same_clusters():
     near, far = (metrics.kmeans(x[None], 3) for x in (noisy, noisy + 1e8))
     assert torch.equal(near.labels, far.labels)
     assert far.inertia == pytest.approx(near.inertia, rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", [*OF_STATES, *OF_BOTH])
+def test_a_value_that_is_not_finite_is_never_measured_as_a_number(name, value):
+    x = X.copy()
+    x[5, 2] = value
+    call = OF_STATES.get(name) or (lambda x: OF_BOTH[name](x, TASK))
+    if name in ("principal_axes", "kmeans_streaming"):
+        with pytest.raises(BadInput, match="NaN or infinity"):
+            call(x)
+        return
+    found = _flat(call(x))
+    missing = -1 if name in ("ward", "hdbscan") else np.nan
+    assert any(np.isnan(v) or np.isinf(v) or v == missing for v in found)
+
+
+def test_standardizing_does_not_make_a_column_with_a_nan_look_constant():
+    x = X.copy()
+    x[5, 2] = np.nan
+    found = metrics.standardize(x)
+    assert found[:, 2].isnan().all()
+    assert torch.equal(found[:, 3], metrics.standardize(X)[:, 3])
+    assert np.isnan(metrics.rankme(found))
+    assert np.isnan(metrics.linear_probe(found, TASK, FOLD).accuracy)
 
 
 def test_dimensions_that_do_not_vary_are_none_in_each_precision():

@@ -33,7 +33,7 @@ def train(folder, *, precision: str) -> tuple[list[float], torch.nn.Module]:
     )
     torch.manual_seed(3)
     losses, step = [], 0
-    recorder = folder and Recorder(folder, material()[2], Schedule.every(2).bound(8))
+    recorder = folder and Recorder(folder, material()[2], Schedule.every(2).within(None).bound(8))
     if recorder:
         recorder.step(net, step)
     for batch in loader:

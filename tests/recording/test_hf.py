@@ -24,7 +24,7 @@ def lora(net):
 
 
 def watcher(folder, schedule=None) -> Callback:
-    return Callback(Recorder(folder, prompts(), schedule or Schedule.every(2)))
+    return Callback(Recorder(folder, prompts(), schedule or Schedule.every(2).within(None)))
 
 
 @pytest.fixture
@@ -115,7 +115,9 @@ def test_recording_changes_no_bit_of_a_supervised_fine_tuning(tmp_path):
 
 
 def test_the_schedule_gets_to_know_the_last_step(tmp_path):
-    Watched(model(), tmp_path / "w", watcher(tmp_path / "run", Schedule.log(5))).train()
+    Watched(
+        model(), tmp_path / "w", watcher(tmp_path / "run", Schedule.log(5).within(None))
+    ).train()
     assert Run(tmp_path / "run").steps == [0, 1, 2, 4, 8]
 
 
@@ -153,7 +155,7 @@ def test_everything_read_is_on_disk_before_a_checkpoint_is(tmp_path, strategy):
             found.append(Run(folder).steps)
             super()._save_checkpoint(*args)
 
-    callback = watcher(folder, Schedule.every(1) | Schedule.at_saves())
+    callback = watcher(folder, Schedule.every(1).within(None) | Schedule.at_saves())
     Saving(model(), tmp_path / "w", callback, save_strategy=strategy, save_steps=4).train()
     assert found[-1] == list(range(9))
     assert len(found) == {"steps": 2, "epoch": 1}[strategy]
@@ -262,3 +264,20 @@ def test_a_model_that_is_no_decoder_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(BadInput):
         trainer.train()
     assert not hasattr(trainer, "losses")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_trainers_arguments_stand_in_the_manifest_without_its_tokens(tmp_path):
+    trainer = Watched(
+        lora(model()), tmp_path / "w", watcher(tmp_path / "run"), weight_decay=0.25,
+        hub_token="hf_this_is_not_one", steps=2,
+    )  # fmt: skip
+    trainer.train()
+    found = Run(tmp_path / "run").hyperparameters
+    assert (found["learning_rate"], found["weight_decay"], found["seed"]) == (1e-3, 0.25, 7)
+    assert found["optimizer"] == "AdamW"
+    assert found["optimizer.weight_decay"] == [0.25, 0.0] or found["optimizer.weight_decay"] == 0.25
+    assert found["adapter.r"] == 2
+    assert found["trainable_parameters"] < found["parameters"]
+    assert not [name for name in found if name.endswith("hub_token")]
+    assert "hf_this" not in (tmp_path / "run" / "manifest.json").read_text()

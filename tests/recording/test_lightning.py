@@ -23,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*:lightning.fabric.utilities.warnings.PossibleUserWarning",
 )  # fmt: skip
 
+EVERY, LOG = Schedule.every(2).within(None), Schedule.log(4).within(None)
 NAMES = ["lightning.pytorch", "pytorch_lightning"]
 
 
@@ -56,7 +57,7 @@ def fit(pl, net, folder, *callbacks, resume=None, beside=None, **settings):
 
 
 def watcher(folder, schedule=None, **settings) -> Callback:
-    return Callback(Recorder(folder, material()[2], schedule or Schedule.every(2)), **settings)
+    return Callback(Recorder(folder, material()[2], schedule or EVERY), **settings)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_recording_changes_no_bit_of_a_training(tmp_path, name):
 
 
 def test_accumulated_batches_are_one_step_read_once(tmp_path, pl):
-    callback = watcher(tmp_path / "run", Schedule.every(1))
+    callback = watcher(tmp_path / "run", Schedule.at(range(9)))
     fit(pl, model(), tmp_path, callback, max_steps=3, accumulate_grad_batches=2)
     run = Run(tmp_path / "run")
     assert [r["step"] for r in run.journal.live("snapshot")] == [0, 1, 2, 3]
@@ -90,9 +91,9 @@ def test_accumulated_batches_are_one_step_read_once(tmp_path, pl):
 
 
 def test_the_last_step_is_known_from_steps_or_epochs(tmp_path, pl):
-    fit(pl, model(), tmp_path, watcher(tmp_path / "a", Schedule.log(4)))
+    fit(pl, model(), tmp_path, watcher(tmp_path / "a", LOG))
     fit(
-        pl, model(), tmp_path, watcher(tmp_path / "b", Schedule.log(4)), max_steps=-1, max_epochs=1,
+        pl, model(), tmp_path, watcher(tmp_path / "b", LOG), max_steps=-1, max_epochs=1,
         accumulate_grad_batches=2,
     )  # fmt: skip
     assert Run(tmp_path / "a").steps == [0, 1, 3, 8]
@@ -140,3 +141,20 @@ def test_what_was_read_is_on_disk_when_a_training_breaks_off(tmp_path, pl):
     with pytest.raises(InterruptedError):
         fit(pl, model(), tmp_path, callback, Broken())
     assert Run(tmp_path / "run").steps == [0, 2, 4]
+
+
+def test_hyperparameters_of_module_trainer_and_optimizer_stand_in_the_manifest(tmp_path, pl):
+    class Module(type(module(pl, model()))):
+        def __init__(self, width=3) -> None:
+            super().__init__()
+            self.save_hyperparameters({"width": width})
+
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, max_steps=1,
+        enable_model_summary=False, enable_checkpointing=False, gradient_clip_val=0.5,
+        callbacks=[watcher(tmp_path / "run")],
+    )  # fmt: skip
+    trainer.fit(Module(), DataLoader(rows(), batch_size=8))
+    found = Run(tmp_path / "run").hyperparameters
+    assert (found["width"], found["gradient_clip_val"], found["optimizer.lr"]) == (3, 0.5, 1e-3)
+    assert (found["optimizer"], found["max_steps"]) == ("AdamW", 1)

@@ -22,6 +22,7 @@ from nucleate.prompts import PromptSet
 from small import material, model
 
 READ = "nucleate.recording._recorder.read"
+EVERY = Schedule.every(1).within(None)  # the machine that tests run on may be slow
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def other_prompts() -> PromptSet:
 
 def record(where, steps, nets, *, prompts=None, schedule=None):
     """One session: at each of `steps` the net of the same place is shown."""
-    schedule = schedule or Schedule.every(1)
+    schedule = schedule or EVERY
     with Recorder(where, prompts, schedule) as recorder:
         for step, net in zip(steps, nets, strict=True):
             recorder.step(net, step)
@@ -124,7 +125,7 @@ def test_a_save_is_read_if_the_schedule_says_so_and_never_twice(run):
 
 
 def test_what_was_read_before_a_save_is_on_disk_after_it(run):
-    with Recorder(run, None, Schedule.every(1)) as recorder:
+    with Recorder(run, None, EVERY) as recorder:
         for step in range(3):
             recorder.step(model(), step)
         recorder.saved(model(), 3)
@@ -164,7 +165,7 @@ def test_a_training_that_goes_on_from_an_earlier_step_voids_what_came_after_by_i
 def test_another_seed_in_an_old_folder_is_refused_and_changes_no_byte(run):
     record(run, range(3), [model()] * 3)
     before = bytes_of(run.path)
-    with Recorder(run.path, run.prompts, Schedule.every(1)) as recorder:
+    with Recorder(run.path, run.prompts, EVERY) as recorder:
         for step in range(3):
             with pytest.raises(
                 BadInput, match=r"another model at step 0.* 3 recorded steps up to 2"
@@ -178,7 +179,7 @@ def test_another_seed_in_an_old_folder_is_refused_and_changes_no_byte(run):
 def test_another_seed_replaces_what_is_there_when_that_is_asked_for(run):
     record(run, range(3), [model()] * 3)
     other = model(seed=5)
-    recorder = Recorder(run, None, Schedule.every(1), overwrite=True)
+    recorder = Recorder(run, None, EVERY, overwrite=True)
     assert pickle.loads(pickle.dumps(recorder))._overwrite
     recorder.step(other, 0)
     recorder.close()
@@ -201,13 +202,13 @@ def test_a_finished_run_is_not_voided_from_its_start_or_from_a_step_that_it_lack
     assert there.status == "finished"
     before = bytes_of(run.path)
     with (
-        Recorder(run.path, run.prompts, Schedule.every(1)) as recorder,
+        Recorder(run.path, run.prompts, EVERY) as recorder,
         pytest.raises(BadInput, match=r"finished training.* 2 recorded steps up to 3"),
     ):
         recorder.step(model(seed=step), step)
     assert isinstance(recorder.error, BadInput)
     assert bytes_of(run.path) == before
-    with Recorder(run.path, run.prompts, Schedule.every(1), overwrite=True) as recorder:
+    with Recorder(run.path, run.prompts, EVERY, overwrite=True) as recorder:
         recorder.step(model(seed=step), step)
     assert Run(run.path).steps == ([0] if step == 0 else [0, 1])
     assert Run(run.path).status == "stopped"
@@ -277,7 +278,8 @@ def test_an_exit_without_close_loses_nothing(tmp_path):
         "from nucleate.runs import Run\n"
         "commit = Run.commit_snapshot\n"
         "Run.commit_snapshot = lambda *args: (time.sleep(0.3), commit(*args))\n"
-        f"recorder = nc.Recorder({str(tmp_path / 'run')!r}, material()[2], nc.Schedule.every(1))\n"
+        "every = nc.Schedule.at([0, 1, 2])\n"
+        f"recorder = nc.Recorder({str(tmp_path / 'run')!r}, material()[2], every)\n"
         "for step in range(3): recorder.step(model(), step)\n"
         "raise SystemExit(3)\n"
     )
@@ -319,7 +321,7 @@ def test_a_run_is_running_while_it_is_recorded_and_stopped_when_the_recorder_is_
 
 
 def test_a_run_whose_recording_failed_is_stopped_though_the_training_goes_on(run, monkeypatch):
-    recorder = Recorder(run.path, run.prompts, Schedule.every(1))
+    recorder = Recorder(run.path, run.prompts, EVERY)
     recorder.step(model(), 0)
     monkeypatch.setattr(READ, breaks(RuntimeError("no")))
     recorder.step(model(), 1)
@@ -403,7 +405,10 @@ def test_prompts_of_another_vocabulary_fails_at_once(run):
 
 
 def test_a_schedule_that_needs_the_last_step_fails_at_once(run):
-    with Recorder(run, None, Schedule.log(5)) as recorder, pytest.raises(BadInput, match="last="):
+    with (
+        Recorder(run, None, Schedule.log(5)) as recorder,
+        pytest.raises(BadInput, match="last="),
+    ):
         recorder.step(model(), 0)
 
 
@@ -419,7 +424,7 @@ def breaks(error):
 def test_an_error_while_reading_ends_recording_once_and_not_the_training(
     run, monkeypatch, caplog, where, error
 ):
-    with Recorder(run, None, Schedule.every(1)) as recorder:
+    with Recorder(run, None, EVERY) as recorder:
         recorder.step(model(), 0)
         recorder.flush()
         monkeypatch.setattr(where, breaks(error))
@@ -443,7 +448,7 @@ def test_what_was_read_before_a_reading_failed_is_still_written(run, monkeypatch
         commit(*arguments)
 
     monkeypatch.setattr(run, "commit_snapshot", late)
-    with Recorder(run, None, Schedule.every(1)) as recorder:
+    with Recorder(run, None, EVERY) as recorder:
         recorder.step(model(), 0)
         monkeypatch.setattr("nucleate.recording._recorder.read", breaks(RuntimeError("no")))
         recorder.step(model(), 1)
@@ -470,7 +475,7 @@ def test_a_full_disk_or_any_error_of_the_writer_switches_recording_off_and_is_to
 
 
 def test_a_disk_that_takes_nothing_at_all_does_not_end_the_training(run, monkeypatch):
-    with Recorder(run, None, Schedule.every(1)) as recorder:
+    with Recorder(run, None, EVERY) as recorder:
         monkeypatch.setattr(run.journal, "append", breaks(OSError(errno.EIO, "gone")))
         for step in range(8):
             recorder.step(model(), step, loss=1.0)
@@ -480,7 +485,7 @@ def test_a_disk_that_takes_nothing_at_all_does_not_end_the_training(run, monkeyp
 
 
 def test_a_scalar_that_is_no_number_ends_recording_and_not_the_training(run):
-    with Recorder(run, None, Schedule.every(1)) as recorder:
+    with Recorder(run, None, EVERY) as recorder:
         recorder.step(model(), 0)
         recorder.step(model(), 1, loss="low")
         recorder.step(model(), 2, loss=1.0)
@@ -489,14 +494,17 @@ def test_a_scalar_that_is_no_number_ends_recording_and_not_the_training(run):
 
 
 def test_a_scalar_of_a_reserved_name_is_refused(run):
-    recorder = Recorder(run, None, Schedule.every(1))
+    recorder = Recorder(run, None, EVERY)
     with pytest.raises(BadInput, match="cannot be named 'kind'"):
         recorder.step(model(), 0, kind=1.0)
 
 
 def test_a_user_who_interrupts_a_reading_is_obeyed(run, monkeypatch):
     monkeypatch.setattr(READ, breaks(KeyboardInterrupt()))
-    with Recorder(run, None, Schedule.every(1)) as recorder, pytest.raises(KeyboardInterrupt):
+    with (
+        Recorder(run, None, EVERY) as recorder,
+        pytest.raises(KeyboardInterrupt),
+    ):
         recorder.step(model(), 0)
     assert recorder.error is None
 
@@ -531,3 +539,20 @@ def test_reading_draws_nothing_and_changes_no_flag(run):
     record(run, [0], [net])
     assert torch.equal(torch.get_rng_state(), generator)
     assert [module.training for module in net.modules()] == flags
+
+
+# Hyperparameters
+
+
+def test_hyperparameters_of_a_plain_loop_stand_in_the_manifest_with_those_of_the_model(run):
+    with Recorder(
+        run.path, run.prompts, Schedule.at([0]), hyperparameters={"lr": 0.5, "data": {"rows": 9}}
+    ) as recorder:
+        recorder.take_hyperparameters({"lr": 0.1, "batch": 4})
+        recorder.step(model(), 0)
+    found = Run(run.path).hyperparameters
+    assert (found["lr"], found["data.rows"], found["batch"]) == (0.5, 9, 4)
+    assert found["model_class"] == "LlamaForCausalLM"
+    assert found["model.hidden_size"] == 16
+    assert found["parameters"] == sum(each.numel() for each in model().parameters())
+    assert pickle.loads(pickle.dumps(recorder))._hyperparameters == {"lr": 0.5, "data": {"rows": 9}}

@@ -7,6 +7,8 @@ from nucleate._core.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
+_WITHOUT_FLOAT64 = ("mps",)
+
 
 def device_named(name: str) -> "torch.device":
     """The device that a name means.
@@ -27,3 +29,8 @@ def device_named(name: str) -> "torch.device":
         raise BadInput(
             f"device {name!r} is none that torch knows; use cpu, cuda, mps or auto"
         ) from error
+
+
+def in_reach_of_float64(x: "torch.Tensor") -> "torch.Tensor":
+    """The tensor itself, or on the CPU if its device has no float64, as Apple's MPS has none."""
+    return x.cpu() if x.device.type in _WITHOUT_FLOAT64 else x

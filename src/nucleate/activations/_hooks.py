@@ -1,42 +1,53 @@
 """Hooks on a user's model: registered, used and removed again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
+from nucleate.activations._memory import Memory
 
 Hidden = Float[Tensor, "row token width"]
 See = Callable[[int, Hidden], Hidden | None]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model that computes, inside what compiles, distributes or adapts it.
+    """The model that computes, inside what compiles, distributes, averages or adapts it.
 
-    `torch.compile` and DistributedDataParallel hide the model behind a module of their own, PEFT
-    puts its layers into it. The adapted layers stay active: use PEFT's `disable_adapter()` to read
-    the base model's states.
+    `torch.compile` and wrappers that hold nothing but a `module` (DistributedDataParallel, an
+    AveragedModel) hide the model behind a module of their own, PEFT puts its layers into it. The
+    adapted layers stay active: use PEFT's `disable_adapter()` to read the base model's states.
 
     Raises:
-        BadInput: a PEFT method that changes the prompt itself, not the model.
+        BadInput: a PEFT method that changes the prompt itself, not the model; or weights that
+            DeepSpeed has spread over ranks.
     """
     while True:
         inner: nn.Module | None
         if hasattr(model, "_orig_mod"):
             inner = model._orig_mod  # type: ignore[assignment]
-        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            inner = model.module
+        elif list(model._modules) == ["module"]:
+            inner = model._modules["module"]
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             _refuse_prompt_learning(model)
             inner = model.get_base_model()  # type: ignore[operator]
         else:
+            _refuse_partitioned(model)
             return model
         assert inner is not None
         model = inner
+
+
+def _refuse_partitioned(model: nn.Module) -> None:
+    """DeepSpeed ZeRO-3 marks every parameter; it fetches weights by hooks that all ranks run."""
+    if hasattr(next(model.parameters(), None), "ds_id"):
+        raise BadInput(
+            f"DeepSpeed ZeRO-3 has spread the weights of {type(model).__name__} over ranks, which "
+            "nucleate cannot read; train with ZeRO-2 or FSDP2, or record the saved checkpoints"
+        )
 
 
 def _refuse_prompt_learning(model: nn.Module) -> None:
@@ -48,74 +59,25 @@ def _refuse_prompt_learning(model: nn.Module) -> None:
         )
 
 
-def hidden_of(output: Any) -> Hidden:
-    """The hidden states in what a block returns: most return a Tensor, some a tuple or list."""
-    hidden: Hidden = output[0] if isinstance(output, tuple | list) else output
-    return hidden
-
-
-@contextmanager
-def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None]:
-    """Call `see` with the states before the first block, after every block, and after the body.
-
-    Args:
-        blocks: in the order in which they run.
-        body: the module whose output's first part is the states after the final norm.
-        see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states; what
-            it returns, if not None, replaces them.
-    """
-
-    def before_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            changed = see(0, args[0])
-            return None if changed is None else ((changed, *args[1:]), kwargs)
-        changed = see(0, kwargs["hidden_states"])
-        return None if changed is None else (args, kwargs | {"hidden_states": changed})
-
-    def after_block(index: int) -> Callable[..., Any]:
-        def hook(_: nn.Module, __: Any, output: Any) -> Any:
-            changed = see(index, hidden_of(output))
-            if changed is None:
-                return None
-            if isinstance(output, tuple | list):
-                return type(output)([changed, *output[1:]])
-            return changed
-
-        return hook
-
-    def after_body(_: nn.Module, __: Any, output: Any) -> Any:
-        changed = see(len(blocks) + 1, output[0])
-        if changed is None:
-            return None
-        if isinstance(output, tuple):
-            return (changed, *output[1:])
-        output["last_hidden_state"] = changed
-        return output
-
-    handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    handles += [block.register_forward_hook(after_block(k + 1)) for k, block in enumerate(blocks)]
-    handles.append(body.register_forward_hook(after_body))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients or compilation; training flags are restored afterwards.
+    """Evaluation mode without gradients or compilation.
 
-    Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
+    Afterwards training flags are restored, and what the model kept from its passes. Hooks never
+    fire inside compiled code that was traced without them, so that it runs eagerly.
     """
     flags = [(module, module.training) for module in model.modules()]
+    memory = Memory(model)
     model.eval()
+    # States made in inference mode could not be used in a training later.
+    normal = torch.inference_mode(False)
     try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with normal, torch.no_grad(), torch.compiler.set_stance("force_eager"):
             yield
     finally:
         for module, flag in flags:
             module.training = flag
+        memory.restore()
 
 
 @contextmanager
@@ -135,9 +97,11 @@ def head_reads(
     head = unwrapped(model).get_output_embeddings()  # type: ignore[operator]
 
     def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = args[0]
         if rows is None:
-            return (tokens_at(args[0], index), *args[1:])
-        return (args[0][rows[:, None], index], *args[1:])
+            return (tokens_at(hidden, index), *args[1:])
+        chosen = rows[:, None].to(hidden.device), index.to(hidden.device)
+        return (hidden[chosen], *args[1:])
 
     handle = head.register_forward_pre_hook(select)
     try:
@@ -148,4 +112,5 @@ def head_reads(
 
 def tokens_at(hidden: Tensor, index: Tensor) -> Tensor:
     """A gathered copy of `hidden` [row, token, width] at `index` [row, kept]."""
+    index = index.to(hidden.device)
     return hidden.gather(1, index[:, :, None].expand(-1, -1, hidden.shape[-1]))

@@ -1,7 +1,8 @@
 """Packing prompts into batches of token ids with little padding and little repetition.
 
 Plain: rows of similar length are batched together, padded on the right. A causal model's real
-tokens never see the padding after them, so that it needs no mask.
+tokens never see the padding after them, so that it needs no mask. Padding repeats a token of the
+row itself: one whose embedding is not finite would reach into all states, mask or not.
 
 Shared: rows with a common beginning become one sequence - their beginning once, then the rest of
 each row. A mask lets every rest see the beginning and itself, and its tokens keep their own
@@ -33,7 +34,7 @@ class PackedBatch:
         sequence: which sequence of the batch each row is in.
         prefix: how many of each row's tokens stand at the sequence's beginning.
         offset: where the rest of each row begins in its sequence.
-        ids: the tokens, right padded with 0.
+        ids: the tokens, right padded.
         places: each token's place in its own row; None in a plain batch.
         part: 0 for a beginning, k for the k-th row's rest, -1 for padding; None in a plain batch.
     """
@@ -54,7 +55,7 @@ class PackedBatch:
     def weights(self, spans: Int[np.ndarray, "row 2"]) -> Float[Tensor, "sequence row_in token"]:
         """What averages every row's span of tokens, when multiplied with the states."""
         slot = self.slot
-        weights = np.zeros((len(self.ids), slot.max() + 1, self.ids.shape[1]), dtype=np.float32)
+        weights = np.zeros((len(self.ids), slot.max() + 1, self.ids.shape[1]))
         lengths = spans[:, 1] - spans[:, 0]
         row = np.repeat(np.arange(len(spans)), lengths)
         token = spans[row, 0] + _counted(lengths)
@@ -92,22 +93,29 @@ def read_lengths(prompts: PromptSet) -> Int[np.ndarray, "row"]:
 
 
 def plain(
-    prompts: PromptSet, tokens: int, rows: Int[np.ndarray, "row"] | None = None
+    prompts: PromptSet,
+    tokens: int,
+    rows: Int[np.ndarray, "row"] | None = None,
+    *,
+    equal: bool = False,
+    whole: bool = False,
 ) -> Iterator[PackedBatch]:
     """Every row by itself, in batches of similar length.
 
     Args:
         prompts: the rows.
-        tokens: of one batch, at most, unless one row has more.
+        tokens: of one batch, at most, unless one row has more; 1 reads each row alone.
         rows: which rows; all if None.
+        equal: only rows of the same length stand in one batch, without padding.
+        whole: read also the tokens that no position and no answer needs.
     """
-    lengths = read_lengths(prompts)
+    lengths = prompts.lengths if whole else read_lengths(prompts)
     rows = np.arange(len(prompts)) if rows is None else rows
     order = rows[np.argsort(lengths[rows], kind="stable")]
-    for part in _split(lengths[order], tokens):
+    for part in _split(lengths[order], tokens, equal=equal):
         chosen = order[part]
-        longest = lengths[chosen].max()
-        ids = np.where(np.arange(longest) < lengths[chosen, None], prompts.ids[chosen, :longest], 0)
+        inside = np.minimum(np.arange(lengths[chosen].max()), lengths[chosen, None] - 1)
+        ids = prompts.ids[chosen[:, None], inside]
         none = np.zeros_like(chosen)
         yield PackedBatch(chosen, np.arange(len(chosen)), none, none, ids.astype(np.int64))
 
@@ -124,7 +132,7 @@ class Shared:
     """
 
     def __init__(self, prompts: PromptSet) -> None:
-        self._probe = prompts
+        self._prompts = prompts
         self._lengths = read_lengths(prompts)
         self._prefix = prompts.positions["instruction_end"] + 1
         groups = prompts.prefix_groups("instruction_end")
@@ -156,16 +164,21 @@ class Shared:
         for part in _split(self._totals[by_length], tokens):
             yield self._batch([np.arange(starts[s], starts[s + 1]) for s in by_length[part]])
 
-    def trial(self) -> PackedBatch:
-        """The longest sequence by itself."""
-        return self._batch([np.flatnonzero(self._sequence == self._totals.argmax())])
+    def beside(self, rows: Int[np.ndarray, "row"]) -> Int[np.ndarray, "beside"]:
+        """All rows of the sequences that hold the given ones."""
+        sequences = self._sequence[np.isin(self._order, rows)]
+        return np.sort(self._order[np.isin(self._sequence, sequences)])
+
+    def longest_rows(self) -> Int[np.ndarray, "row"]:
+        """The rows of the longest sequence."""
+        return np.sort(self._order[self._sequence == self._totals.argmax()])
 
     def _batch(self, sequences: list[np.ndarray]) -> PackedBatch:
         """A batch of sequences, each given as places in the order of rows."""
         places = np.concatenate(sequences)
         rows, offset = self._order[places], self._offset[places]
         sequence = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
-        prefix, ids = self._prefix[rows], self._probe.ids
+        prefix, ids = self._prefix[rows], self._prompts.ids
         longest = max(self._totals[self._sequence[s[0]]] for s in sequences)
         packed = np.zeros((len(sequences), longest), dtype=np.int64)
         own_places, part = np.zeros_like(packed), np.full_like(packed, _PADDING)
@@ -180,6 +193,7 @@ class Shared:
             token = begin[row] + _counted(lengths)
             at = sequence[row], _index(token, prefix[row], offset[row])
             packed[at], own_places[at], part[at] = ids[rows[row], token], token, number[row]
+        np.copyto(packed, packed[:, :1], where=part == _PADDING)
         return batch
 
 
@@ -198,12 +212,16 @@ def _counted(lengths: np.ndarray) -> np.ndarray:
     return counted
 
 
-def _split(lengths: np.ndarray, tokens: int) -> Iterator[slice]:
+def _split(lengths: np.ndarray, tokens: int, *, equal: bool = False) -> Iterator[slice]:
     """Cut sequences that come in order of length into batches of bounded size."""
     start = 0
     while start < len(lengths):
         stop = start + 1
-        while stop < len(lengths) and (stop + 1 - start) * lengths[stop] <= tokens:
+        while (
+            stop < len(lengths)
+            and (stop + 1 - start) * lengths[stop] <= tokens
+            and not (equal and lengths[stop] > lengths[start])
+        ):
             stop += 1
         yield slice(start, stop)
         start = stop

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nucleate._core.errors import BadInput
+from nucleate._core.seeds import seeded
 from nucleate.activations._capture import capture
 from nucleate.prompts import PromptSet
 from nucleate.runs import States
@@ -50,8 +51,7 @@ def capture_untrained(
             else model
         )
         for number in range(count):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed + number)
+            with seeded(seed + number):
                 fresh = AutoModelForCausalLM.from_config(config)
             found.append(capture(fresh.to(torch.float32).eval(), prompts))
             progress(number + 1, count)

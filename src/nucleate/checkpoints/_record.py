@@ -28,11 +28,14 @@ class Recorded:
         run: the folder.
         steps: steps read now.
         present: steps recorded before.
+        not_finite: step -> where its states are NaN or infinite, such as `from block.1 on`; the
+            journal has it, too.
     """
 
     run: Path
     steps: tuple[int, ...]
     present: tuple[int, ...]
+    not_finite: dict[int, str]
 
 
 def record_series(
@@ -48,7 +51,8 @@ def record_series(
     """Read a prompt set out of every checkpoint of a series into a run, one checkpoint at a time.
 
     Steps that the run has are not read again, nor are their checkpoints loaded, so that an
-    interrupted call can be repeated to resume. The journal names the checkpoint of each step.
+    interrupted call can be repeated to resume. The journal names the checkpoint of each step. A
+    checkpoint whose states are not finite is recorded like any other and marked in the journal.
 
     Args:
         where: the run's folder; a run of the same prompt set is continued.
@@ -82,7 +86,16 @@ def record_series(
         with _quick_collection():
             done = _read(where, prompts, series, pending[0], load, hashes, progress)
     progress(len(series), len(series))
-    return Recorded(Path(where), tuple(done), tuple(s for s in series.steps if s not in done))
+    return Recorded(
+        Path(where),
+        tuple(done),
+        tuple(step for step in series.steps if step not in done),
+        {
+            one["step"]: one["not_finite_at"]
+            for one in Run(where).journal.live("snapshot")
+            if one["step"] in series.steps and "not_finite_at" in one
+        },
+    )
 
 
 def _read(

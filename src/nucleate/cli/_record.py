@@ -100,12 +100,15 @@ def record(
         )
     if as_json:
         shown = {"run": str(recorded.run), "steps": recorded.steps, "present": recorded.present,
-                 "rows": len(rows), "positions": list(rows.positions)}  # fmt: skip
+                 "not_finite": recorded.not_finite, "rows": len(rows),
+                 "positions": list(rows.positions)}  # fmt: skip
         typer.echo(json.dumps(shown))
         return
     there = f", {len(recorded.present)} were there" if recorded.present else ""
     noun = "checkpoint" if len(recorded.steps) == 1 else "checkpoints"
     say(f"{len(recorded.steps)} {noun} recorded{there} -> {recorded.run}")
+    for number, where in recorded.not_finite.items():
+        say(f"step {number}: states are not finite {where}")
 
 
 def _series(

@@ -178,7 +178,7 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
         step: at which to choose.
 
     Returns:
-        One of the blocks or `final_norm`; the first of those that are equal.
+        Any but the embedding; the first of those that are equal.
 
     Raises:
         BadInput: no stream has a value there.
@@ -186,7 +186,7 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
     rows = select_rows(
         table, position=position, view=view, step=step, label="task", metric="ari", half="choose"
     )
-    deep = rows["stream"].str.startswith("block.") | (rows["stream"] == "final_norm")
+    deep = ~rows["stream"].str.match(r"embed(\.|$)")
     wanted = rows[deep & rows["value"].notna()]
     if wanted.empty:
         raise BadInput(

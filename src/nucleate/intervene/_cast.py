@@ -89,7 +89,7 @@ def cast(
     """
     prompts.check_labels("task", "instruction", "input", user="the causal map")
     codes = {
-        name: np.unique(np.array(prompts.labels[name]), return_inverse=True)[1]
+        name: np.unique(np.array(prompts.labels[name], object), return_inverse=True)[1]
         for name in ("task", "input")
     }
     fitted = np.flatnonzero(_usable(prompts))
@@ -130,7 +130,7 @@ def _usable(prompts: PromptSet) -> Bool[np.ndarray, "all"]:
     answered: np.ndarray = prompts.lengths > prompts.prompt_lengths
     if "split" not in prompts.labels:
         return answered
-    return answered & ~np.isin(np.array(prompts.labels["split"]), _UNTRAINED)
+    return answered & ~np.isin(np.array(prompts.labels["split"], object), _UNTRAINED)
 
 
 def _strings(prompts: PromptSet) -> Int[np.ndarray, "all"]:

@@ -148,14 +148,15 @@ class Editor:
             states: of all edits of some tested rows.
             rows: which ones.
         """
-        after, hidden = states.clone(), states.float()
+        # Blocks may be on other devices than the states that all this was fitted on.
+        after, hidden = states.clone(), states.to(self.states.device).float()
         erased = self._erase(stream, hidden[:, _ERASED], rows)
         norm = (hidden[:, _ERASED] - erased).norm(dim=-1, keepdim=True)
-        after[:, _ERASED] = erased.to(after.dtype)
+        after[:, _ERASED] = erased.to(after)
         random = self._remove_random(stream, hidden[:, _RANDOM], rows)
-        after[:, _RANDOM] = random.to(after.dtype)
+        after[:, _RANDOM] = random.to(after)
         displaced = hidden[:, _DISPLACED] + self._units[stream, rows] * norm
-        after[:, _DISPLACED] = displaced.to(after.dtype)
+        after[:, _DISPLACED] = displaced.to(after)
         return after
 
     def beyond(self, edited: Float[Tensor, "row edit width"], stream: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nucleate._core.errors import BadInput
-from nucleate.intervene._gate import Numbers, as_labeled, as_numbers
+from nucleate.intervene._gate import Numbers, as_labeled, as_numbers, in_double, moved_to
 
 # Directions below this part of the largest one are rounding.
 _REAL = 1e-5
@@ -57,13 +57,19 @@ class Eraser:
             BadInput: as many directions as the states are wide; numbers that are not finite.
         """
         basis, mean = as_numbers(basis, "the basis"), as_numbers(mean, "the mean")
-        _, extents, directions = torch.linalg.svd(basis.double(), full_matrices=False)
+        if (
+            basis.ndim not in (2, 3)
+            or mean.shape != basis.shape[: basis.ndim - 2] + basis.shape[-1:]
+        ):
+            raise BadInput(
+                f"a basis of shape {list(basis.shape)} and a mean of shape {list(mean.shape)} do "
+                "not fit; give [rank width] and [width], or [row rank width] and [row width]"
+            )
+        _, extents, directions = torch.linalg.svd(in_double(basis), full_matrices=False)
         real = extents > _REAL * extents[..., :1].clamp(min=1e-30)
-        if basis.ndim == 2:
-            kept = directions[real].to(_stored(basis))
-        else:
-            kept = (directions * real[..., None]).to(_stored(basis))
-        return cls(kept, kept, mean.to(kept.dtype))
+        kept = directions[real] if basis.ndim == 2 else directions * real[..., None]
+        kept = kept.to(_stored(basis)).to(basis.device)
+        return cls(kept, kept, mean.to(kept.dtype).to(kept.device))
 
     @classmethod
     def means(cls, states: Numbers, labels: "Labels") -> "Eraser":
@@ -76,10 +82,10 @@ class Eraser:
         Raises:
             BadInput: as for `leace`.
         """
-        x, onehot, stored = _fitting(states, labels)
+        x, onehot, stored, device = _fitting(states, labels)
         centroids = (onehot.T @ x) / onehot.sum(0)[:, None]
         span = cls.subspace(centroids - centroids.mean(0), x.mean(0))
-        return span.to(stored)
+        return span.to(stored).to(device)
 
     @classmethod
     def leace(
@@ -118,7 +124,7 @@ class Eraser:
             tells rows of the fitted states from those it is applied to, such as another input, is
             partly removed as well: subtract each input's own mean first, as `causal_map` does.
         """
-        x, onehot, stored = _fitting(states, labels)
+        x, onehot, stored, device = _fitting(states, labels)
         mean = x.mean(0)
         centered = x - mean
         covariance = centered.T @ centered / (len(x) if shrink else len(x) - 1)
@@ -128,7 +134,7 @@ class Eraser:
         whiten, color = _roots(covariance)
         directions, extents, _ = torch.linalg.svd(whiten @ cross, full_matrices=False)
         basis = directions[:, extents > tolerance].T
-        return cls(basis @ whiten, basis @ color, mean).to(stored)
+        return cls(basis @ whiten, basis @ color, mean).to(stored).to(device)
 
     def __call__(self, states: Numbers) -> Float[Tensor, "*any width"]:
         """The states without what is removed, in their own dtype.
@@ -147,7 +153,7 @@ class Eraser:
                 f"the eraser is {self.mean.shape[-1]} wide, the states are {states.shape[-1]}; "
                 "fit it on states of the same model"
             )
-        read, write, mean = (t.to(states.device) for t in (self.read, self.write, self.mean))
+        read, write, mean = (moved_to(t, states) for t in (self.read, self.write, self.mean))
         found = torch.einsum("...kd,...d->...k", read, states - mean)
         return (states - torch.einsum("...k,...kd->...d", found, write)).to(states.dtype)
 
@@ -175,8 +181,8 @@ Labels = Sequence[Any] | Tensor | np.ndarray | pd.Series | pd.DataFrame
 """A class for every row, by name or number."""
 
 
-def _fitting(states: Numbers, labels: Labels) -> tuple[Tensor, Tensor, torch.dtype]:
-    """States and one-hot classes in float64, and the dtype of what is made of them."""
+def _fitting(states: Numbers, labels: Labels) -> tuple[Tensor, Tensor, torch.dtype, torch.device]:
+    """States and one-hot classes in float64, and dtype and device of what is made of them."""
     x, classes = as_labeled(states, labels)
     count = int(classes.max()) + 1
     if count < 2:
@@ -184,7 +190,9 @@ def _fitting(states: Numbers, labels: Labels) -> tuple[Tensor, Tensor, torch.dty
             f"the labels name {count} class, and a difference needs at least two tasks; "
             "pass rows of several"
         )
-    return x.double(), torch.nn.functional.one_hot(classes, count).double(), _stored(x)
+    exact = in_double(x)
+    onehot = torch.nn.functional.one_hot(classes.to(exact.device), count).double()
+    return exact, onehot, _stored(x), x.device
 
 
 def _stored(states: Tensor) -> torch.dtype:

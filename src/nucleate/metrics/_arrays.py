@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate._core.devices import in_reach_of_float64
 from nucleate._core.errors import BadInput
 
 Array = np.ndarray | Tensor
@@ -30,7 +31,8 @@ def as_tensor(x: ArrayLike, *, least_rows: int = 2) -> Float[Tensor, "*place row
         least_rows: how many rows are needed.
 
     Returns:
-        float64 where `x` is, else float32; on the device of `x`. NaN and infinity stay.
+        float64 where `x` is, else float32; on the device of `x`, or on the CPU where that has no
+        float64 (MPS). NaN and infinity stay.
 
     Raises:
         BadInput: values that are not real numbers, fewer than two dimensions or two rows, or no
@@ -208,7 +210,8 @@ def _numbers(x: ArrayLike) -> Float[Tensor, "*any"]:
             f"states of dtype {x.dtype} cannot be measured; give an array of real numbers"
         )
     single = x.is_floating_point() and x.dtype != torch.float64
-    return x.detach().float() if single else x.detach().double()
+    numbers: Tensor = in_reach_of_float64(x).detach()
+    return numbers.float() if single else numbers.double()
 
 
 def _holds_tensors(x: ArrayLike) -> bool:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nucleate._core.arguments import check_number
+from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_tensor, rounding_of
 from nucleate.metrics._labels import one
 
@@ -23,17 +25,23 @@ def standardize(
     Returns:
         The z-scores, in float32. A dimension whose standard deviation is below 1e-5 of its largest
         magnitude (1e-12 of float64 values that float32 cannot hold) does not vary beyond rounding:
-        it becomes 0.
+        it becomes 0. One that holds NaN or infinity is NaN in all rows.
 
     Raises:
         BadInput: states that are not an array of real numbers.
     """
     states = as_tensor(x, least_rows=1)
     measure = states if reference is None else as_tensor(reference, least_rows=1)
+    if measure.shape[-1] != states.shape[-1]:
+        raise BadInput(
+            f"a reference of width {measure.shape[-1]} does not fit states of width "
+            f"{states.shape[-1]}; give the states before something was subtracted"
+        )
     points = states - states.mean(-2, keepdim=True)
     deviation = points.square().mean(-2, keepdim=True).sqrt()
-    varies = deviation > rounding_of(measure) * measure.abs().amax(-2, keepdim=True)
-    return (points / deviation.where(varies, 1)).where(varies, 0).float()
+    # NaN compares as false: a dimension that holds one must not look constant.
+    constant = deviation <= rounding_of(measure) * measure.abs().amax(-2, keepdim=True)
+    return (points / deviation.where(~constant, 1)).where(~constant, 0).float()
 
 
 def condition(x: ArrayLike, groups: ArrayLike) -> Float[Tensor, "*place row width"]:
@@ -78,9 +86,12 @@ def principal_axes(
         The rotated rows, and how many dimensions hold that share in every problem.
 
     Raises:
-        BadInput: states that are not an array of real numbers.
+        BadInput: states that are not an array of real numbers, or not finite.
     """
+    check_number("share", share)
     states = as_tensor(x, least_rows=1)
+    if not torch.isfinite(states).all():
+        raise BadInput("rows that hold NaN or infinity have no principal axes; leave them out")
     values, axes = torch.linalg.eigh(states.mT @ states)
     held = values.flip(-1).clamp(min=0).cumsum(-1)
     needed = int((held < share * held[..., -1:]).sum(-1).max()) + 1

@@ -1,5 +1,6 @@
 """Which prompts are measured at a position, under which labels, resamples and nulls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -203,25 +204,29 @@ def _single(task: Int[np.ndarray, "string"]) -> str:
 
 def _columns(prompts: PromptSet, position: str) -> dict[str, np.ndarray]:
     """Every label as an array of texts [row]."""
-    found = {
-        name: np.array(values) for name, values in prompts.labels.items() if name not in NO_LABELS
-    }
+    labels = prompts.labels
+    found = {name: _texts(values) for name, values in labels.items() if name not in NO_LABELS}
     if "family" in found:
-        families = _numbers(found["family"])
-        if len(set(zip(families.tolist(), found[TASK].tolist(), strict=True))) > families.max() + 1:
-            both = np.char.add(np.char.add(found[TASK], " x "), found["family"])
+        pairs = list(zip(labels[TASK], labels["family"], strict=True))
+        if len(set(pairs)) > len(set(labels["family"])):
+            both = _texts([f"{task} x {family}" for task, family in pairs])
             found.setdefault("task x family", both)
     # A column of the user's own that is called so stays, and ours gets another name.
     found["length" if "length" not in found else LENGTH] = _lengths(prompts.ends(position))
     return found
 
 
+def _texts(values: Sequence[str]) -> np.ndarray:
+    """Texts as objects: numpy would make all as wide as the widest."""
+    return np.array(values, dtype=object)
+
+
 def _lengths(ends: Int[np.ndarray, "row"]) -> np.ndarray:
     """Tokens up to a position, in quantiles where there are many different numbers."""
     if len(np.unique(ends)) > _LENGTHS:
         edges = np.unique(np.quantile(ends, np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
-        return np.array([f"part {part}" for part in np.searchsorted(edges, ends)])
-    return ends.astype(str)
+        return _texts([f"part {part}" for part in np.searchsorted(edges, ends)])
+    return _texts([str(end) for end in ends])
 
 
 def _strings(
@@ -240,7 +245,7 @@ def _rank(label: str) -> int:
 def _measured(prompts: PromptSet) -> Int[np.ndarray, "row"]:
     if "split" not in prompts.labels:
         return np.arange(len(prompts))
-    return np.flatnonzero(~np.isin(prompts.labels["split"], APART))
+    return np.flatnonzero([split not in APART for split in prompts.labels["split"]])
 
 
 def _distinct_rows(
@@ -311,7 +316,7 @@ def _defined(
 
 def _refuse_hopeless(prompts: PromptSet) -> None:
     """Refuse a prompt set whose tasks cannot be clustered at any position."""
-    tasks = len(set(np.array(prompts.labels[TASK])[_measured(prompts)].tolist()))
+    tasks = len({prompts.labels[TASK][row] for row in _measured(prompts)})
     if tasks == 1:
         raise BadInput(
             f"the prompt set has one task, {prompts.labels[TASK][0]!r}; clusters of tasks need at "

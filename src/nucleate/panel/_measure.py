@@ -1,12 +1,16 @@
 """measure: from snapshots to a panel."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
+from nucleate._core.threads import side_by_side
 from nucleate.panel._assemble import Nulls, UnitResults, assemble
 from nucleate.panel._cache import Shards, Strengths, key_of
 from nucleate.panel._columns import Result
@@ -32,6 +36,7 @@ from nucleate.panel._settings import PanelSettings, settings_of
 from nucleate.panel._source import (
     Memory,
     OfRun,
+    Snapshots,
     Unit,
     check_alike,
     fingerprint_of,
@@ -49,17 +54,18 @@ Progress = Callable[[int, int], None]
 
 
 def measure(
-    source: Run | States | Iterable[tuple[int, States]],
+    source: Run | str | Path | Snapshots,
     prompts: PromptSet | None = None,
     *,
-    nulls: Sequence[Null] | None = None,
-    metrics: Sequence[str | Metric] | None = None,
+    nulls: Sequence[Null] | Null | None = None,
+    metrics: Sequence[str | Metric] | str | Metric | None = None,
     n_bootstraps: int | None = None,
     n_init: int | None = None,
     keyframes: int | None = None,
     seed: int | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    out: Path | None = None,
 ) -> Panel:
     """Measure every snapshot, stream and position, each number beside its nulls.
 
@@ -75,19 +81,22 @@ def measure(
     or settings measure anew; N1, N2 and N4 are laid beside what is there.
 
     Args:
-        source: a run; or the states of one model; or (step, states) in rising order. Any dtype.
+        source: a run or its folder; or the states of one model; or pairs (step, states), or a
+            mapping from step to states, in rising order. Any dtype and device; the numbers are
+            computed on the CPU.
         prompts: the rows, their labels and positions; of a run its own. It needs the label `task`;
             `family`, `input`, `output`, `instruction` and any others are used where they are.
-        nulls: rungs of the ladder.
-        metrics: names or metrics; `all` for every one.
+        nulls: rungs of the ladder, or one.
+        metrics: names or metrics, or one; `all` for every one.
         n_bootstraps: resamples of the instruction strings for intervals; 0 leaves them out.
         n_init: how good k-means must be, as scikit-learn's `n_init`.
         keyframes: how many steps are keyframes, at least 2; with as many as there are snapshots,
             everything is measured at every snapshot.
         seed: of k-means, permutations, halves and resamples.
-        n_jobs: places measured side by side; by default torch's threads. The numbers are the
-            same whatever their number.
+        n_jobs: places measured side by side, -1 for all cores; by default torch's threads. The
+            numbers are the same whatever their number.
         progress: called with (done, total) after each step of each unit of work.
+        out: of a run, the folder that is written into; by default the run's own.
 
         What is None of nulls, metrics, n_bootstraps, n_init, keyframes and seed is the run's own
         setting: that of its configuration, else of the panel that is in its folder. Else it is
@@ -116,22 +125,29 @@ def measure(
         >>> table.query("half == 'all'")["value"].tolist()
         [1.0]
     """
+    if isinstance(source, str | Path):
+        source = Run(source)
     given = source_of(source, prompts)
+    if out is not None and given.folder is not None:
+        given.folder = out
+    if n_jobs not in (None, -1):
+        check_whole("n_jobs", n_jobs, least=1)
+    wanted = _listed(metrics)
     own = settings_of(source) if isinstance(source, Run) else PanelSettings()
-    ladder = _ladder(source, own, nulls)
+    ladder = _ladder(source, own, _listed(nulls))
     settings = replace(
         own.with_ladder(ladder),
-        metrics=own.metrics if metrics is None else tuple(
-            it.name if isinstance(it, Metric) else it for it in metrics
+        metrics=own.metrics if wanted is None else tuple(
+            it.name if isinstance(it, Metric) else it for it in wanted
         ),
         n_bootstraps=own.n_bootstraps if n_bootstraps is None else n_bootstraps,
         n_init=own.n_init if n_init is None else n_init,
         keyframes=own.keyframes if keyframes is None else keyframes,
         seed=own.seed if seed is None else seed,
     )  # fmt: skip
-    chosen = choose_metrics(settings.metrics if metrics is None else metrics)
+    chosen = choose_metrics(settings.metrics if wanted is None else wanted)
     work = _Work(given, _Drawn.of(settings, ladder), chosen, progress)
-    chains = work.done(n_jobs or torch.get_num_threads())
+    chains = work.done(n_jobs)
     scrambled = next((null.panel for null in ladder if isinstance(null, Scrambled)), None)
     with work.watch("table"):
         panel = assemble(
@@ -153,9 +169,18 @@ def default_nulls(source: object = None) -> tuple[Null, ...]:
     return PanelSettings().ladder(source if isinstance(source, Run) else None)
 
 
+def _listed(given: Any) -> Any:
+    """What may be one or several, as several."""
+    return given if given is None or isinstance(given, list | tuple) else [given]
+
+
 def _ladder(source: object, own: PanelSettings, nulls: Sequence[Null] | None) -> tuple[Null, ...]:
     if nulls is None:
         return own.ladder(source if isinstance(source, Run) else None)
+    if strange := [null for null in nulls if not isinstance(null, Null)]:
+        raise BadInput(
+            f"{strange[0]!r} is no null; give objects such as nc.panel.Permuted(999), which is N0"
+        )
     names = [null.name for null in nulls]
     for null in nulls:
         ours = any(type(null) is rung for rung in LADDER)
@@ -239,23 +264,9 @@ class _Work:
         each = len(source.steps) + (len(self._keyframes) if self._at_keyframes else 0)
         self._total = each * len(self._units)
 
-    def done(self, n_jobs: int) -> list[UnitResults]:
-        """Measure every unit, `n_jobs` at a time, each on one thread of its own.
-
-        The operations are small: two units side by side scale, two threads in one do not. And
-        numbers that depend on how an operation is cut into threads would differ between machines.
-        """
-        from joblib import Parallel, delayed
-        from threadpoolctl import threadpool_limits
-
-        threads = torch.get_num_threads()
-        try:
-            with threadpool_limits(1):
-                # Threads: torch lets go of the interpreter, and nothing is copied or started.
-                follow = (delayed(self._follow)(unit) for unit in self._units)
-                return list(Parallel(n_jobs=n_jobs, backend="threading")(follow))
-        finally:
-            torch.set_num_threads(threads)
+    def done(self, n_jobs: int | None) -> list[UnitResults]:
+        """Measure every unit, `n_jobs` at a time."""
+        return side_by_side(self._follow, self._units, n_jobs)
 
     def _layout(self, position: str) -> Layout:
         return layout(
@@ -279,7 +290,6 @@ class _Work:
 
     def _follow(self, unit: Unit) -> UnitResults:
         """Measure one unit from the first step to the last."""
-        torch.set_num_threads(1)
         watch = Stopwatch()
         try:
             chain = self._chain(unit, watch)

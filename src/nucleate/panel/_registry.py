@@ -50,6 +50,8 @@ def choose_metrics(wanted: Sequence[str | Metric] | None) -> tuple[Metric, ...]:
     if wanted is None:
         return tuple(metric for metric in known.values() if not metric.on_request)
     chosen: dict[str, Metric] = {}
+    if not wanted:
+        raise BadInput(f"no metric is asked for; choose among all, {', '.join(known)}")
     for item in wanted:
         if isinstance(item, Metric):
             chosen[item.name] = item
@@ -57,7 +59,9 @@ def choose_metrics(wanted: Sequence[str | Metric] | None) -> tuple[Metric, ...]:
             chosen |= known
         elif item in known:
             chosen[item] = known[item]
-        else:
+        elif isinstance(item, str):
             raise unknown_metric(item, known)
+        else:
+            raise BadInput(f"{item!r} is no metric; give a name or nc.Metric.of(name, function)")
     order = [*known, *(name for name in chosen if name not in known)]
     return tuple(sorted(chosen.values(), key=lambda metric: order.index(metric.name)))

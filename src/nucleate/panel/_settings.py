@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.seeds import component_seed
 from nucleate.panel._keyframes import KEYFRAMES
 from nucleate.panel._nulls import (
@@ -41,6 +42,12 @@ class PanelSettings:
     n_init: int = 20
     keyframes: int = KEYFRAMES
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_whole("n_bootstraps", self.n_bootstraps, least=0)
+        check_whole("n_init", self.n_init, least=1)
+        check_whole("keyframes", self.keyframes, least=2)
+        check_whole("seed", self.seed, least=0)
 
     def as_json(self) -> dict[str, Any]:
         """As a JSON object."""

@@ -1,10 +1,10 @@
 """Where snapshots come from: a run on disk, or what the caller holds in memory."""
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from torch import Tensor
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run, States
+
+Snapshots: TypeAlias = States | Mapping[int, States] | Iterable[tuple[int, States]]
+"""States of one model, or of several steps."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,11 @@ class Source(Protocol):
 class Memory:
     """Snapshots that the caller holds."""
 
-    folder = None
+    folder: Path | None = None
 
-    def __init__(self, snapshots: Iterable[tuple[int, States]], prompts: PromptSet) -> None:
+    def __init__(self, snapshots: Snapshots, prompts: PromptSet) -> None:
         self.prompts = prompts
-        self._states = dict(snapshots)
+        self._states = _by_step(snapshots)
         self.steps = list(self._states)
         if not self.steps:
             raise BadInput("no snapshots were given; record at least one step")
@@ -81,7 +84,8 @@ class OfRun:
     """The snapshots of a run folder, read piece by piece."""
 
     def __init__(self, run: Run) -> None:
-        self.prompts, self.folder, self._run = run.prompts, run.path, run
+        self.prompts, self._run = run.prompts, run
+        self.folder: Path | None = run.path
         self.steps = run.steps
         if not self.steps:
             raise BadInput(f"{run.path} has no snapshots; record at least one step")
@@ -100,9 +104,7 @@ class OfRun:
         return f"{zlib.crc32(self._run.snapshot_path(step).read_bytes()):08x}"
 
 
-def source_of(
-    given: Run | States | Iterable[tuple[int, States]], prompts: PromptSet | None
-) -> Memory | OfRun:
+def source_of(given: Run | Snapshots, prompts: PromptSet | None) -> Memory | OfRun:
     """The source that fits what was given.
 
     Raises:
@@ -112,9 +114,26 @@ def source_of(
         if prompts is not None and prompts.content_hash() != given.prompts.content_hash():
             raise BadInput(f"{given.path} has a prompt set of its own, another one; leave it out")
         return OfRun(given)
-    if prompts is None:
+    if not isinstance(prompts, PromptSet):
         raise BadInput("states were given without their prompt set; give it as the second argument")
-    return Memory([(0, given)] if isinstance(given, States) else given, prompts)
+    return Memory({0: given} if isinstance(given, States) else given, prompts)
+
+
+def _by_step(snapshots: object) -> dict[int, States]:
+    """Snapshots that were given as a mapping or in pairs, each once."""
+    pairs = snapshots.items() if isinstance(snapshots, Mapping) else snapshots
+    found: dict[int, States] = {}
+    for pair in pairs if isinstance(pairs, Iterable) else [pairs]:
+        step, states = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
+        if not isinstance(step, int) or not isinstance(states, States):
+            raise BadInput(
+                f"{type(pair).__name__} cannot be measured; give a run or its folder, nc.States as "
+                "nc.capture returns them, or pairs (step, states)"
+            )
+        if step in found:
+            raise BadInput(f"step {step} was given twice; give each snapshot once")
+        found[step] = states
+    return found
 
 
 def check_alike(states: States, source: Memory | OfRun, what: str) -> None:
@@ -126,8 +145,8 @@ def check_alike(states: States, source: Memory | OfRun, what: str) -> None:
 
 
 def part_of(states: States, unit: Unit) -> Float[Tensor, "stream row width"]:
-    """The states of one unit."""
-    return states.values[unit.streams, states.positions.index(unit.position)]
+    """The states of one unit, on the CPU: some accelerators have no float64."""
+    return states.values[unit.streams, states.positions.index(unit.position)].cpu()
 
 
 def fingerprint_of(states: Sequence[States]) -> str:

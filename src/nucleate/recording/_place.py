@@ -66,9 +66,12 @@ def likeness_of(run: Run, step: int, snapshot: PackedSnapshot) -> Likeness:
 
 
 def _difference(there: Tensor, here: Tensor) -> float:
-    """The largest relative distance over places; NaN where a value is not finite."""
-    scale = there.flatten(2).norm(dim=2).clamp_min(1e-12)
-    return float(((here - there).flatten(2).norm(dim=2) / scale).max())
+    """The largest relative distance over places; infinite where only one of them is finite."""
+    finite = there.isfinite()
+    if not torch.equal(finite, here.isfinite()):
+        return float("inf")
+    there, here = (torch.where(finite, each, 0).flatten(2) for each in (there, here))
+    return float(((here - there).norm(dim=2) / there.norm(dim=2).clamp_min(1e-12)).max())
 
 
 def refusal_to_void(run: Run, step: int, likeness: Likeness | None) -> str | None:

@@ -3,7 +3,6 @@
 import os
 
 import torch.distributed as dist
-from torch import nn
 
 
 def is_main() -> bool:
@@ -22,18 +21,6 @@ def all_agree(vote: bool) -> bool:
     votes = [False] * dist.get_world_size()
     dist.all_gather_object(votes, vote)
     return all(votes)
-
-
-def is_sharded(model: nn.Module) -> bool:
-    """Whether the ranks hold parts of one model, so that a forward pass needs all of them."""
-    if not _is_initialized():
-        return False
-    from torch.distributed.fsdp import FSDPModule
-    from torch.distributed.tensor import DTensor
-
-    return any(isinstance(module, FSDPModule) for module in model.modules()) or any(
-        isinstance(parameter, DTensor) for parameter in model.parameters()
-    )
 
 
 def _is_initialized() -> bool:

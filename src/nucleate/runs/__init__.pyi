@@ -1,12 +1,15 @@
+from ._files import check_writable as check_writable
 from ._files import publish_folder as publish_folder
 from ._files import write_json as write_json
 from ._files import write_whole as write_whole
 from ._journal import Journal as Journal
+from ._lock import Lock as Lock
+from ._lock import check_unlocked as check_unlocked
+from ._pack import PackedSnapshot as PackedSnapshot
+from ._pack import pack_snapshot as pack_snapshot
 from ._parts import parts_of as parts_of
 from ._parts import peak_memory_of as peak_memory_of
-from ._run import PackedSnapshot as PackedSnapshot
 from ._run import Run as Run
-from ._run import pack_snapshot as pack_snapshot
 from ._schema import read_manifest as read_manifest
 from ._states import States as States
 from ._states import index_of as index_of

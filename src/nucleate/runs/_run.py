@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -28,7 +27,9 @@ from torch import Tensor
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs._files import write_json, write_whole
+from nucleate.runs._hyperparameters import Json, flat_settings
 from nucleate.runs._journal import Journal
+from nucleate.runs._pack import PackedSnapshot, pack_snapshot
 from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
 from nucleate.runs._states import States
 from nucleate.runs._status import Status, last_sign, status_of
@@ -69,6 +70,39 @@ class Run:
             {"schema_version": SCHEMA_VERSION, "prompts_hash": prompts.content_hash(), **manifest},
         )
         return cls(folder)
+
+    @property
+    def hyperparameters(self) -> dict[str, Json]:
+        """The settings of the training: one flat mapping of names to JSON values.
+
+        The callbacks take them from the trainer, a plain loop gives them to its `Recorder`; a run
+        of the study has those of its configuration, as `training.steps`. Empty if nobody gave any.
+
+        Notes:
+            A training that was resumed with other settings has the newest ones here; what changed
+            is in the journal's events named `hyperparameters`.
+        """
+        given: dict[str, Json] = self.manifest.get("hyperparameters", {})
+        return flat_settings(self.manifest.get("config", {})) | given
+
+    def save_hyperparameters(self, settings: Mapping[str, Any]) -> None:
+        """Put the settings of the training into the manifest; see `hyperparameters`.
+
+        Args:
+            settings: any values, nested or not; what looks like a password or a token is left out.
+                They replace those that are there, and a journal event tells which have changed.
+        """
+        before, now = self.manifest.get("hyperparameters", {}), flat_settings(settings)
+        if now == before:
+            return
+        # The file may be of an earlier schema, whose terms it keeps.
+        path = self.path / "manifest.json"
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"hyperparameters": now})
+        self.manifest["hyperparameters"] = now
+        if before:
+            names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            changed = {name: [before.get(name), now.get(name)] for name in names}
+            self.journal.append("event", durable=True, name="hyperparameters", changed=changed)
 
     @cached_property
     def prompts(self) -> PromptSet:
@@ -128,14 +162,19 @@ class Run:
         """Write one snapshot and commit it to the journal: `pack_snapshot`, `commit_snapshot`."""
         self.commit_snapshot(step, pack_snapshot(step, states, rows))
 
-    def commit_snapshot(self, step: int, snapshot: "PackedSnapshot") -> None:
+    def commit_snapshot(self, step: int, snapshot: PackedSnapshot) -> None:
         """Write a packed snapshot and commit it; no tensor is touched, so any thread may.
 
         Raises:
-            OSError: the disk is full or gone; nothing is committed then.
+            OSError: the disk is full, or the folder gone; nothing is committed then.
         """
+        # Not its parents: a run that was renamed meanwhile does not begin anew under its old name.
+        (self.path / "states").mkdir(exist_ok=True)
         write_whole(self.snapshot_path(step), snapshot.data)
-        self.journal.append("snapshot", durable=True, step=step, dtype=snapshot.dtype)
+        marks = {"not_finite_at": snapshot.not_finite_at} if snapshot.not_finite_at else {}
+        self.journal.append(
+            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **snapshot.lost, **marks
+        )
 
     def states(self, step: int) -> States:
         """The states of one recorded step, as stored.
@@ -240,40 +279,3 @@ def _states(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> States:
         tuple(json.loads(header["positions"])),
         compute_dtype=getattr(torch, header["compute_dtype"]),
     )
-
-
-@dataclass(frozen=True)
-class PackedSnapshot:
-    """A snapshot as the bytes of its file, and the dtype that the states have in it."""
-
-    data: bytes
-    dtype: str
-
-
-def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
-    """Make the bytes of one snapshot.
-
-    Args:
-        step: optimizer steps taken before these states were read.
-        states: stored as float16, or bfloat16 where a value is beyond float16's range.
-        rows: tensors whose first dimension is the rows of the prompt set, such as `correct`.
-    """
-    from safetensors.torch import save
-
-    half = states.values.to(torch.float16)
-    finite = bool(torch.isfinite(half).all()) or not bool(torch.isfinite(states.values).all())
-    stored = half if finite else states.values.to(torch.bfloat16)
-    header = {
-        "step": str(step),
-        "streams": json.dumps(states.streams),
-        "positions": json.dumps(states.positions),
-        "compute_dtype": _name(states.compute_dtype or states.values.dtype),
-        "stored_dtype": _name(stored.dtype),
-    }
-    tensors = {"states": stored.contiguous().cpu()}
-    tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"])
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

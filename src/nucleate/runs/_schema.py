@@ -7,6 +7,7 @@ from typing import Any
 from nucleate._core.errors import BadInput
 
 SCHEMA_VERSION = 2
+_MOST_NAMES = 8  # of runs below a folder that is none itself
 # Settings of the panel: name in schema 1 -> name today.
 _PANEL = {"restarts": "n_init", "permutations": "n_permutations", "bootstraps": "n_bootstraps"}
 
@@ -20,11 +21,15 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
         BadInput: there is no manifest, it is damaged, or its schema is newer than this version.
     """
     path = Path(folder) / "manifest.json"
-    if not path.exists():
-        raise BadInput(f"{folder} is no run folder: it has no manifest.json; name another")
     try:
+        if not path.exists():
+            raise BadInput(_no_run(Path(folder)))
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(manifest["schema_version"])
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); name another run") from error
+    except BadInput:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path} is damaged ({error!r}); restore it from a copy") from error
     if version > SCHEMA_VERSION:
@@ -33,6 +38,21 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
             "install a newer nucleate"
         )
     return _from_schema_1(manifest) if version == 1 else manifest
+
+
+def _no_run(folder: Path) -> str:
+    """Why a folder without a manifest is no run, and which runs are below it."""
+    if not folder.is_dir():
+        why = "it is a file" if folder.exists() else "there is no such folder"
+        return f"{folder} is no run folder: it has no manifest.json ({why}); name another"
+    found = [path.parent for path in sorted(folder.glob("*/manifest.json"))]
+    found = found or [path.parent for path in sorted(folder.glob("*/*/manifest.json"))]
+    if not found:
+        return f"{folder} is no run folder: it has no manifest.json; name another"
+    names = [str(path.relative_to(folder)) for path in found[:_MOST_NAMES]]
+    more = f" and {len(found) - len(names)} more" if len(found) > len(names) else ""
+    count = f"{len(found)} runs" if len(found) > 1 else "one run"
+    return f"{folder} is no run folder but holds {count}: {', '.join(names)}{more}; name one"
 
 
 def _from_schema_1(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -42,11 +42,29 @@ class States:
         _, _, rows, width = self.values.shape
         dtype = str(self.values.dtype).removeprefix("torch.")
         span = self.streams if len(self.streams) < 3 else (self.streams[0], "...", self.streams[-1])
+        marked = "" if self.not_finite is None else f"; not finite {self.not_finite}"
         return (
             f"States({len(self.streams)} streams {', '.join(span)}; "
             f"positions {', '.join(self.positions)}; {rows} rows, width {width}, {dtype} on "
-            f"{self.values.device})"
+            f"{self.values.device}{marked})"
         )
+
+    @property
+    def not_finite(self) -> str | None:
+        """Where states are NaN or infinite, such as `from block.1 on in 3 of 48 rows`.
+
+        None where all are finite.
+        """
+        bad = ~self.values.isfinite().all(-1).all(1).cpu()
+        streams, rows = bad.any(1).tolist(), bad.any(0).tolist()
+        if not any(streams):
+            return None
+        names = [name for name, is_bad in zip(self.streams, streams, strict=True) if is_bad]
+        onward = names == list(self.streams[self.streams.index(names[0]) :]) and len(names) > 1
+        where = f"from {names[0]} on" if onward else f"at {', '.join(names)}"
+        if all(rows):
+            return where
+        return f"{where} in {sum(rows)} of {len(rows)} rows, first in row {rows.index(True)}"
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"

@@ -45,7 +45,7 @@ def check_tasks(config: ReproduceConfig) -> None:
 
 def schedule_of(config: ReproduceConfig) -> Schedule:
     """The steps that are recorded."""
-    return Schedule.log_then_linear(config.training.steps, config.recording.points)
+    return Schedule.log_then_linear(config.training.steps, config.recording.points).within(None)
 
 
 def runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:

@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.activations import ACT2FN
 
 from nucleate._core.errors import BadInput
+from nucleate._core.seeds import seeded
 from nucleate.training._config import ModelConfig
 
 
@@ -29,8 +30,7 @@ def build_model(
     config.check()
     settings = _settings(config, vocab_size, max_length)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(
                 settings, attn_implementation=config.attention
             )

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike
 from nucleate.metrics.clusters._kmeans_moves import Clustering as Clustering
@@ -80,6 +81,8 @@ def kmeans(
     """
     space = x if isinstance(x, Space) else Space.of(x)
     _check(space, k, n_init, warm)
+    check_whole("seed", seed, least=0)
+    check_whole("solutions", solutions)
     if solutions < 1:
         raise BadInput(f"k-means cannot keep {solutions} solutions; ask for at least 1")
     # The warm start is one of the solutions.
@@ -106,6 +109,8 @@ def fresh_starts(n_init: int, *, warm: bool) -> int:
 
 
 def _check(space: Space, k: int, n_init: int, warm: Tensor | None) -> None:
+    check_whole("k", k)
+    check_whole("n_init", n_init)
     if not 1 <= k <= space.count:
         raise BadInput(
             f"{k} clusters of {space.count} rows cannot be found; ask for 1 to {space.count} "

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_codes, as_values, centered, shape_of, shaped
 from nucleate.metrics._labels import groups_or_rows, several
@@ -33,6 +34,7 @@ def ward(x: ArrayLike, k: int) -> Int[np.ndarray, "*place row"]:
     from sklearn.cluster import AgglomerativeClustering
 
     points, finite = centered(x, double=True)
+    check_whole("k", k)
     if not 1 <= k <= points.shape[1]:
         raise BadInput(
             f"{k} clusters of {points.shape[1]} rows cannot be found; "
@@ -69,10 +71,12 @@ def hdbscan(
 
     points, finite = centered(x, double=True)
     rows = points.shape[1]
+    check_whole("n_components", n_components)
     if n_components < 1:
         raise BadInput(f"{n_components} principal axes hold no states; keep at least 1")
     if min_cluster_size is None:
         min_cluster_size = max(2, min(10, rows // 4))
+    check_whole("min_cluster_size", min_cluster_size)
     if not 2 <= min_cluster_size <= rows:
         raise BadInput(
             f"clusters of at least {min_cluster_size} of {rows} rows cannot be found; "
@@ -112,7 +116,7 @@ def singletons(clusters: ArrayLike) -> Int[np.ndarray, "*place row"]:
         BadInput: clusters that are not whole numbers.
     """
     found = as_values(clusters)
-    if found.dtype.kind not in "iu" or not found.size:
+    if found.dtype.kind not in "iu" or not found.size or not found.ndim:
         raise BadInput(
             f"clusters of shape {list(found.shape)} and dtype {found.dtype} are not clusters; give "
             "a whole number per row"

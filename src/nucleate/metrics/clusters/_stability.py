@@ -1,22 +1,29 @@
 """How many clusters: those that are found again in other samples, and not in one Gaussian."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
+from nucleate._core.threads import side_by_side
 from nucleate.metrics._arrays import ArrayLike, as_states, centered, shape_of, shaped
 from nucleate.metrics._labels import groups_or_rows
 from nucleate.metrics.clusters._agreement import adjusted_rand
 from nucleate.metrics.clusters._kmeans import kmeans
+from nucleate.metrics.clusters._kmeans_space import Space
 from nucleate.metrics.geometry._spectra import gaussian_twin
 
 _RESTARTS = 8
 """With fewer, local optima of k-means make the true number less stable than one more."""
+
+_VALUES = 20_000_000
+"""Numbers of sampled rows held at once."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def stability(
     Raises:
         BadInput: k out of range, no draw, or groups of another length.
     """
-    return shaped(_agreements(x, k, n_draws, seed, groups).mean(1), x)
+    return shaped(_agreements(x, [k], n_draws, seed, groups)[0].mean(1), x)
 
 
 def choose_k(
@@ -97,6 +104,12 @@ def choose_k(
     Raises:
         BadInput: no k, one out of range, fewer than two draws, or groups of another length.
     """
+    check_whole("n_draws", n_draws)
+    if not isinstance(ks, Iterable) or isinstance(ks, str):
+        raise BadInput(f"ks is {ks!r}; give several numbers of clusters, such as range(2, 30)")
+    ks = list(ks)
+    for k in ks:
+        check_whole("k", k)
     if not len(ks) or n_draws < 2:
         raise BadInput(
             f"{len(ks)} numbers of clusters and {n_draws} draws decide nothing; "
@@ -104,10 +117,10 @@ def choose_k(
         )
     if len(shape_of(x)) != 2:
         raise BadInput(f"states of shape {list(shape_of(x))} are not one place; give [row width]")
-    twins = gaussian_twin(x, n_draws, seed=seed)
     tried = tuple(sorted(set(ks)))
-    found = torch.stack([_agreements(x, k, n_draws, seed, groups)[0] for k in tried]).numpy()
-    by_twin = torch.stack([_agreements(twins, k, 1, seed, None)[:, 0] for k in tried]).numpy()
+    found = _agreements(x, tried, n_draws, seed, groups)[:, 0].numpy()
+    twins = gaussian_twin(x, n_draws, seed=seed)
+    by_twin = _agreements(twins, tried, 1, seed, None)[:, :, 0].numpy()
     mean, error = found.mean(1), found.std(1, ddof=1) / n_draws**0.5
     most = by_twin.max(1)
     stands_out = np.flatnonzero(mean > most)
@@ -121,25 +134,30 @@ def choose_k(
 
 
 def _agreements(
-    x: ArrayLike, k: int, draws: int, seed: int, groups: ArrayLike | None
-) -> Float[Tensor, "place draw"]:
+    x: ArrayLike, ks: Sequence[int], draws: int, seed: int, groups: ArrayLike | None
+) -> Float[Tensor, "k place draw"]:
     """ARI of each pair of samples; 0 for constant states, NaN for those that are not finite."""
     rows = as_states(x).shape[1]
-    if not 2 <= k <= rows // 2:
-        raise BadInput(
-            f"the stability of {k} clusters of {rows} rows is undefined; "
-            f"ask for 2 to {rows // 2} clusters, or give more rows"
-        )
-    if draws < 1:
-        raise BadInput(f"{draws} draws give no stability; ask for at least 1")
+    for k in ks:
+        check_whole("k", k)
+        if not 2 <= k <= rows // 2:
+            raise BadInput(
+                f"the stability of {k} clusters of {rows} rows is undefined; "
+                f"ask for 2 to {rows // 2} clusters, or give more rows"
+            )
+    check_whole("n_draws", draws, least=1)
+    check_whole("seed", seed, least=0)
     points, finite = centered(x, double=True)
     own = groups_or_rows(groups, points).cpu()
-    result = torch.zeros(len(points), draws, dtype=torch.float64)
-    result[~finite.cpu()] = torch.nan
+    result = torch.zeros(len(ks), len(points), draws, dtype=torch.float64)
+    result[:, ~finite.cpu()] = torch.nan
     samples = _samples(own.numpy(), 2 * draws, seed).to(points.device)
-    for place in points.flatten(1).any(1).nonzero().flatten().tolist():
-        labels = _labels(points[place].float(), samples, k, seed).view(draws, 2, rows).cpu()
-        result[place] = _paired_ari(labels[:, 0], labels[:, 1], k)
+    varying = points.flatten(1).any(1).nonzero().flatten()
+    at_once = max(1, _VALUES // (samples.numel() * points.shape[2]))
+    for places in torch.split(varying, at_once) if len(varying) else ():
+        sampled = _Sampled.of(points[places].float(), samples)
+        found = side_by_side(partial(sampled.agreement, seed=seed), ks)
+        result[:, places.cpu()] = torch.stack(found)
     return result
 
 
@@ -160,17 +178,38 @@ def _samples(groups: Int[np.ndarray, "row"], samples: int, seed: int) -> Int[Ten
     return torch.from_numpy(np.stack([rows[: len(groups)] for rows in drawn]))
 
 
-def _labels(
-    points: Float[Tensor, "row width"], samples: Int[Tensor, "sample row"], k: int, seed: int
-) -> Int[Tensor, "sample row"]:
-    """The cluster of every row by the centroids of each sample."""
-    drawn = points[samples]
-    found = kmeans(drawn, k, n_init=_RESTARTS, seed=seed).labels
-    member = torch.zeros(*found.shape, k, device=points.device).scatter_(2, found[..., None], 1)
-    counts = member.sum(1)
-    centroids = (member.mT @ drawn) / counts.clamp(min=1)[..., None]
-    offset = centroids.square().sum(2).div(2).masked_fill(counts == 0, torch.inf)
-    return (points @ centroids.mT - offset[:, None]).argmax(2)
+@dataclass(frozen=True)
+class _Sampled:
+    """Some places and samples of their rows, made ready for every number of clusters."""
+
+    points: Float[Tensor, "place row width"]
+    drawn: Float[Tensor, "sampled row width"]
+    space: Space
+
+    @classmethod
+    def of(
+        cls, points: Float[Tensor, "place row width"], samples: Int[Tensor, "sample row"]
+    ) -> "_Sampled":
+        drawn = points[:, samples].flatten(0, 1)
+        return cls(points, drawn, Space.of(drawn))
+
+    def agreement(self, k: int, seed: int) -> Float[Tensor, "place draw"]:
+        """ARI of the clusterings of all rows that each two samples lead to."""
+        places, rows, _ = self.points.shape
+        labels = self.labels(k, seed).view(-1, 2, rows).cpu()
+        return _paired_ari(labels[:, 0], labels[:, 1], k).view(places, -1)
+
+    def labels(self, k: int, seed: int) -> Int[Tensor, "sampled row"]:
+        """The cluster of every row of a place by the centroids of each of its samples."""
+        places, rows, width = self.points.shape
+        found = kmeans(self.space, k, n_init=_RESTARTS, seed=seed).labels
+        member = torch.zeros(*found.shape, k, device=found.device).scatter_(2, found[..., None], 1)
+        counts = member.sum(1)
+        centroids = (member.mT @ self.drawn) / counts.clamp(min=1)[..., None]
+        offset = centroids.square().sum(2).div(2).masked_fill(counts == 0, torch.inf)
+        of_place = centroids.view(places, -1, width)
+        near = (self.points @ of_place.mT).view(places, rows, -1, k).transpose(1, 2).flatten(0, 1)
+        return (near - offset[:, None]).argmax(2)
 
 
 def _paired_ari(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_number, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_tensor, rounding_of
 from nucleate.metrics.clusters._kmeans import kmeans
@@ -92,6 +93,11 @@ def kmeans_streaming(
     Raises:
         BadInput: no such file or tensor; other shapes; k out of range; NaN or infinity in a row.
     """
+    check_whole("k", k)
+    check_whole("chunk_rows", chunk_rows)
+    check_whole("max_iter", max_iter)
+    check_whole("seed", seed, least=0)
+    check_number("tol", tol)
     rows = _rows_of(source, tensor)
     count, width = _shape(rows)
     _check(k, count, chunk_rows, max_iter)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_codes, as_values, centered, shaped
 from nucleate.metrics._labels import groups_or_rows, one, several
@@ -162,6 +163,8 @@ def nc4(
     classes = several(codes, "label", "give labels of at least two classes")
     own = groups_or_rows(groups, points).cpu()
     count = int(own.max()) + 1
+    check_whole("n_splits", n_splits)
+    check_whole("seed", seed, least=0)
     if not 2 <= n_splits <= count:
         raise BadInput(
             f"{n_splits} folds of {count} groups cannot be made; ask for 2 to {count} folds"

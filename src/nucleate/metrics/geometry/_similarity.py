@@ -79,8 +79,10 @@ def similarity_matrix(
         BadInput: an unknown metric, no reading, readings of different rows, or (`cka`) fewer than
             four rows.
     """
-    if metric not in ("cka", "procrustes"):
+    if not isinstance(metric, str) or metric not in ("cka", "procrustes"):
         raise BadInput(f"similarity {metric!r} is unknown; choose cka or procrustes")
+    if not len(shape_of(states)):
+        raise BadInput(f"states are a {type(states).__name__}; give a list of states [row width]")
     shapes = [shape_of(item) for item in states]
     if not shapes or any(len(shape) != 2 or shape[0] != shapes[0][0] for shape in shapes):
         raise BadInput(
@@ -88,11 +90,12 @@ def similarity_matrix(
             "give a list of states [row width] of the same rows"
         )
     cleaned = [centered(item, double=True) for item in states]
-    finite = torch.stack([ok[0] for _, ok in cleaned]).cpu().numpy()
+    finite = np.array([bool(ok) for _, ok in cleaned])
+    device = cleaned[0][0].device
     if metric == "cka":
-        values = _pairwise([_Reading.of(points) for points, _ in cleaned], _cka)
+        values = _pairwise([_Reading.of(points.to(device)) for points, _ in cleaned], _cka)
     else:
-        values = _pairwise([_scaled(points) for points, _ in cleaned], _procrustes)
+        values = _pairwise([_scaled(points.to(device)) for points, _ in cleaned], _procrustes)
     values[~finite] = np.nan
     values[:, ~finite] = np.nan
     return values

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nucleate._core.arguments import check_number, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_states, centered, lead_of, shape_of, shaped
 from nucleate.metrics._labels import groups_or_rows
@@ -63,6 +64,7 @@ class Spectrum:
 
     def top_share(self, n_components: int = 1) -> np.ndarray | float:
         """Share of the variance that the leading axes hold, 0 to 1; 0 for constant states."""
+        check_whole("n_components", n_components, least=1)
         total = self.variances.sum(-1)
         leading = self.variances[..., :n_components].sum(-1)
         return _plain(leading / np.where(total > 0, total, 1))
@@ -144,7 +146,7 @@ def two_nn(x: ArrayLike, *, discard: float = 0.1) -> np.ndarray | float:
 
     Args:
         x: states `[*place row width]`.
-        discard: the share of largest ratios that is left out of the fit, 0 to 1.
+        discard: the share of largest ratios that is left out of the fit, 0 to below 1.
 
     Returns:
         The dimension. 0 for constant states, NaN where fewer than three rows differ. Rows that
@@ -154,8 +156,11 @@ def two_nn(x: ArrayLike, *, discard: float = 0.1) -> np.ndarray | float:
         distances of a place are held at once.
 
     Raises:
-        BadInput: fewer than two rows.
+        BadInput: fewer than two rows, or a share out of range.
     """
+    check_number("discard", discard)
+    if not 0 <= discard < 1:
+        raise BadInput(f"discard is {discard}; give a share of 0 to below 1")
     points, finite = centered(x, double=True)
     values = torch.tensor([_two_nn(place, discard) for place in points])
     return shaped(values.where(finite.cpu(), torch.nan), x)
@@ -215,6 +220,7 @@ def neighborhood_overlap(
     a, b, finite = paired(x, other)
     rows = a.shape[1]
     own = groups_or_rows(groups, a)
+    check_whole("n_neighbors", n_neighbors)
     most = int(torch.bincount(own).max())
     if not 1 <= n_neighbors <= rows - most:
         raise BadInput(
@@ -271,6 +277,8 @@ def gaussian_twin(
     Raises:
         BadInput: fewer than two rows.
     """
+    check_whole("n_draws", n_draws, least=1)
+    check_whole("seed", seed, least=0)
     states = as_states(x)
     points, finite = centered(x, double=True)
     places, rows, _ = points.shape

@@ -64,13 +64,20 @@ def _with_interactions(
     factors: Mapping[str, ArrayLike], interactions: Sequence[tuple[str, str]] | None, rows: int
 ) -> dict[str, Int[Tensor, "row"]]:
     """Codes of all terms in the order in which they are fitted."""
+    if not isinstance(factors, Mapping):
+        raise BadInput(
+            f"factors are a {type(factors).__name__}; give a mapping from names to labels"
+        )
     if not factors:
         raise BadInput("no factor is given; give labels for at least one, such as the task")
     codes = {name: one(labels, rows, name=name) for name, labels in factors.items()}
     codes = dict(sorted(codes.items(), key=lambda item: int(item[1].max())))
     if interactions is None:
         interactions = [pair for pair in _USUAL if set(pair) <= set(codes)]
-    for first, second in interactions:
+    if not isinstance(interactions, list | tuple):
+        raise BadInput(f"interactions are {interactions!r}; give pairs of names of factors")
+    for pair in interactions:
+        first, second = pair if isinstance(pair, tuple | list) and len(pair) == 2 else (pair, "?")
         if not {first, second} <= set(codes):
             raise BadInput(
                 f"the interaction {first} x {second} needs both factors; "

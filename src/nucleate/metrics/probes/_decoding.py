@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, centered, shaped
 from nucleate.metrics._labels import class_codes, groups_or_rows, paired_codes
@@ -52,6 +53,7 @@ def knn_decodability(
     codes = class_codes(labels, states)
     rows = states.shape[1]
     strings = groups_or_rows(groups, states)
+    check_whole("n_neighbors", n_neighbors)
     if n_neighbors < 1 or int(strings.max()) == 0:
         raise BadInput(
             f"{n_neighbors} neighbors among {int(strings.max()) + 1} instruction strings leave "
@@ -139,6 +141,8 @@ def grouped_folds(
     """
     codes, strings = paired_codes(labels, groups)
     first = np.unique(strings, return_index=True)[1]
+    check_whole("n_splits", n_splits)
+    check_whole("seed", seed, least=0)
     if not 2 <= n_splits <= len(first):
         raise BadInput(
             f"{len(first)} instruction strings cannot be spread over {n_splits} folds; ask for at "
@@ -172,6 +176,7 @@ def control_labels(labels: ArrayLike, groups: ArrayLike, seed: int = 0) -> Int[n
     Raises:
         BadInput: lengths that differ.
     """
+    check_whole("seed", seed, least=0)
     codes, strings = paired_codes(labels, groups)
     sizes = np.bincount(strings)
     order = np.random.default_rng(seed).permutation(len(sizes))

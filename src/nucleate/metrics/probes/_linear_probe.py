@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_number
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
 from nucleate.metrics._labels import fold_codes, group_codes, one_labeling
@@ -143,6 +144,8 @@ def held_out(
     tol: float,
 ) -> HeldOut:
     """Fit and score every place, split and labeling of features, in batches of bounded memory."""
+    check_number("penalty", penalty)
+    check_number("tol", tol)
     if not penalty > 0:
         raise BadInput(
             f"a penalty of {penalty} does not bound the weights of a linear probe; give a number "

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.metrics._arrays import ArrayLike, as_states, lead_of, shaped
 from nucleate.metrics._labels import groups_or_rows, one, one_labeling
@@ -90,6 +91,8 @@ def selectivity(
     states = as_states(x)
     codes = one_labeling(labels, states)
     strings = groups_or_rows(groups, states)
+    check_whole("n_draws", n_draws)
+    check_whole("seed", seed, least=0)
     if n_draws < 1:
         raise BadInput(f"{n_draws} draws of control labels say nothing; ask for at least 1")
     fold = _folds_inside(strings, folds, seed)
@@ -177,6 +180,7 @@ def ccgp(
     codes = one_labeling(labels, states)
     condition = one(conditions, states.shape[1], name="conditions").to(states.device)
     count = int(condition.max()) + 1
+    check_whole("n_splits", n_splits)
     if count < 2 or n_splits < 2:
         raise BadInput(
             f"{count} conditions in at most {n_splits} folds leave nothing to generalize to; give "
@@ -244,6 +248,7 @@ def mdl_probe(
     """
     states = as_states(x)
     codes = one_labeling(labels, states)
+    check_whole("seed", seed, least=0)
     rows = states.shape[1]
     strings = groups_or_rows(groups, states)
     count = int(strings.max()) + 1

@@ -114,7 +114,9 @@ def manipulation_check(
     x = torch.stack([values[rows].float().cpu() for values in both])
     if view == "conditioned":
         prompts.check_labels("input", user="the view conditioned")
-        x = condition(x, torch.from_numpy(_numbers(np.array(prompts.labels["input"])[rows])))
+        x = condition(
+            x, torch.from_numpy(_numbers(np.array(prompts.labels["input"], object)[rows]))
+        )
     x = standardize(x)
     whole = np.asarray(class_separation(x, tasks))
     low, high = _jackknife(x, tasks, _blocks(strings, tasks))
@@ -165,13 +167,13 @@ def _measured(
         )
     rows = np.arange(len(prompts))
     if "split" in prompts.labels:
-        rows = rows[~np.isin(prompts.labels["split"], _APART)]
+        rows = rows[~np.isin(np.array(prompts.labels["split"], object), _APART)]
     first = np.unique(prompts.prefix_groups(position)[rows], return_index=True)[1]
     rows = rows[np.sort(first)]
-    tasks = _numbers(np.array(prompts.labels["task"])[rows])
+    tasks = _numbers(np.array(prompts.labels["task"], object)[rows])
     if not len(rows) or tasks.max() == 0:
         raise BadInput("the prompt set has rows of one task only; give it rows of two or more")
-    return rows, _numbers(np.array(prompts.labels["instruction"])[rows]), tasks
+    return rows, _numbers(np.array(prompts.labels["instruction"], object)[rows]), tasks
 
 
 def _common_probe(with_: States | Run, without: States | Run, given: PromptSet | None) -> PromptSet:
