@@ -22,6 +22,7 @@ from .checkpoints import Series as Series
 from .checkpoints import check_series as check_series
 from .checkpoints import record_series as record_series
 from .export import export_run as export_run
+from .findings import compare as compare
 from .intervene import CausalMap as CausalMap
 from .intervene import causal_map as causal_map
 from .intervene import edit as edit
@@ -45,5 +46,6 @@ from .runs import Run as Run
 from .runs import States as States
 from .studies import reproduce as reproduce
 from .tasks import TaskSet as TaskSet
+from .views import report as report
 
 __version__: str

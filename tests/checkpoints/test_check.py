@@ -1,9 +1,10 @@
 """A series that cannot be trusted is flagged, and a sound one is not."""
 
 import json
+import re
 import shutil
 import weakref
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -162,13 +163,60 @@ def test_scaled_weights_are_a_jump(copied):
     assert (32,) in flags(copied)["jump"]
 
 
-@pytest.mark.parametrize(("a", "b"), list(pairwise((*LOG, *LINEAR)))[1:-1])
-def test_swapped_neighbors_are_out_of_order(copied, a, b):
+@pytest.mark.parametrize(
+    ("a", "b"), [*pairwise((*LOG, *LINEAR)), (2, 8), (0, 64), (64, 150), (1, 400), (200, 350)]
+)
+def test_two_swapped_checkpoints_are_out_of_order(copied, a, b):
     first, second = copied / f"checkpoint-{a}", copied / f"checkpoint-{b}"
     first.rename(copied / "aside")
     second.rename(first)
     (copied / "aside").rename(second)
     assert flags(copied) == {"out_of_order": [(a, b)]}
+
+
+@pytest.fixture(scope="module")
+def distances(sound, tmp_path_factory) -> list[np.ndarray]:
+    """Between checkpoints of two real trainings; of one the steps are even."""
+    even = trained(tmp_path_factory.mktemp("even"), set(range(0, 201, 20)), adam)
+    return [scan(Series.find(one), lambda *_: None).distances for one in (sound, even)]
+
+
+def named(far: np.ndarray, order: np.ndarray) -> list[tuple[tuple[int, ...], str]]:
+    found = rules.misplaced(far[np.ix_(order, order)], range(len(far)))
+    return [(one.members, one.sign) for one in found]
+
+
+def test_whichever_two_checkpoints_are_swapped_these_are_named(distances):
+    for far in distances:
+        for pair in combinations(range(len(far)), 2):
+            order = np.arange(len(far))
+            order[list(pair)] = order[list(pair)][::-1]
+            assert named(far, order) == [(pair, "swapped")]
+
+
+def test_three_that_took_each_others_places_and_two_pairs_are_named(distances):
+    random, right = np.random.default_rng(0), 0
+    for far in distances * 50:
+        a, b, c, d = random.permutation(len(far))[:4].tolist()
+        order = np.arange(len(far))
+        order[[a, b, c]] = order[[b, c, a]]
+        right += named(far, order) == [(tuple(sorted((a, b, c))), "swapped")]
+        order = np.arange(len(far))
+        order[[a, b, c, d]] = order[[b, a, d, c]]
+        pairs = {tuple(sorted((a, b))), tuple(sorted((c, d)))}
+        right += {members for members, _ in named(far, order)} == pairs
+    assert right >= 180  # of 200
+
+
+def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_swap(distances):
+    for far in distances:
+        last = len(far) - 1
+        for place in range(1, last - 1):
+            other = far.copy()  # of another model: as far from all as it is from nothing
+            other[place, :] = other[:, place] = 10 * far.max()
+            other[place, place] = 0
+            ((members, sign),) = named(other, np.arange(len(far)))
+            assert (members, sign) == ((place,), "far")
 
 
 def test_a_name_that_the_trainers_state_contradicts_is_out_of_order(copied):
@@ -253,10 +301,117 @@ def test_values_that_are_not_finite_are_named(copied):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_checkpoints_of_different_models_are_refused(copied):
+def test_a_checkpoint_of_another_model_is_named_and_two_models_are_refused(copied):
     model().save_pretrained(copied / "checkpoint-500")
-    with pytest.raises(BadInput, match="checkpoints of one model"):
-        check_series(Series.find(copied))
+    report = check_series(Series.find(copied))
+    assert [(flag.kind, flag.steps) for flag in report.flags] == [("other_model", (500,))]
+    assert "is of another model: " in report.flags[0].sentence
+    assert all(one.moved is not None for one in report.checkpoints[1:-1])
+    pair = [copied / "checkpoint-400", copied / "checkpoint-500"]
+    with pytest.raises(BadInput, match="give checkpoints of one model"):
+        check_series(Series.find(pair))
+
+
+def damage(how: str, folder: Path) -> None:
+    file = folder / "model.safetensors"
+    if how == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif how == "empty":
+        file.write_bytes(b"")
+    elif how == "pointer":
+        file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    elif how == "pickle":
+        torch.save(load_file(file), folder / "pytorch_model.bin")
+        file.unlink()
+    elif how == "folder":
+        file.unlink()
+        file.mkdir()
+    elif how == "index":
+        (folder / "model.safetensors.index.json").write_text("{")
+        file.unlink()
+    elif how == "state":
+        (folder / "trainer_state.json").write_text('{"global_step": ')
+    elif how == "optimizer":
+        (folder / "optimizer.pt").write_bytes(b"x")
+        file.unlink()
+    elif how == "nothing":
+        shutil.rmtree(folder)
+        folder.mkdir()
+    elif how == "config":
+        (folder / "config.json").unlink()
+    elif how == "unindexed":
+        tiny().save_pretrained(folder, max_shard_size="8KB")
+        (folder / "model.safetensors.index.json").unlink()
+        file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "said"),
+    [
+        ("cut", "unreadable", "model.safetensors is damaged and cannot be read"),
+        ("empty", "unreadable", "model.safetensors is damaged and cannot be read"),
+        ("pointer", "unreadable", "a pointer of Git LFS, and the weights were never fetched"),
+        ("pickle", "unreadable", r"as a pickle only .*--allow-pickle"),
+        ("folder", "unreadable", "is damaged and cannot be read"),
+        ("index", "unreadable", "index.json is damaged"),
+        ("state", "unreadable", "trainer_state.json is damaged"),
+        ("optimizer", "missing", "lacks model.safetensors; there is optimizer.pt, which is no mod"),
+        ("nothing", "missing", "lacks model.safetensors$"),
+        ("config", "missing", "lacks config.json, without which no model can be loaded"),
+        ("unindexed", "missing", "lacks model.safetensors; . shards are there, and no index"),
+    ],
+)  # fmt: skip
+def test_one_bad_checkpoint_is_named_and_hides_no_other(copied, how, kind, said):
+    before = check_series(Series.find(copied))
+    damage(how, copied / "checkpoint-32")
+    report = check_series(Series.find(copied))
+    (flag,) = report.flags
+    assert (flag.kind, flag.steps) == (kind, (32,))
+    assert re.search(said, flag.sentence)
+    others = [one for one in report.checkpoints if one.step != 32]
+    assert [one.sha256 for one in others] == [
+        one.sha256 for one in before.checkpoints if one.step != 32
+    ]
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_faults_of_others_are_found_beside_a_bad_checkpoint(copied):
+    damage("cut", copied / "checkpoint-8")
+    shutil.copy(weights(copied, 350), weights(copied, 100))
+    found = flags(copied)
+    assert found["unreadable"] == [(8,)]
+    assert found["duplicate"] == [(100, 350)]
+    assert (100,) in found["jump"]
+
+
+def test_a_config_that_no_checkpoint_has_is_said_once(copied):
+    for folder in copied.iterdir():
+        (folder / "config.json").unlink()
+    (flag,) = check_series(Series.find(copied)).flags
+    assert flag.steps == (*LOG, *LINEAR)
+    assert "and 11 more lack config.json" in flag.sentence
+
+
+def test_what_is_no_fault_is_noted(copied):
+    notes = check_series(Series.find(copied)).notes
+    assert len(notes) == 1
+    assert "no tokenizer stands beside" in notes[0]
+    (copied / "tokenizer.json").write_text("{}")
+    config = copied / "checkpoint-64" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rms_norm_eps": 0.1}))
+    report = check_series(Series.find(copied))
+    assert report.ok
+    assert [note for note in report.notes if "rms_norm_eps: 0.1, 1e-06" in note]
+
+
+def test_branches_of_one_stage_are_no_series(copied):
+    names = {"checkpoint-300": "stage2-ingredient1-step10",
+             "checkpoint-350": "stage2-ingredient2-step10"}  # fmt: skip
+    for old, new in names.items():
+        (copied / old).rename(copied / new)
+    found = check_series(Series.find([copied / "checkpoint-250", *(copied / n for n in
+                                      names.values())]))  # fmt: skip
+    assert [flag.steps for flag in found.flags if "2 branches" in flag.sentence] == [(260, 270)]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +464,7 @@ def test_a_check_holds_one_tensor_at_a_time(sound, monkeypatch):
             most = max(most, sum(one() is not None for one in alive[-50:]))
             return tensor
 
-        return _weights.WeightFile(file.names, read)
+        return _weights.WeightFile(file.shapes, read)
 
     monkeypatch.setattr(_series_scan, "open_weights", watched)
     scan(Series.find(sound), lambda *_: None)

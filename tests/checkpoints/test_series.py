@@ -341,13 +341,12 @@ def test_shards_that_the_hubs_cache_links_to_its_blobs_are_read(tmp_path):
 def test_broken_files_are_refused_by_name_and_never_half_loaded(copied):
     file = weights(copied, 8)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(BadInput, match=r"checkpoint-8/model.safetensors is damaged"):
-        check_series(Series.find(copied))
-    with pytest.raises(BadInput, match=r"checkpoint-8/model.safetensors is damaged"):
-        Checkpoint.find(copied / "checkpoint-8").load()
-    file.write_bytes(b"not at all")
-    with pytest.raises(BadInput, match="damaged"):
-        check_series(Series.find(copied))
+    for use in (
+        lambda: check_series(Series.find(copied / "checkpoint-8")),
+        lambda: Checkpoint.find(copied / "checkpoint-8").load(),
+    ):
+        with pytest.raises(BadInput, match=r"checkpoint-8/model.safetensors is damaged"):
+            use()
 
 
 def test_weights_that_transformers_would_invent_are_refused(copied):

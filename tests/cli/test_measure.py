@@ -32,7 +32,7 @@ def nucleate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_says_what_was_found_what_is_missing_and_where_the_time_went(folder):
-    done = nucleate("measure", str(folder), *OPTIONS)
+    done = nucleate("measure", str(folder), *OPTIONS, "--details")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].endswith(f"-> {folder / 'panel.csv'}")

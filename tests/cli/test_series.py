@@ -26,8 +26,9 @@ def test_a_sound_series_leaves_with_0_and_a_table(nucleate, sound, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["step", "weights", "norm", "moved", "flags"]
-    assert [line.split()[0] for line in lines[1:-1]] == ["0", "1", "2", "4", "8", "16", "32"]
+    assert [line.split()[0] for line in lines[1:-2]] == ["0", "1", "2", "4", "8", "16", "32"]
     assert lines[-1] == "7 checkpoints, nothing wrong"
+    assert lines[-2].startswith("note: no tokenizer stands beside")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["ok"] is True
     assert report["checkpoints"][3]["sha256"].startswith(lines[4].split()[1])
@@ -61,8 +62,7 @@ def test_bad_input_leaves_with_2_and_one_sentence(nucleate, sound, tmp_path):
     weights(pickled, 4).unlink()
     torch.save(tensors, pickled / "checkpoint-4" / "pytorch_model.bin")
     for arguments, sentence in [
-        ([broken], "checkpoint-8/model.safetensors is damaged"),
-        ([pickled], "checkpoint-4 holds its weights as a pickle only (pytorch_model.bin)"),
+        ([broken / "checkpoint-8"], "checkpoint-8/model.safetensors is damaged"),
         ([tmp_path / "nowhere"], "nowhere"),
         ([tmp_path], "holds no checkpoints"),
         (["some/model@step1"], "some/model@step1 is no folder here"),
@@ -73,4 +73,14 @@ def test_bad_input_leaves_with_2_and_one_sentence(nucleate, sound, tmp_path):
         assert done.stderr.startswith("nucleate: ")
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
+    for folder, sentence in [
+        (broken, "checkpoint-8/model.safetensors is damaged"),
+        (pickled, "checkpoint-4 holds its weights as a pickle only (pytorch_model.bin)"),
+    ]:
+        done = nucleate("series", "check", "--quiet", folder)
+        assert done.returncode == 1
+        assert f"unreadable: {folder}/{sentence}" in done.stdout
+        table = [line.split() for line in done.stdout.splitlines()[1:8]]
+        assert [line[0] for line in table if line[-1] == "unreadable"] == [sentence[11]]
+        assert sum(line[1] == "-" for line in table) == 1
     assert nucleate("series", "check", "--quiet", "--allow-pickle", pickled).returncode == 0

@@ -124,5 +124,5 @@ def test_misfits_are_named():
         Trajectory(np.array([0, 0]), np.zeros(2), np.zeros(2))
     with pytest.raises(BadInput, match="no steps"):
         Trajectory(np.array([], dtype=int), np.zeros(0), np.zeros(0))
-    with pytest.raises(BadInput, match="3 steps do not fit"):
+    with pytest.raises(BadInput, match=r"shape \[3, 4\] do not fit a trajectory of 2 steps"):
         onset(Trajectory(np.arange(2), np.zeros(2), np.zeros(2)), np.zeros((3, 4)))

@@ -20,7 +20,8 @@ from exportable import LOSSES, SCALARS, STEPS, make_run
 from nucleate import BadInput, Run
 from nucleate.export._export import export_run, scalars_of
 from nucleate.export._trackers import TRACKERS
-from nucleate.findings._findings import accuracy_table
+from nucleate.findings import accuracy_table, headline_places
+from nucleate.panel import Panel
 
 Read = dict[str, dict[int, float]]
 
@@ -85,11 +86,11 @@ def turned(scalars: dict[int, dict[str, float]]) -> Read:
 
 
 def test_every_number_of_the_panel_is_there_beside_its_nulls(run):
-    check(turned(scalars_of(run)), run)
+    check(turned(scalars_of(run, metrics=["all"])), run)
 
 
 def test_what_is_not_usual_is_in_the_metrics_name(run):
-    read = turned(scalars_of(run))
+    read = turned(scalars_of(run, metrics=["all"]))
     for row in panel_rows(run):
         if (row["label"], row["view"], row["half"], row["metric"], row["position"]) == (
             "family", "conditioned", "all", "ami", "last",
@@ -103,13 +104,13 @@ def test_what_is_not_usual_is_in_the_metrics_name(run):
 
 
 def test_steps_come_in_order_and_nothing_that_is_not_finite(run):
-    scalars = scalars_of(run)
+    scalars = scalars_of(run, metrics=["all"])
     assert list(scalars) == sorted({*STEPS, *LOSSES, *SCALARS})
     assert all(math.isfinite(v) for values in scalars.values() for v in values.values())
 
 
 def test_without_a_table_accuracy_is_that_of_all_answered_rows(run):
-    scalars = scalars_of(run)
+    scalars = scalars_of(run, metrics=["all"])
     assert [scalars[step]["nucleate/accuracy/all"] for step in STEPS] == [0, 0.5, 0.5]
     assert scalars[2]["nucleate/loss/all"] == 4.5
     assert scalars[2]["nucleate/accuracy/all/chance"] == pytest.approx(run.prompts.chance.mean())
@@ -118,7 +119,7 @@ def test_without_a_table_accuracy_is_that_of_all_answered_rows(run):
 def test_with_a_table_accuracy_is_by_split_with_interval_and_chance(other):
     table = accuracy_table(other)
     table.to_csv(other.path / "accuracy.csv", index=False)
-    read = turned(scalars_of(other))
+    read = turned(scalars_of(other, metrics=["all"]))
     assert table["split"].nunique() > 1
     for row in table.itertuples():
         name = f"nucleate/accuracy/{row.split}"
@@ -135,25 +136,71 @@ def test_a_missing_value_takes_its_nulls_with_it(other):
     gone = (table["stream"] == "block.0") & (table["step"] == 2)
     table.loc[gone, "value"] = ""
     table.to_csv(other.path / "panel.csv", index=False)
-    scalars = scalars_of(other)
+    scalars = scalars_of(other, metrics=["all"])
     assert not [name for name in scalars[2] if "block.0" in name]
     assert [name for name in scalars[9] if "block.0" in name]
 
 
 def test_what_a_rewind_voids_is_not_exported(other):
     other.journal.append("rewind", to=2)
-    assert set(turned(scalars_of(other))["nucleate/training/loss"]) == {0}
+    assert set(turned(scalars_of(other, metrics=["all"]))["nucleate/training/loss"]) == {0}
 
 
 def test_positions_with_strange_names_get_names_that_every_tracker_takes(other):
     table = pd.read_csv(other.path / "panel.csv", keep_default_na=False)
     table["position"] = table["position"].replace("last", "mean[0:3]/ä b")
     table.to_csv(other.path / "panel.csv", index=False)
-    assert "nucleate/ari/mean_0_3__ä b/block.1" in scalars_of(other)[0]
+    assert "nucleate/ari/mean_0_3__ä b/block.1" in scalars_of(other, metrics=["all"])[0]
     table["position"] = table["position"].replace("instruction_end", "mean[0;3]/ä b")
     table.to_csv(other.path / "panel.csv", index=False)
     with pytest.raises(BadInput, match=r"two numbers named 'nucleate/.*mean_0_3__ä b/.*at step 0"):
-        scalars_of(other)
+        scalars_of(other, metrics=["all"])
+
+
+def test_by_default_some_twenty_curves_are_written_with_the_headline_beside_its_nulls(run):
+    read = turned(scalars_of(run))
+    assert 15 <= len(read) <= 25
+    for place in headline_places(Panel.load(run.path)):
+        name = f"nucleate/headline/{place.position}/ari"
+        assert read[name] == dict(zip(place.report["step"], place.report["value"], strict=True))
+        ends = {"low": "low", "high": "high", "n0_q99": "n0", "n1_max": "n1", "n2": "n2"}
+        there = {end for column, end in ends.items() if place.report[column].notna().any()}
+        assert {"n1", "n2"} <= there
+        assert {key for key in read if key.startswith(f"{name}/")} == {f"{name}/{e}" for e in there}
+    assert "nucleate/training/loss" in read
+    assert not [name for name in read if "block" in name]
+
+
+def test_metrics_streams_and_positions_are_chosen_by_name(run):
+    read = turned(scalars_of(run, metrics=["separation", "ari.family"], streams=["block.1"],
+                             positions=["last"]))  # fmt: skip
+    kinds = {name.split("/")[1] for name in read if "block" in name}
+    assert {"separation", "ari.family", "ari.family.conditioned"} <= kinds
+    assert all(kind.startswith(("separation", "ari.family")) for kind in kinds)
+    panel = [name for name in read if name.count("/") > 2 and "accuracy" not in name]
+    assert all("/last/block.1" in name for name in panel)
+    only = turned(scalars_of(run, streams=["embed"]))
+    assert {name.split("/")[1].split(".")[0] for name in only if "embed" in name} == {"ari"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"metrics": ["seperation"]}, "no metric 'seperation' .did you mean 'separation'"),
+     ({"streams": ["blok.1"]}, "no stream 'blok.1' .did you mean 'block.1'"),
+     ({"positions": ["lst"]}, "no position 'lst' .did you mean 'last'")],
+)  # fmt: skip
+def test_a_name_that_the_panel_lacks_is_refused_with_the_nearest(run, asked, said):
+    with pytest.raises(BadInput, match=said):
+        scalars_of(run, **asked)
+
+
+def test_several_runs_are_written_at_once_under_the_same_names(run, tmp_path):
+    twin = shutil.copytree(run.path, tmp_path / "twin")
+    done = export_run([run, twin], "tensorboard", out=tmp_path / "out")
+    first, second = (read_tensorboard(each.where) for each in done)
+    assert first == second
+    assert done[0].where != done[1].where
+    assert done[0].curves == len(first)
 
 
 def read_tensorboard(folder: Path) -> Read:
@@ -169,20 +216,20 @@ def read_tensorboard(folder: Path) -> Read:
 
 
 def test_tensorboard_reads_back_what_the_panel_holds_even_after_a_second_export(run, tmp_path):
-    first = export_run(run, "tensorboard", out=tmp_path, project="study")
+    first = export_run(run, "tensorboard", out=tmp_path, project="study", metrics=["all"])
     assert Path(first.where).parent == tmp_path / "study"
-    assert first.scalars == sum(map(len, scalars_of(run).values()))
+    assert first.scalars == sum(map(len, scalars_of(run, metrics=["all"]).values()))
     check(read_tensorboard(first.where), run)
     foreign = Path(first.where) / "events.out.tfevents.1.elsewhere.1.0"
     foreign.touch()
-    assert export_run(run, "tensorboard", out=tmp_path, project="study") == first
+    assert export_run(run, "tensorboard", out=tmp_path, project="study", metrics=["all"]) == first
     check(read_tensorboard(first.where), run)
     assert len(list(Path(first.where).glob("*.nucleate"))) == 1
     assert foreign.exists()
 
 
 def test_by_default_exports_lie_beside_the_run(other):
-    done = export_run(other, "tensorboard")
+    done = export_run(other, "tensorboard", metrics=["all"])
     assert Path(done.where).is_relative_to(other.path.parent / "export" / "tensorboard")
 
 
@@ -206,9 +253,9 @@ def test_mlflow_reads_back_what_the_panel_holds_even_after_a_second_export(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # must not be asked
     monkeypatch.chdir(tmp_path)
-    done = export_run(run, "mlflow", out=tmp_path / "here")
+    done = export_run(run, "mlflow", out=tmp_path / "here", metrics=["all"])
     assert done.where == f"sqlite:///{tmp_path / 'here' / 'mlflow.db'}"
-    assert export_run(run, "mlflow", uri=done.where).where == done.where
+    assert export_run(run, "mlflow", uri=done.where, metrics=["all"]).where == done.where
     check(read_mlflow(done.where, "nucleate"), run)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     with pytest.raises(BadInput, match=r"cannot be written .*check --uri and --project"):
@@ -253,7 +300,7 @@ def test_wandb_writes_offline_what_the_panel_holds_even_after_a_second_export(
     monkeypatch.setenv("WANDB_MODE", "online")  # must not be obeyed
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
     for _ in range(2):
-        done = export_run(run, "wandb", out=tmp_path / "here")
+        done = export_run(run, "wandb", out=tmp_path / "here", metrics=["all"])
         (folder,) = (tmp_path / "here" / "wandb").glob("*run-*-*")
         assert folder == Path(done.where)
         assert folder.name.startswith("offline-run-")
@@ -267,7 +314,7 @@ def test_a_wandb_run_of_the_users_stays_open_and_current(run, tmp_path):
 
     quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True)
     with wandb.init(mode="offline", dir=str(tmp_path / "own"), settings=quiet) as own:
-        export_run(run, "wandb", out=tmp_path / "here")
+        export_run(run, "wandb", out=tmp_path / "here", metrics=["all"])
         assert wandb.run is own
         own.log({"theirs": 1.0}, step=3)
         file = Path(own.settings.sync_file)
@@ -280,7 +327,7 @@ import sys, trackio
 from nucleate.export._export import export_run
 own = trackio.init(project="theirs", name="open", auto_log_gpu=False, auto_log_cpu=False)
 for _ in range(2):
-    print(export_run(sys.argv[1], "trackio").where, file=sys.stderr)
+    print(export_run(sys.argv[1], "trackio", metrics=["all"]).where, file=sys.stderr)
 trackio.log({"theirs": 1.0}, step=3)
 trackio.finish()
 """
@@ -316,13 +363,13 @@ def test_trackio_sends_nothing_away_and_cannot_change_folders_once_imported(
 ):
     monkeypatch.setenv("TRACKIO_SPACE_ID", "someone/space")
     with pytest.raises(BadInput, match=r"TRACKIO_SPACE_ID is 'someone/space'.*unset it"):
-        export_run(run, "trackio")
+        export_run(run, "trackio", metrics=["all"])
     monkeypatch.delenv("TRACKIO_SPACE_ID")
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "first"))
     import trackio  # noqa: F401 - being imported is what matters
 
     with pytest.raises(BadInput, match=r"set TRACKIO_DIR before trackio is imported"):
-        export_run(run, "trackio", out=tmp_path / "second")
+        export_run(run, "trackio", out=tmp_path / "second", metrics=["all"])
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -364,12 +411,14 @@ def test_what_cannot_be_used_is_said_in_one_sentence(run, monkeypatch, arguments
 def test_a_run_without_a_panel_is_told_how_to_get_one(other):
     (other.path / "panel.csv").unlink()
     with pytest.raises(BadInput, match=r"copy has no panel\.csv: measure the run"):
-        export_run(other.path, "tensorboard")
+        export_run(other.path, "tensorboard", metrics=["all"])
     assert not (other.path.parent / "export").exists()
 
 
 def test_runs_of_one_name_and_configuration_do_not_replace_each_other(run, other, tmp_path):
     twin = tmp_path / "deeper" / "mine"
     shutil.copytree(run.path, twin)
-    folders = {export_run(one, "tensorboard", out=tmp_path).where for one in (run, twin)}
+    folders = {
+        export_run(one, "tensorboard", out=tmp_path, metrics=["all"]).where for one in (run, twin)
+    }
     assert len(folders) == 2

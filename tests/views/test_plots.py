@@ -63,9 +63,9 @@ def test_a_position_that_is_none_is_refused_with_the_nearest(run):
         plot_clusters(run, "lst")
 
 
-def test_what_is_no_run_of_a_study_is_refused(run, tmp_path):
+def test_what_is_not_measured_or_no_run_is_refused(run, tmp_path):
     recorded = Run.create(tmp_path / "recorded", run.prompts, {"name": "recorded"})
-    with pytest.raises(BadInput, match="not made by `nucleate reproduce`"):
+    with pytest.raises(BadInput, match="holds no panel; measure the run first"):
         plot_accuracy(recorded)
     with pytest.raises(BadInput, match="no run folder"):
         plot_heat_map(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleate._core.errors import BadInput
+from nucleate.checkpoints._beside import TOKENIZERS
 from nucleate.checkpoints._find import as_path, local_folder
 from nucleate.checkpoints._series import Series
 from nucleate.prompts import PromptSet, check_template, position_names
@@ -13,7 +14,6 @@ from nucleate.prompts import PromptSet, check_template, position_names
 _POSITIONS = ("instruction_end", "last")
 _DATASET = "state.json"
 """Stands in a folder that `datasets` has saved."""
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
 def load_tokenizer(series: Series, named: str | PathLike[str] | None = None) -> Any:
@@ -88,7 +88,7 @@ def load_prompts(
 def _beside(series: Series) -> Path | None:
     path = series.checkpoints[-1].path
     places = [path, path.absolute().parent]
-    return next((p for p in places if any((p / file).exists() for file in _TOKENIZER_FILES)), None)
+    return next((p for p in places if any((p / file).exists() for file in TOKENIZERS)), None)
 
 
 def _saved(folder: Path, series: Series, tokenizer: str | PathLike[str] | None) -> PromptSet:

@@ -91,9 +91,9 @@ def record_series(
         tuple(done),
         tuple(step for step in series.steps if step not in done),
         {
-            one["step"]: one["not_finite"]
+            one["step"]: one["not_finite_at"]
             for one in Run(where).journal.live("snapshot")
-            if one["step"] in series.steps and "not_finite" in one
+            if one["step"] in series.steps and "not_finite_at" in one
         },
     )
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from nucleate._core.errors import BadInput
 from nucleate.checkpoints._series import Series
-from nucleate.checkpoints._weights import Weights, open_weights, weights_in
+from nucleate.checkpoints._weights import WeightFile, Weights, open_weights, weights_in
 
 # Places of a tensor that distances are estimated from; smaller tensors are compared whole.
 SAMPLED = 1 << 13
@@ -33,16 +34,23 @@ class Scan:
     Attributes:
         hashes: for each checkpoint, tensor name -> SHA-256 of its dtype, shape and bytes.
         shapes: tensor name -> its shape.
+        unread: for each checkpoint, why its weights cannot be read; empty if they can.
+        others: for each checkpoint, in what it differs from the model of most; empty if it does
+            not.
         absent: for each checkpoint, files and tensors that should be there and are not.
         not_finite: for each checkpoint, tensors with a NaN or an infinite value.
-        norms: Euclidean norm of all floating-point weights; NaN where one is not finite.
+        norms: Euclidean norm of all floating-point weights; NaN where one is not finite or
+            cannot be read.
         sizes: bytes of each checkpoint's tensors.
         distances: Euclidean distances between the floating-point weights of any two checkpoints;
-            NaN where one of them lacks tensors or holds values that are not finite.
+            NaN where one of them cannot be read, lacks tensors, is of another model or holds
+            values that are not finite.
     """
 
     hashes: tuple[dict[str, str], ...]
     shapes: dict[str, tuple[int, ...]]
+    unread: tuple[str, ...]
+    others: tuple[str, ...]
     absent: tuple[tuple[str, ...], ...]
     not_finite: tuple[tuple[str, ...], ...]
     norms: Float[np.ndarray, "checkpoint"]
@@ -58,55 +66,110 @@ def scan(series: Series, progress: Callable[[int, int], None]) -> Scan:
         progress: told the bytes read and the bytes in all.
 
     Raises:
-        BadInput: a file is damaged or pickled, or the checkpoints are of different models.
+        BadInput: no checkpoint can be read, or most are not of one model.
     """
     opened = cache(open_weights)
-    found = [weights_in(c.path, allow_pickle=c.allow_pickle, opened=opened) for c in series]
-    names = _usual_names(found)
-    walk = _Walk(series, found, names)
+    found, unread = _found(series, opened)
+    shapes = [_shapes(weights, opened) for weights in found]
+    usual, others = _usual(series, found, shapes)
+    walk = _Walk(series, found, unread, others, usual)
     total = sum(path.stat().st_size for weights in found for path in set(weights.home.values()))
     done = 0
     for name in dict.fromkeys(name for weights in found for name in weights.home):
         samples: dict[int, Tensor] = {}
         for index, weights in enumerate(found):
-            if name not in weights.home:
+            if name not in weights.home or walk.unread[index]:
                 continue
-            tensor = opened(weights.home[name]).read(name)
+            try:
+                tensor = opened(weights.home[name]).read(name)
+            except BadInput as error:
+                walk.unread[index] = str(error)
+                continue
             sample = walk.see(index, name, tensor)
-            if sample is not None and name in names:
+            if sample is not None and name in usual and not others[index]:
                 samples[index] = sample
             done += tensor.nbytes
             progress(min(done, total), total)
         walk.compare(name, samples)
     progress(total, total)
-    return walk.result(names)
+    return walk.result()
+
+
+def _found(series: Series, opened: Callable[[Path], WeightFile]) -> tuple[list[Weights], list[str]]:
+    """The weights of every checkpoint, and why there are none; one bad one spoils no other."""
+    found, unread = [], []
+    for checkpoint in series:
+        try:
+            allow = checkpoint.allow_pickle
+            found.append(weights_in(checkpoint.path, allow_pickle=allow, opened=opened))
+            unread.append("")
+        except BadInput as error:
+            found.append(Weights({}, ()))
+            unread.append(str(error))
+    if all(unread):
+        raise BadInput(unread[0])
+    return found, unread
+
+
+def _shapes(weights: Weights, opened: Callable[[Path], WeightFile]) -> dict[str, tuple[int, ...]]:
+    return {name: opened(path).shapes[name] for name, path in weights.home.items()}
+
+
+def _usual(
+    series: Series, found: list[Weights], shapes: list[dict[str, tuple[int, ...]]]
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """The tensors that most checkpoints have, and who has one of them in another shape.
+
+    What only a few have on top is not asked of all.
+    """
+    whole = [index for index, weights in enumerate(found) if weights.home and not weights.absent]
+    whole = whole or [index for index, weights in enumerate(found) if weights.home]
+    if not whole:
+        return {}, [""] * len(found)
+    groups = Counter(frozenset(shapes[index].items()) for index in whole)
+    (common, count), *_ = groups.most_common(1)
+    usual = dict(common)
+    first = next(index for index in whole if shapes[index] == usual)
+    others = []
+    for checkpoint, own in zip(series, shapes, strict=True):
+        name = next((n for n, shape in own.items() if usual.get(n, shape) != shape), None)
+        if name is None:
+            others.append("")
+            continue
+        differs = (
+            f"{name} is {list(own[name])} in {checkpoint} and {list(usual[name])} in "
+            f"{series.checkpoints[first]}"
+        )
+        if 2 * count <= len(whole):
+            raise BadInput(f"{differs}; give checkpoints of one model")
+        others.append(differs)
+    return usual, others
 
 
 class _Walk:
     """Collects hash, norm and distances of each tensor of each checkpoint."""
 
-    def __init__(self, series: Series, found: list[Weights], names: set[str]) -> None:
+    def __init__(
+        self,
+        series: Series,
+        found: list[Weights],
+        unread: list[str],
+        others: list[str],
+        usual: dict[str, tuple[int, ...]],
+    ) -> None:
         count = len(series)
-        self._checkpoints = series.checkpoints
-        self._found = found
+        self.unread = unread
+        self._found, self._others, self._usual = found, others, usual
         self._hashes: list[dict[str, str]] = [{} for _ in found]
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._first: dict[str, int] = {}
         self._bad: list[list[str]] = [[] for _ in found]
         self._squares = np.zeros(count)
         self._sizes = [0] * count
         self._distances = np.zeros((count, count))
-        self._names = names
 
     def see(self, index: int, name: str, tensor: Tensor) -> Tensor | None:
         """Hash and measure one tensor; a sample of its values comes back where it has reals."""
-        shape = tuple(tensor.shape)
-        first = self._first.setdefault(name, index)
-        if self._shapes.setdefault(name, shape) != shape:
-            raise BadInput(
-                f"{name} is {list(self._shapes[name])} in {self._checkpoints[first]} and "
-                f"{list(shape)} in {self._checkpoints[index]}; give checkpoints of one model"
-            )
+        self._shapes.setdefault(name, self._usual.get(name, tuple(tensor.shape)))
         self._hashes[index][name] = _hash(tensor)
         self._sizes[index] += tensor.nbytes
         if not tensor.is_floating_point() or not tensor.numel():
@@ -136,33 +199,31 @@ class _Walk:
         squares = (lengths[:, None] + lengths[None, :] - 2 * products).clamp_min(0)
         self._distances[np.ix_(sound, sound)] += squares.numpy() * (size / values.shape[1])
 
-    def result(self, names: set[str]) -> Scan:
+    def result(self) -> Scan:
         absent = []
-        for weights in self._found:
-            lost = sorted(names - weights.home.keys()) if not weights.absent else []
-            absent.append((*weights.absent, *lost))
+        for index, weights in enumerate(self._found):
+            known = weights.absent or self.unread[index] or self._others[index]
+            absent.append((*weights.absent, *sorted(self._usual.keys() - weights.home.keys()))
+                          if not known else weights.absent)  # fmt: skip
+        hidden = np.array([bool(one) for one in self.unread])
+        apart = hidden | [bool(a or b or c) for a, b, c in zip(
+            self._others, absent, self._bad, strict=True)]  # fmt: skip
         distances = np.sqrt(self._distances)
-        for index, files in enumerate(absent):
-            if files or self._bad[index]:
-                distances[index, :] = distances[:, index] = np.nan
+        distances[apart, :] = distances[:, apart] = np.nan
+        unknown = hidden | [bool(bad) for bad in self._bad]
         return Scan(
-            hashes=tuple(self._hashes),
+            hashes=tuple(
+                {} if gone else tensors for gone, tensors in zip(hidden, self._hashes, strict=True)
+            ),
             shapes=self._shapes,
+            unread=tuple(self.unread),
+            others=tuple(self._others),
             absent=tuple(absent),
             not_finite=tuple(map(tuple, self._bad)),
-            norms=np.where([bool(bad) for bad in self._bad], np.nan, np.sqrt(self._squares)),
+            norms=np.where(unknown, np.nan, np.sqrt(self._squares)),
             sizes=tuple(self._sizes),
             distances=distances,
         )
-
-
-def _usual_names(found: list[Weights]) -> set[str]:
-    """The tensors that most checkpoints have; what only a few have on top is not asked of all."""
-    sets = Counter(frozenset(weights.home) for weights in found if not weights.absent)
-    if not sets:
-        sets = Counter(frozenset(weights.home) for weights in found)
-    (usual, _), *_ = sets.most_common(1)
-    return set(usual)
 
 
 def _hash(tensor: Tensor) -> str:

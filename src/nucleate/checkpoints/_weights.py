@@ -13,6 +13,7 @@ from torch import Tensor
 from nucleate._core.errors import BadInput
 from nucleate.checkpoints._find import PICKLED, SAFE
 
+_POINTER = b"version https://git-lfs"
 _DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -21,11 +22,11 @@ class WeightFile:
     """One file of tensors.
 
     Attributes:
-        names: the tensors in it.
+        shapes: the tensors in it, with their shapes.
         read: gives one of them; only its own bytes are read.
     """
 
-    names: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], Tensor]
 
 
@@ -81,7 +82,7 @@ def weights_in(
     if main is None:
         return Weights({}, (SAFE[0],))
     if main.suffix != ".json":
-        return Weights(dict.fromkeys(opened(main).names, main), ())
+        return Weights(dict.fromkeys(opened(main).shapes, main), ())
     home, absent = {}, []
     index = _index(main)
     paths = {file: _within(main, file, allow_pickle) for file in dict.fromkeys(index.values())}
@@ -89,7 +90,7 @@ def weights_in(
         path = paths[file]
         if not path.exists():
             absent.append(file)
-        elif name in opened(path).names:
+        elif name in opened(path).shapes:
             home[name] = path
         else:
             absent.append(f"{name} in {file}")
@@ -105,15 +106,20 @@ def open_weights(path: Path) -> WeightFile:
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as file:
-                return WeightFile(tuple(file.keys()), partial(_read, path))
+                names = list(file.keys())
+                shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+                return WeightFile(shapes, partial(_read, path))
         except (SafetensorError, OSError) as error:
             raise _damaged(path, error) from error
     try:
         # weights_only: tensors and nothing else; mmap: a tensor's bytes come when it is used.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            raise ValueError("it holds something else than tensors")
     except Exception as error:  # the unpickler raises anything at all
         raise _damaged(path, error) from error
-    return WeightFile(tuple(tensors), tensors.__getitem__)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return WeightFile(shapes, tensors.__getitem__)
 
 
 def stored_dtypes(folder: Path) -> set[str]:
@@ -179,4 +185,14 @@ def _within(index: Path, file: str, allow_pickle: bool) -> Path:
 
 def _damaged(path: Path, error: Exception) -> BadInput:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    if _begins(path) == _POINTER:
+        reason = "it is a pointer of Git LFS, and the weights were never fetched"
     return BadInput(f"{path} is damaged and cannot be read ({reason}); save or download it again")
+
+
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_POINTER))
+    except OSError:
+        return b""

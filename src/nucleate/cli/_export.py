@@ -21,7 +21,7 @@ class Tracker(StrEnum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder with a panel.")],
+    runs: Annotated[list[Path], typer.Argument(help="One or several run folders with a panel.")],
     to: Annotated[Tracker, typer.Option(help="The tracker.")],
     out: Annotated[
         Path | None,
@@ -33,21 +33,44 @@ def export(
         str | None, typer.Option(help="MLflow only: a database or server instead of a folder.")
     ] = None,
     project: Annotated[str, typer.Option(help="Project or experiment.")] = "nucleate",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated, such as ari,separation, or all; by default the report's "
+            "headline numbers, some 20 curves."
+        ),
+    ] = None,
+    streams: Annotated[
+        str | None, typer.Option(help="Comma-separated, such as embed,block.3; by default all.")
+    ] = None,
+    positions: Annotated[
+        str | None, typer.Option(help="Comma-separated, such as last; by default all.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a run's scalars over training steps, each with its nulls, to an experiment tracker.
+    """Write runs' scalars over training steps, each with its nulls, to an experiment tracker.
 
-    W&B runs are written offline. Exporting again replaces the earlier export.
+    Of the panel those numbers are written that the report speaks of, unless metrics or streams are
+    named. W&B runs are written offline. Exporting again replaces the earlier export.
     """
     from nucleate.export import check_export
 
-    check_export(run, to.value, out=out, uri=uri)
-    say(f"nucleate export {run} --to {to.value}", err=True)
+    options.check_distinct(runs)
+    for run in runs:
+        check_export(run, to.value, out=out, uri=uri)
+    say(f"nucleate export {' '.join(map(str, runs))} --to {to.value}", err=True)
     from nucleate.export import export_run
 
-    done = export_run(run, to.value, out=out, uri=uri, project=project)
+    done = export_run(
+        runs, to.value, out=out, uri=uri, project=project, metrics=options.names_in(metrics),
+        streams=options.names_in(streams), positions=options.names_in(positions),
+    )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(vars(done)))
+        found = [vars(each) for each in done]
+        typer.echo(json.dumps(found[0] if len(found) == 1 else found))
         return
-    say(f"{done.scalars} scalars at {done.steps} steps -> {done.where}")
-    say(f"look: {done.look}")
+    for each in done:
+        curves = f"{each.curves} curves, {each.scalars} scalars at {each.steps} steps"
+        say(f"{curves} -> {each.where}")
+    for look in dict.fromkeys(each.look for each in done):
+        say(f"look: {look}")

@@ -12,7 +12,17 @@ import typer
 from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
-from nucleate.cli import _config, _export, _intervene, _measure, _record, _reproduce, _series
+from nucleate.cli import (
+    _compare,
+    _config,
+    _export,
+    _intervene,
+    _measure,
+    _record,
+    _report,
+    _reproduce,
+    _series,
+)
 from nucleate.cli._text import Command, Group, say
 
 # Click's errors of the command line, of which typer makes only this one public.
@@ -33,6 +43,8 @@ app.command("record", cls=Command)(_record.record)
 app.add_typer(_series.app, name="series")
 app.command("measure", cls=Command)(_measure.measure)
 app.command("intervene", cls=Command)(_intervene.intervene)
+app.command("report", cls=Command)(_report.report)
+app.command("compare", cls=Command)(_compare.compare)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 

@@ -1,10 +1,13 @@
 """Options that several verbs share, each declared once."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from nucleate._core.errors import BadInput
 
 
 class Preset(StrEnum):
@@ -79,6 +82,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 def names_in(text: str | None) -> list[str] | None:
     """Comma-separated names; None where none are given."""
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def check_distinct(runs: Sequence[Path]) -> None:
+    """Refuse a run that is named twice."""
+    seen: dict[Path, Path] = {}
+    for run in runs:
+        place = run.resolve()
+        if place in seen:
+            raise BadInput(f"{run} is named twice (also as {seen[place]}); name each run once")
+        seen[place] = run
 
 
 def loading(device: str, dtype: StrEnum | None, attention: StrEnum | None) -> dict[str, Any]:

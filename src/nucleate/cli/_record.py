@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.cli import _options as options
+from nucleate.cli._spoken import spoken
 from nucleate.cli._text import say
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 def record(
     prompts: Annotated[
-        str, typer.Option(help="Rows to read: a .jsonl or .csv file, a saved prompt set, or a run.")
+        str,
+        typer.Option(
+            help="Rows to read: a file (.jsonl, .csv, .parquet ...), a saved prompt set, or a run."
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="The run's folder; one with the same prompt set is continued.")
@@ -68,11 +72,12 @@ def record(
     from nucleate.checkpoints import load_prompts
     from nucleate.cli._watch import checked, watching
 
-    found = _series(model, series, step, allow_pickle=allow_pickle)
-    rows = load_prompts(
-        prompts, found, positions=options.names_in(positions), template=template,
-        tokenizer=tokenizer,
-    )  # fmt: skip
+    with spoken():
+        found = _series(model, series, step, allow_pickle=allow_pickle)
+        rows = load_prompts(
+            prompts, found, positions=options.names_in(positions), template=template,
+            tokenizer=tokenizer,
+        )  # fmt: skip
     with watching(quiet=quiet) as watcher:
         watcher.say(f"nucleate record: {len(found)} checkpoints -> {out}")
         options.prepare_torch(threads)

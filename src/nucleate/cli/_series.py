@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.cli import _options as options
+from nucleate.cli._spoken import spoken
 from nucleate.cli._text import Command, Group, say
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def check(
     from nucleate.cli._watch import checked, watching
     from nucleate.runs import write_json
 
-    series = Series.find(source, allow_pickle=allow_pickle)
+    with spoken():
+        series = Series.find(source, allow_pickle=allow_pickle)
     with watching(quiet=quiet) as watcher:
         watcher.say(f"nucleate series check: {len(series)} checkpoints, {_span(series.steps)}")
         report = checked(series, watcher)
@@ -82,6 +84,8 @@ def _show(report: "SeriesReport") -> None:
         typer.echo(f"{'  '.join(cells)}  {row[4]}".rstrip())
     for flag in report.flags:
         say(f"{flag.kind}: {flag.sentence}")
+    for note in report.notes:
+        say(f"note: {note}")
     if report.ok:
         say(f"{len(rows)} checkpoints, nothing wrong")
 

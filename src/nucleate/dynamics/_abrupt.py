@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nucleate.dynamics._series import checked
+from nucleate._core.errors import BadInput
+from nucleate.dynamics._series import as_numbers, checked
 
 PHASE_MARGIN = 10.0
 """By how much BIC the logistic curve must beat every other one."""
@@ -97,6 +98,8 @@ def abruptness(
         BadInput: fewer than 8 steps, steps that do not rise, or values that are not finite.
     """
     x, y = checked(steps, values, least=_FEWEST_STEPS, purpose="telling curves apart")
+    if bounds is not None and np.shape(as_numbers(bounds, "bounds")) != (2,):
+        raise BadInput(f"bounds are {bounds!r}; give the least and the largest possible value")
     x = x - x[0]
     linear, log = x / x[-1], np.log1p(x) / np.log1p(x[-1])
     return Abruptness(_fit_axis(linear, y, bounds), _fit_axis(log, y, bounds))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.dynamics._series import checked
 
@@ -65,6 +66,8 @@ def association(
             that are not finite.
     """
     _, a, b = checked(steps, first, second, least=_FEWEST_STEPS, purpose="an association")
+    check_whole("n_surrogates", n_surrogates)
+    check_whole("seed", seed, least=0)
     if n_surrogates < 99:
         raise BadInput(f"{n_surrogates} surrogates are too few for a p value; ask for at least 99")
     raw = _correlate(a, b[None])[0] if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0

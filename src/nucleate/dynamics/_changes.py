@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.dynamics._series import checked
 
@@ -71,6 +72,8 @@ def change_points(
             that are not finite.
     """
     x, y = checked(steps, values, least=_FEWEST_STEPS, purpose="finding change points")
+    check_whole("n_surrogates", n_surrogates)
+    check_whole("seed", seed, least=0)
     if n_surrogates < 40:
         raise BadInput(
             f"{n_surrogates} surrogates are too few for a 5 % point; ask for at least 40"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate._core.arguments import check_number, check_whole
 from nucleate._core.errors import BadInput
+from nucleate.dynamics._series import as_numbers
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,16 @@ class Trajectory:
     band: Float[np.ndarray, "step"]
 
     def __post_init__(self) -> None:
+        for name in ("steps", "values", "band"):
+            numbers = as_numbers(getattr(self, name), name)
+            whole = name == "steps" and numbers.dtype != np.int64 and (numbers % 1 == 0).all()
+            object.__setattr__(self, name, numbers.astype(np.int64) if whole else numbers)
+        shapes = {array.shape for array in (self.steps, self.values, self.band)}
+        if self.steps.ndim != 1 or len(shapes) > 1:
+            raise BadInput(
+                f"steps, values and band of shapes {sorted(map(list, shapes))} do not fit; give "
+                "one of each per step"
+            )
         if not len(self.steps):
             raise BadInput("a trajectory of no steps has no onset; give at least one step")
         if (np.diff(self.steps) <= 0).any():
@@ -80,17 +92,22 @@ def onset(trajectory: Trajectory, draws: Float[np.ndarray, "step draw"] | None =
         >>> onset(Trajectory(np.array([0, 10, 100, 1000]), values, np.full(4, 0.2))).step
         100
     """
+    if not isinstance(trajectory, Trajectory):
+        raise BadInput(f"{type(trajectory).__name__} has no onset; give a nc.dynamics.Trajectory")
     steps = trajectory.steps
     band = trajectory.band[:, None]
     first = _first_to_stay(trajectory.values[:, None] > band)[0]
     step = int(steps[first]) if first < len(steps) else None
-    if draws is None or not draws.shape[1]:
+    if draws is None:
         return Onset(step)
-    if len(draws) != len(steps):
+    draws = as_numbers(draws, "draws")
+    if draws.ndim != 2 or len(draws) != len(steps):
         raise BadInput(
-            f"draws of {len(draws)} steps do not fit a trajectory of {len(steps)}; "
+            f"draws of shape {list(draws.shape)} do not fit a trajectory of {len(steps)} steps; "
             "give one row per step"
         )
+    if not draws.shape[1]:
+        return Onset(step)
     found = float((draws[-1] > band[-1]).mean())
     sure = _first_to_stay(np.percentile(draws, 2.5, axis=1)[:, None] > band)[0]
     if step is None or sure == len(steps):
@@ -106,7 +123,13 @@ def null_band(
     n2: Float[np.ndarray, "step"],
 ) -> Float[np.ndarray, "step"]:
     """The largest of the nulls that are there at each step; NaN, never exceeded, if none is."""
-    nulls = np.stack([n0_q99, n1_max, n2])
+    given = [as_numbers(each, "nulls") for each in (n0_q99, n1_max, n2)]
+    if len({each.shape for each in given}) > 1:
+        raise BadInput(
+            f"nulls of shapes {[list(each.shape) for each in given]} do not fit; give each a value "
+            "per step"
+        )
+    nulls = np.stack(given)
     return np.where(
         np.isnan(nulls).all(0), np.nan, np.max(np.nan_to_num(nulls, nan=-np.inf), axis=0)
     )
@@ -120,6 +143,8 @@ def binomial_band(chance: float, rows: int) -> float:
         rows: number of independent rows; the strings rather than the rows if rows of one string
             stand or fall together.
     """
+    check_number("chance", chance)
+    check_whole("rows", rows)
     if not 0 <= chance <= 1 or rows < 1:
         raise BadInput(
             f"chance {chance} over {rows} rows has no band; give a chance of 0 to 1 and rows >= 1"

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from nucleate._core.errors import BadInput
 from nucleate.dynamics._onset import Onset, Trajectory, onset
+
+Item = TypeVar("Item")
 
 LEVEL = 0.95
 """Least coverage of the intervals of this room."""
@@ -62,8 +64,10 @@ def onset_over_seeds(
     Raises:
         BadInput: no trajectories, or draws of another number of seeds.
     """
+    trajectories = _several(trajectories)
     if not trajectories:
         raise BadInput("an onset over no seeds cannot be found; give one trajectory per seed")
+    draws = None if draws is None else _several(draws, "draws")
     if draws is not None and len(draws) != len(trajectories):
         raise BadInput(
             f"draws of {len(draws)} seeds do not fit {len(trajectories)} trajectories; "
@@ -82,6 +86,12 @@ def onset_over_seeds(
         seeds=len(steps),
         without=steps.count(math.inf),
     )
+
+
+def _several(given: Sequence[Item], what: str = "trajectories") -> list[Item]:
+    if not isinstance(given, list | tuple):
+        raise BadInput(f"{type(given).__name__} is no list of {what}; give one per seed")
+    return list(given)
 
 
 def _ends(trajectory: Trajectory, found: Onset) -> tuple[float, float]:
@@ -163,6 +173,9 @@ def onset_order(
     Raises:
         BadInput: no seeds, different numbers of them, or pairs with different steps.
     """
+    first, second = _several(first), _several(second)
+    if not isinstance(unit, str) or unit not in ("step", "checkpoint"):
+        raise BadInput(f"unit is {unit!r}; choose step or checkpoint")
     if not first or len(first) != len(second):
         raise BadInput(
             f"{len(first)} trajectories cannot be paired with {len(second)}; "

@@ -1,5 +1,6 @@
 """How numbers, intervals and places are written in words, tables and figures."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +11,14 @@ from jaxtyping import Float
 from nucleate.findings._rules import NULLS
 from nucleate.findings._summary import Summary
 
-POSITION_NAMES = {"instruction_end": "end of the instruction", "last": "last prompt token"}
+POSITION_NAMES = {
+    "instruction_end": "end of the instruction",
+    "last": "last prompt token",
+    "first": "first prompt token",
+    "mean:instruction": "mean of the instruction",
+    "mean": "mean of the prompt",
+}
+_TOKEN = re.compile(r"-?\d+")
 
 
 def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
@@ -20,26 +28,39 @@ def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
 
 
 def depth_order(streams: Iterable[str]) -> list[str]:
-    """Streams from the embedding upwards; names that are not known keep their order, on top."""
+    """Streams from the embedding upwards; blocks that are not numbered through keep their order."""
+    names = [str(name) for name in streams]
+    blocks = {name: re.fullmatch(r"block\.(\d+)", name) for name in names}
+    ends = {name: name == "final_norm" or name.startswith("embed") for name in names}
+    numbered = all(blocks[name] or ends[name] for name in names)
 
     def depth(name: str) -> float:
-        block = re.fullmatch(r"block\.(\d+)", name)
-        if block:
+        block = blocks[name]
+        if block and numbered:
             return float(block[1])
-        return {"embed": -1.0, "final_norm": 1e6}.get(name, 1e7)
+        return {"embed": -1.0, "final_norm": math.inf}.get(name, -0.5 if ends[name] else 0.0)
 
-    return sorted((str(name) for name in streams), key=depth)
+    return sorted(names, key=depth)
 
 
 def in_order(positions: Iterable[str]) -> list[str]:
     """Positions in the order in which they stand in a prompt, as far as it is known."""
     known = list(POSITION_NAMES)
-    names = list(dict.fromkeys(str(name) for name in positions))
-    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+    def place(name: str) -> tuple[int, int]:
+        if name in known:
+            return known.index(name), 0
+        if _TOKEN.fullmatch(name):
+            return len(known) + (int(name) < 0), int(name)
+        return len(known) + 2, 0
+
+    return sorted(dict.fromkeys(str(name) for name in positions), key=place)
 
 
 def position_name(position: str) -> str:
     """The position in words."""
+    if _TOKEN.fullmatch(position):
+        return f"token {position.replace('-', '−')}"
     return POSITION_NAMES.get(position, position)
 
 

@@ -35,7 +35,7 @@ class Headline:
 
 
 def headline_places(panel: Panel) -> list[Headline]:
-    """The place of each position: the stream of most ARI(task) at the last step.
+    """The place of each position: the stream of most ARI(task) at the last step that has any.
 
     Positions where ARI(task) is undefined, such as one that all rows share, have none.
 
@@ -43,17 +43,24 @@ def headline_places(panel: Panel) -> list[Headline]:
         BadInput: no position has an ARI(task).
     """
     table = panel.table
-    last = int(table["step"].max())
+    known = choosable(table)
+    last = int((table if known.empty else known)["step"].max())
     found = []
-    ari = select_ari(table, step=last)
     # With none at all, choose_stream says so.
-    there = ari[ari["value"].notna()] if ari["value"].notna().any() else table
+    there = table if known.empty else known[known["step"] == last]
     for position in in_order(there["position"]):
         view = headline_view(table, position)
         stream = choose_stream(table, position, view, last)
         report = select_ari(table, position=position, view=view, stream=stream, half="report")
         found.append(Headline(position, view, stream, report))
     return found
+
+
+def choosable(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by which a stream can be chosen: those with a value, the embedding left out."""
+    rows = select_ari(table, half="choose")
+    deep = rows["stream"].str.startswith("block.") | (rows["stream"] == "final_norm")
+    return rows[deep & rows["value"].notna()]
 
 
 def ari_onset(panel: Panel, place: Headline) -> Onset:

@@ -11,11 +11,13 @@ _MOST = 7
 def key_numbers(summary: Summary) -> dict[str, str]:
     """What a reader wants to know first: at most seven lines, name -> words and numbers."""
     lines: dict[str, str] = {}
-    if "seen" in summary.accuracy:
-        found = summary.accuracy["seen"]
+    split = next((name for name in ("seen", *summary.accuracy) if name in summary.accuracy), "")
+    if split:
+        found = summary.accuracy[split]
         lines["right answers"] = f"{number(found.value)} (chance {number(found.chance)})"
     counts = list(place_counts(summary).values())
-    lines["places with task clusters"] = f"{counts[0]} of {len(summary.places)}"
+    if counts:
+        lines["places with task clusters"] = f"{counts[0]} of {len(summary.places)}"
     if summary.tested:
         lines["of these used / not used"] = f"{counts[1]} / {counts[2]}"
         lines["used, no clusters shown"] = str(counts[3])
@@ -32,8 +34,11 @@ def place_counts(summary: Summary) -> dict[str, int]:
     """How many places are called what, under names that explain themselves.
 
     The first count is of places with clusters; where interventions were made, two parts of it
-    follow, then the places outside it that are used, then all where use is undecided.
+    follow, then the places outside it that are used, then all where use is undecided. Empty where
+    nothing was measured.
     """
+    if summary.unmeasured:
+        return {}
     there = [place for place in summary.places if place.clusters == "clusters"]
     counts = {"places where states group by task": len(there)}
     if summary.tested:

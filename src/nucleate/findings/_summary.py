@@ -23,11 +23,16 @@ class Accuracy(_Strict):
     value: float = Field(ge=0, le=1)
     low: float = Field(ge=0, le=1, description="lower end of its 95 % interval over strings")
     high: float = Field(ge=0, le=1, description="upper end of its 95 % interval over strings")
-    loss: float = Field(description="mean negative log-likelihood of the answer tokens, in nats")
+    loss: float | None = Field(
+        description="mean negative log-likelihood of the answer tokens, in nats"
+    )
     n: int = Field(gt=0, description="rows")
     strings: int = Field(gt=0, description="instruction strings")
-    chance: float = Field(
-        ge=0, le=1, description="how often a task drawn at random has the same answer on the input"
+    chance: float | None = Field(
+        ge=0,
+        le=1,
+        description="how often a task drawn at random has the same answer on the input; null: not "
+        "known",
     )
 
 
@@ -37,7 +42,9 @@ class OnsetSummary(_Strict):
     step: int | None = Field(description="null where the series never stays above its band")
     low: int | None = Field(description="2.5 % point over bootstraps; null: no onset found there")
     high: int | None = Field(description="97.5 % point over bootstraps; null: none found there")
-    found: float = Field(ge=0, le=1, description="share of bootstraps that have an onset at all")
+    found: float | None = Field(
+        ge=0, le=1, description="share of bootstraps that have an onset at all; null: none drawn"
+    )
     first_step: int = Field(description="first recorded step: nothing can be dated before it")
 
 
@@ -58,7 +65,7 @@ class Clusters(_Strict):
 
     stream: str
     view: Literal["raw", "conditioned"]
-    first: float = Field(description="ARI at the first recorded step")
+    first: float | None = Field(description="ARI at the first recorded step")
     last: float = Field(description="ARI at the last recorded step")
     low: float | None = Field(description="lower end of the 95 % interval")
     high: float | None = Field(description="upper end of the 95 % interval")
@@ -153,14 +160,18 @@ class Summary(_Strict):
     schema_version: Literal[2] = 2
     name: str = Field(description="name of the run")
     tasks: str = Field(description="what the task set is")
-    outputs: Literal["own", "shared", "natural"]
+    outputs: Literal["own", "shared", "natural"] | None = Field(
+        description="null: the run is of no study of nucleate"
+    )
     model: str
-    seed: int
+    seed: int | None = Field(description="null: not on record")
     null: str | None = Field(description="`scrambled`: the instruction says nothing of the task")
-    steps: int
-    config_hash: str
-    accuracy: dict[str, Accuracy]
-    accuracy_onset: OnsetSummary
+    steps: int = Field(description="of the training; the last recorded one where that is not known")
+    config_hash: str = Field(description="of all settings on record; empty where there are none")
+    recorded: int = Field(0, ge=0, description="measured steps; 0: not on record")
+    unmeasured: str = Field("", description="why nothing was measured; empty where it was")
+    accuracy: dict[str, Accuracy] = Field(description="by split; `all` where rows have no splits")
+    accuracy_onset: OnsetSummary | None = Field(description="null: no answers, or chance unknown")
     clusters: dict[str, Clusters] = Field(description="by position")
     places: list[PlaceFinding] = Field(description="every place at the last step")
     strongest_shift: Strongest | None = None
@@ -169,8 +180,10 @@ class Summary(_Strict):
         description="ARI of the embedding, last step minus first, by position"
     )
     seconds: dict[str, float]
-    peak_memory_bytes: int
-    recording_share: float = Field(description="seconds in the recorder / seconds of training")
+    peak_memory_bytes: int | None = Field(description="null: not on record")
+    recording_share: float | None = Field(
+        description="seconds in the recorder / seconds of training; null: not on record"
+    )
     notes: list[str] = Field(
         default_factory=list, description="what a reader must know, such as differing settings"
     )

@@ -12,6 +12,7 @@ from nucleate.findings._summary import (
 )
 
 _SPLIT_NAMES = {
+    "all": "all prompts with an answer",
     "seen": "instruction strings seen in training",
     "unseen_string": "new strings of trained families",
     "unseen_cell": "new pairs of family and input",
@@ -43,6 +44,8 @@ def finding(summary: Summary) -> str:
     It says at how many places states group by task, at how many of these the answers depend on the
     groups, and at how many they do not.
     """
+    if summary.unmeasured:
+        return f"Whether the states group by task is not known: {summary.unmeasured}."
     total = f"{len(summary.places)} places in the network"
     there = [place for place in summary.places if place.clusters == "clusters"]
     open_ones = sum(place.clusters == "undecided" for place in summary.places)
@@ -63,6 +66,8 @@ def finding(summary: Summary) -> str:
 
 def kind_of(summary: Summary) -> str:
     """What the answers of a run's tasks are, in a few words, to stand behind its name."""
+    if summary.outputs is None:
+        return summary.tasks
     null = ", the instruction says nothing of the task" if summary.null else ""
     return _OUTPUTS[summary.outputs] + null
 
@@ -87,7 +92,7 @@ def words(summary: Summary) -> list[str]:
         *_use(summary),
         *(line for p, found in summary.clusters.items() for line in _clusters(p, found, summary)),
         *_embedding(summary),
-        f"Recording took {100 * summary.recording_share:.1f} % of the training time.",
+        *_cost(summary),
         *summary.notes,
     ]
 
@@ -109,22 +114,30 @@ def _elsewhere(summary: Summary) -> str:
 
 def _accuracy(summary: Summary) -> list[str]:
     parts = [
-        f"{number(summary.accuracy[split].value)} "
-        f"{interval(summary.accuracy[split].low, summary.accuracy[split].high)} on {name}"
-        for split, name in _SPLIT_NAMES.items()
-        if split in summary.accuracy
+        f"{number(found.value)} "
+        f"{interval(found.low, found.high)} on {_SPLIT_NAMES.get(split, f'the split {split}')}"
+        for split, found in summary.accuracy.items()
+        if split != "train"
     ]
     if not parts:
         return []
-    least, most = (number(f(a.chance for a in summary.accuracy.values())) for f in (min, max))
-    chance = least if least == most else f"{least} to {most}"
     return [
         f"After {summary.steps} steps the share of right answers is {', '.join(parts)} (95 % "
-        f"intervals over instruction strings); by chance it would be {chance}."
+        f"intervals over instruction strings); {_chance(summary)}."
     ]
 
 
+def _chance(summary: Summary) -> str:
+    known = [a.chance for a in summary.accuracy.values() if a.chance is not None]
+    if not known:
+        return "what chance would give is not known"
+    least, most = number(min(known)), number(max(known))
+    return f"by chance it would be {least if least == most else f'{least} to {most}'}"
+
+
 def _use(summary: Summary) -> list[str]:
+    if summary.unmeasured:
+        return []
     if not summary.tested:
         return ["Whether the answers depend on task information was not tested."]
     tested = f"of the {len(summary.tested)} places that were tested"
@@ -171,15 +184,20 @@ def _clusters(position: str, found: Clusters, summary: Summary) -> list[str]:
         f"strings that it was not chosen on, against {_nulls(found)}"
     )
     first = f"at the first recorded step it was {number(found.first)}"
+    one_step = summary.recorded == 1
     if found.verdict == "none":
         return [f"No task clusters {where}: {measured}."]
     if found.verdict == "undecided":
         why = f" ({found.reason})" if found.reason else ""
-        return [f"Undecided whether there are task clusters {where}{why}: {measured}; {first}."]
+        measured += "" if one_step else f"; {first}"
+        return [f"Undecided whether there are task clusters {where}{why}: {measured}."]
+    if one_step:
+        return [f"Task clusters {where}: {measured}; one step was recorded, so that they have no "
+                "date."]  # fmt: skip
     return [
         f"Task clusters {where}: {measured}; {first}.",
         f"They are above chance for good {dated(found.onset)}. "
-        + _order(found.onset, summary.accuracy_onset),
+        f"{_order(found.onset, summary.accuracy_onset)}".rstrip(),
     ]
 
 
@@ -199,17 +217,19 @@ def dated(onset: OnsetSummary) -> str:
     if onset.step is None:
         return "at no recorded step"
     if onset.low is None or onset.high is None:
-        return (
-            f"from step {onset.step} on (no closed interval: {100 * onset.found:.0f} % of the "
-            "resamples have an onset at all)"
-        )
+        why = "nothing was resampled" if onset.found is None else (
+            f"{100 * onset.found:.0f} % of the resamples have an onset at all"
+        )  # fmt: skip
+        return f"from step {onset.step} on (no closed interval: {why})"
     if onset.low <= onset.first_step:
         return f"no later than step {onset.high} (95 % bound)"
     return f"from step {onset.step} on (95 % interval {onset.low} to {onset.high})"
 
 
-def _order(clusters: OnsetSummary, accuracy: OnsetSummary) -> str:
+def _order(clusters: OnsetSummary, accuracy: OnsetSummary | None) -> str:
     """Which onset is earlier, said only where both have closed intervals that do not overlap."""
+    if accuracy is None:
+        return ""
     ends = (clusters.low, clusters.high, accuracy.low, accuracy.high)
     if clusters.step is None or accuracy.step is None or None in ends:
         return (
@@ -225,6 +245,12 @@ def _order(clusters: OnsetSummary, accuracy: OnsetSummary) -> str:
             "is no cause, and one run is one seed."
         )
     return f"Whether they or accuracy came first is undecided: the intervals overlap ({both})."
+
+
+def _cost(summary: Summary) -> list[str]:
+    if summary.recording_share is None:
+        return []
+    return [f"Recording took {100 * summary.recording_share:.1f} % of the training time."]
 
 
 def _embedding(summary: Summary) -> list[str]:

@@ -64,7 +64,7 @@ class Asking:
         before = clean[:, None, 0].log_softmax(-1)
         found["kl"] = (before.exp() * (before - likely[:, :, 0])).sum(-1).clamp(min=0)
         found["token"] = greedy[:, :, 0]
-        return {name: value.double().cpu().numpy() for name, value in found.items()}
+        return {name: value.cpu().double().numpy() for name, value in found.items()}
 
 
 def askings(

@@ -40,6 +40,9 @@ EDITS = {
 """What is done to the state of a row of task A at one place."""
 SHIFTS = ("mean_shift", "random_direction", "shuffled", "other_input")
 """The controls of `shift`; the fifth is how often it makes a third task's answer."""
+REMOVALS = ("erase", "random_erase", "displaced", "ablate", "erase_onward", "random_onward",
+            "displaced_onward")  # fmt: skip
+"""What takes the task out of a state, with its controls."""
 
 _NAMES = tuple(EDITS)
 _ERASED, _RANDOM, _DISPLACED = (_NAMES.index(f"{name}_onward") for name in
@@ -119,7 +122,8 @@ class Editor:
         removed = (own - erased).norm(dim=-1, keepdim=True)
         displaced = own + self._units[stream] * removed
         ablated = self._ablate(stream, own)
-        inside = patched - own - self._ablate(stream, patched) + ablated
+        whole = patched - own
+        inside = whole - self._ablate(stream, patched) + ablated if roles.erasable else whole
         made = {
             "shift": own + by,
             "mean_shift": own + fitted.mean[self.fold] - means[each, task],
@@ -148,14 +152,15 @@ class Editor:
             states: of all edits of some tested rows.
             rows: which ones.
         """
-        after, hidden = states.clone(), states.float()
+        # Blocks may be on other devices than the states that all this was fitted on.
+        after, hidden = states.clone(), states.to(self.states.device).float()
         erased = self._erase(stream, hidden[:, _ERASED], rows)
         norm = (hidden[:, _ERASED] - erased).norm(dim=-1, keepdim=True)
-        after[:, _ERASED] = erased.to(after.dtype)
+        after[:, _ERASED] = erased.to(after)
         random = self._remove_random(stream, hidden[:, _RANDOM], rows)
-        after[:, _RANDOM] = random.to(after.dtype)
+        after[:, _RANDOM] = random.to(after)
         displaced = hidden[:, _DISPLACED] + self._units[stream, rows] * norm
-        after[:, _DISPLACED] = displaced.to(after.dtype)
+        after[:, _DISPLACED] = displaced.to(after)
         return after
 
     def beyond(self, edited: Float[Tensor, "row edit width"], stream: int) -> np.ndarray:
@@ -172,6 +177,11 @@ class Editor:
         for fold in range(roles.folds):
             rows = roles.fitted[roles.fold[roles.fitted] != fold]
             some = centered[torch.as_tensor(rows)]
+            if not roles.erasable:
+                nothing = Eraser.subspace(some[:0], some.new_zeros(some.shape[-1]))
+                erasers.append(nothing)
+                spans.append(nothing)
+                continue
             erasers.append(Eraser.leace(some, roles.task[rows]))
             spans.append(Eraser.means(some, roles.task[rows]))
         there = averages.any(-1).sum(1, keepdim=True)  # a task may have no input but the fold's

@@ -27,13 +27,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate.activations import (
+    anatomy_of,
     blocks_of,
+    device_of,
     evaluating,
     head_reads,
     stream_names,
     tapped,
     text_config,
     unwrapped,
+    weights_dtype,
 )
 
 # Gets a stream's index and its states at the edited token; returns what replaces them, or None.
@@ -89,7 +92,7 @@ def tails(
     rest = text.lengths - start
     order = np.lexsort((rest, start))
     width = _width(model)
-    numbers = _NUMBERS_A_PASS.get(_device(model).type, _NUMBERS_ELSEWHERE)
+    numbers = _NUMBERS_A_PASS.get(device_of(model).type, _NUMBERS_ELSEWHERE)
     begin = 0
     while begin < len(order):
         end = begin + 1
@@ -110,6 +113,7 @@ class Tail:
     Attributes:
         rows: which rows of the text these are.
         clean: their logits without any edit, at the tokens that are wanted.
+        tokens: how many tokens are run, those of padding left out.
     """
 
     def __init__(
@@ -123,11 +127,12 @@ class Tail:
     ) -> None:
         self.rows = rows
         self._model, self._way, self._variants = model, way, variants
-        device = _device(model)
+        device = device_of(model)
         start = int(token[rows[0]]) if way.cached else 0
         stop = int(text.lengths[rows].max())
         ids = torch.as_tensor(text.ids[rows, :stop].astype(np.int64), device=device)
         self._ids = ids[:, start:]
+        self.tokens = int((text.lengths[rows] - start).sum())
         self._reads = torch.as_tensor(text.reads[rows] - start, device=device)
         self._at = torch.as_tensor(token[rows] - start, device=device)
         self._cache = _cache_of(model, ids[:, :start]) if start else None
@@ -157,12 +162,13 @@ class Tail:
             below = index == stream and self._way.skips
             if below:
                 hidden = self._states[index].to(hidden.device).repeat_interleave(self._variants, 0)
-            states = hidden[each, at].view(count, self._variants, -1)
+            where = each.to(hidden.device), at.to(hidden.device)  # blocks may be on several devices
+            states = hidden[where].view(count, self._variants, -1)
             changed = change(index, states)
             if changed is None:
                 return hidden if below else None
             hidden = hidden if below else hidden.clone()
-            hidden[each, at] = changed.flatten(0, 1).to(hidden.dtype)
+            hidden[where] = changed.flatten(0, 1).to(hidden)
             return hidden
 
         skipped = range(min(stream, len(blocks_of(self._model)))) if self._way.skips else ()
@@ -210,6 +216,8 @@ def way_of(model: nn.Module, text: Text, token: Int[np.ndarray, "row"]) -> str:
     Returns:
         A key of `WAYS`.
     """
+    if not anatomy_of(model).runs_once:
+        return "plain"
     few = np.unique([text.lengths.argmin(), text.lengths.argmax(), token.argmax()])
     some = Text(text.ids[few], text.lengths[few], text.reads[few])
     with evaluating(model):
@@ -219,7 +227,7 @@ def way_of(model: nn.Module, text: Text, token: Int[np.ndarray, "row"]) -> str:
                 found = _trial(model, some, token[few], WAYS[name])
             except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
                 continue  # a model that cannot be run so is run another way
-            if _agree(found, wanted, next(model.parameters()).dtype):
+            if _agree(found, wanted, weights_dtype(model)):
                 return name
     return "plain"
 
@@ -304,7 +312,3 @@ def _copied(cache: Any) -> Any:
 
 def _width(model: nn.Module) -> int:
     return int(getattr(text_config(model), "hidden_size", None) or 1024)
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

@@ -27,6 +27,11 @@ def as_numbers(values: Numbers, what: str) -> Tensor:
         BadInput: no numbers, lines of unequal length, or a number that is not finite.
     """
     tensor = values if isinstance(values, Tensor) else _tensor(values, what)
+    if tensor.is_complex() or tensor.layout != torch.strided or tensor.device.type == "meta":
+        raise BadInput(
+            f"{what} is a tensor of {tensor.dtype}, {tensor.layout} on {tensor.device}; give real "
+            "numbers in a plain tensor with values"
+        )
     if not tensor.is_floating_point():
         tensor = tensor.float()
     broken = ~torch.isfinite(tensor.detach())
@@ -37,6 +42,72 @@ def as_numbers(values: Numbers, what: str) -> Tensor:
             "numbers can be used; leave such rows out"
         )
     return tensor
+
+
+def as_vectors(values: Numbers, what: str) -> Tensor:
+    """Vectors to be put in or added: as `as_numbers`, and at least one of them.
+
+    Raises:
+        BadInput: as `as_numbers`; a single number, or more than three dimensions.
+    """
+    tensor = as_numbers(values, what)
+    if not 1 <= tensor.ndim <= 3 or not tensor.shape[-1]:
+        raise BadInput(
+            f"{what} is of shape {tuple(tensor.shape)}; pass vectors as wide as the states: "
+            "[width], [row, width] or [row, many, width]"
+        )
+    return tensor
+
+
+def as_rows(rows: Any) -> Int[Tensor, "row"]:
+    """Numbers of rows.
+
+    Raises:
+        BadInput: anything else.
+    """
+    try:
+        numbers = rows if isinstance(rows, Tensor) else torch.as_tensor(np.asarray(rows))
+    except (TypeError, ValueError):
+        numbers = torch.zeros(())
+    if numbers.ndim != 1 or numbers.dtype == torch.bool or numbers.is_floating_point():
+        raise BadInput(
+            f"rows= is {rows!r}; give one whole number per row of the batch: the row whose states "
+            "it gets"
+        )
+    return numbers.long()
+
+
+def as_factor(scale: Any) -> float:
+    """A finite number.
+
+    Raises:
+        BadInput: anything else.
+    """
+    try:
+        factor = float(scale)
+    except (TypeError, ValueError, RuntimeError):
+        factor = float("nan")
+    if not np.isfinite(factor):
+        raise BadInput(f"scale= is {scale!r}; give a finite number")
+    return factor
+
+
+def moved_to(values: Tensor, states: Tensor) -> Tensor:
+    """Values on the device of some states, in double precision only if those are.
+
+    Some devices (MPS) have no float64.
+    """
+    if values.dtype == torch.float64 and states.dtype != torch.float64:
+        values = values.float()
+    return values.to(states.device)
+
+
+def in_double(values: Tensor) -> Tensor:
+    """Values in float64: on their device, or on the CPU where that has none (MPS)."""
+    try:
+        return values.double()
+    except (TypeError, RuntimeError):
+        return values.cpu().double()
 
 
 def as_labeled(states: Numbers, labels: Any) -> tuple[Tensor, Int[Tensor, "row"]]:

@@ -1,5 +1,6 @@
 """Interventions on hidden states: edits at chosen streams and tokens, while the model runs."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,18 +12,26 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import tapped, unwrapped
+from nucleate.activations import stream_names
 from nucleate.intervene._erasers import Eraser
-from nucleate.intervene._gate import Numbers, as_numbers
+from nucleate.intervene._gate import (
+    Numbers,
+    as_factor,
+    as_numbers,
+    as_rows,
+    as_vectors,
+    moved_to,
+)
+from nucleate.intervene._passes import Pass
 from nucleate.intervene._places import (
-    Pass,
     Selected,
     Stream,
     TokenPosition,
     Tokens,
-    Watch,
+    name_of,
     streams_at,
 )
+from nucleate.intervene._watch import intervening
 
 # Gets a stream's states [row token width], the columns to be edited, and the pass; returns what
 # replaces them [edit width].
@@ -60,26 +69,6 @@ class Intervention:
         self._opened.pop().__exit__(kind, error, trace)
 
 
-@contextmanager
-def intervening(model: nn.Module) -> Iterator[Watch]:
-    """What every intervention needs: a model that draws nothing and is not compiled, watched.
-
-    Hooks never fire inside compiled code that was traced without them, so that it runs eagerly.
-
-    Raises:
-        BadInput: a model in training mode.
-    """
-    root = unwrapped(model)
-    if root.training:
-        raise BadInput(
-            f"{type(root).__name__} is in training mode, in which dropout changes its states; call "
-            "model.eval() first"
-        )
-    watch = Watch(model)
-    with torch.compiler.set_stance("force_eager"), watch.watching():
-        yield watch
-
-
 def _edits(
     model: nn.Module,
     stream: Stream,
@@ -91,19 +80,17 @@ def _edits(
 
     @contextmanager
     def opened() -> Iterator[None]:
-        with intervening(model) as watch:
+        def see(index: int, hidden: Tensor, now: Pass) -> Tensor | None:
+            if index not in streams:
+                return None
+            where = tokens.selected(now).to(hidden.device)
+            if not len(where.row):
+                return None
+            changed = change(hidden, where, now).to(hidden)
+            return hidden.index_put((where.row, where.column), changed)
 
-            def see(index: int, hidden: Tensor) -> Tensor | None:
-                if index not in streams:
-                    return None
-                where = tokens.selected(watch.now).to(hidden.device)
-                if not len(where.row):
-                    return None
-                changed = change(hidden, where, watch.now)
-                return hidden.index_put((where.row, where.column), changed.to(hidden.dtype))
-
-            with tapped(model, see):
-                yield
+        with intervening(model) as watch, watch.editing(see):
+            yield
 
     return Intervention(opened, norms)
 
@@ -127,9 +114,19 @@ def edit(
     Raises:
         BadInput: as for `shift`.
     """
-    return _edits(
-        model, stream, position, lambda hidden, where, _: change(hidden[where.row, where.column])
-    )
+
+    def changed(hidden: Tensor, where: Selected, _: Pass) -> Tensor:
+        states = hidden[where.row, where.column]
+        made = change(states)
+        if not isinstance(made, Tensor) or made.shape not in (states.shape, states.shape[-1:]):
+            shape = f" of shape {list(made.shape)}" if isinstance(made, Tensor) else ""
+            raise BadInput(
+                f"change= returned a {type(made).__name__}{shape} for states of shape "
+                f"{list(states.shape)}; return a tensor of that shape, or one vector for all"
+            )
+        return made
+
+    return _edits(model, stream, position, changed)
 
 
 def shift(
@@ -179,7 +176,7 @@ def shift(
         (True, True)
     """
 
-    vectors = as_numbers(by, "the shift")
+    vectors = as_vectors(by, "the shift")
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
         return hidden[where.row, where.column] + _values(vectors, hidden, where, now, "the shift")
@@ -194,7 +191,8 @@ def erase(
 
     Args:
         model: as for `shift`.
-        stream: as for `shift`; one eraser may be used at all later streams.
+        stream: as for `shift`. An eraser that was fitted fits its own stream: give each stream one
+            of its own.
         position: as for `shift`.
         eraser: `Eraser.leace(states, labels)`, `.means(states, labels)` or
             `.subspace(basis, mean)`; one for all rows, or one a row. (Mean ablation of whole states
@@ -202,7 +200,17 @@ def erase(
 
     Raises:
         BadInput: as for `shift`.
+
+    Notes:
+        An eraser that is applied at another stream or position than it was fitted on gives a
+        `FittedElsewhere` warning: states there have another mean and covariance, so that it changes
+        what has nothing to do with the classes.
     """
+    if not isinstance(eraser, Eraser):
+        raise BadInput(
+            f"eraser= is a {type(eraser).__name__}; make an eraser with Eraser.leace, .means or "
+            ".subspace"
+        )
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
         states = hidden[where.row, where.column]
@@ -212,7 +220,9 @@ def erase(
         chosen = now.of_rows(rows, "the eraser")
         return eraser[chosen[where.row.to(chosen.device)]](states)
 
-    return _edits(model, stream, position, change)
+    made = _edits(model, stream, position, change)
+    _warn_elsewhere(model, eraser, stream, position)
+    return made
 
 
 def patch(
@@ -243,14 +253,15 @@ def patch(
     if (to is None) == (rows is None):
         raise BadInput("patch needs either the states, to=, or whose they are, rows=; give one")
     origin = Tokens(position if source is None else source)
-    given = None if to is None else as_numbers(to, "the patch")
+    given = None if to is None else as_vectors(to, "the patch")
+    lenders = None if rows is None else as_rows(rows)
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
         if given is not None:
             values = _values(given, hidden, where, now, "the patch")
             return values.expand(len(where.row), -1)
-        assert rows is not None
-        other = _in_batch(rows, now).to(hidden.device)[where.row]
+        assert lenders is not None
+        other = _in_batch(lenders, now).to(hidden.device)[where.row]
         return hidden[other, _columns(origin, now, other, where.slot)]
 
     return _edits(model, stream, position, change)
@@ -281,11 +292,12 @@ def steer(
     Raises:
         BadInput: as for `shift`.
     """
-    vectors = as_numbers(by, "the steering vector")
+    vectors = as_vectors(by, "the steering vector")
+    factor = as_factor(scale)
     norms = Norms(as_numbers(data, "the data").detach().float().norm(dim=-1))
 
     def change(hidden: Tensor, where: Selected, now: Pass) -> Tensor:
-        moved = _values(vectors, hidden, where, now, "the steering vector") * scale
+        moved = _values(vectors, hidden, where, now, "the steering vector") * factor
         steered: Tensor = hidden[where.row, where.column] + moved
         norms.steered.append(steered.detach().float().norm(dim=-1).cpu())
         return steered
@@ -319,6 +331,33 @@ class Norms:
         return float((torch.cat(self.steered) > self.range[1]).float().mean())
 
 
+class FittedElsewhere(UserWarning):
+    """An eraser is applied at another place than the one that it was fitted on."""
+
+
+def _warn_elsewhere(
+    model: nn.Module, eraser: Eraser, stream: Stream, position: TokenPosition
+) -> None:
+    if eraser.fitted_at is None:
+        return
+    own_stream, own_position = eraser.fitted_at
+    names = stream_names(model)
+    there = [names[index] for index in sorted(streams_at(model, stream))]
+    tokens = name_of(position)
+    same_stream = there == [own_stream or there[0]]
+    if same_stream and (own_position is None or tokens is None or tokens == own_position):
+        return
+    fitted = ", ".join(each for each in (own_stream, own_position) if each) or "one stream"
+    to = f" to {there[-1]}" if len(there) > 1 else ""
+    warnings.warn(
+        f"the eraser was fitted on states at {fitted} and is applied at {there[0]}{to}, "
+        f"{tokens or 'tokens as given'}; states there have another mean and covariance, so that it "
+        "changes what has nothing to do with the classes: fit an eraser at each place",
+        FittedElsewhere,
+        stacklevel=3,
+    )
+
+
 def _values(given: Tensor, hidden: Tensor, where: Selected, now: Pass, what: str) -> Tensor:
     """The given vectors of the edited tokens: [width], or [edit width]."""
     if given.shape[-1] != hidden.shape[-1] or given.ndim > 3:
@@ -326,7 +365,7 @@ def _values(given: Tensor, hidden: Tensor, where: Selected, now: Pass, what: str
             f"{what} is of shape {tuple(given.shape)}, the states are {hidden.shape[-1]} wide; "
             "pass vectors of that width: [width], [row, width] or [row, many, width]"
         )
-    given = given.to(hidden.device)
+    given = moved_to(given, hidden)
     if given.ndim == 1:
         return given
     given = now.of_rows(given, what)
@@ -340,18 +379,20 @@ def _values(given: Tensor, hidden: Tensor, where: Selected, now: Pass, what: str
     return given[where.row, where.slot]
 
 
-def _in_batch(rows: Tensor | np.ndarray | Sequence[int], now: Pass) -> Tensor:
+def _in_batch(rows: Tensor, now: Pass) -> Tensor:
     """For each row of the pass, which row of the pass is its source."""
-    wanted = now.of_rows(torch.as_tensor(rows), "rows")
-    present = torch.arange(len(now.tokens)) if now.rows is None else now.rows
-    same = wanted[:, None].cpu() == present[None].cpu()
+    wanted = now.of_rows(rows, "rows").cpu()
+    count = len(now.tokens)
+    present = torch.arange(count) // now.copies if now.rows is None else now.rows.cpu()
+    same = wanted[:, None] == present[None]
     if not same.any(1).all():
         missing = int(wanted[int((~same.any(1)).nonzero()[0])])
         raise BadInput(
-            f"row {missing}, whose states are wanted, is not in the batch of {len(same)} rows; "
-            "capture its states and give them as to="
+            f"row {missing}, whose states are wanted, is not in the batch of "
+            f"{count // now.copies} rows; capture its states and give them as to="
         )
-    return same.int().argmax(1)
+    # Of several copies, such as beams, the one in the same place.
+    return same.int().argmax(1) + torch.arange(count) % now.copies
 
 
 def _columns(tokens: Tokens, now: Pass, row: Tensor, slot: Tensor) -> Tensor:

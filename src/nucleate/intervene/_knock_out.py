@@ -1,7 +1,7 @@
 """Attention cut between chosen tokens, by the masks that the blocks are given."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,21 +12,20 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations import (
+    anatomy_of,
     blocks_of,
+    device_of,
     evaluating,
     run,
     tapped,
     unwrapped,
     vocabulary,
 )
-from nucleate.intervene._interventions import Intervention, intervening
-from nucleate.intervene._places import (
-    Pass,
-    Stream,
-    TokenPosition,
-    Tokens,
-    streams_at,
-)
+from nucleate.intervene._generation import CACHES
+from nucleate.intervene._interventions import Intervention
+from nucleate.intervene._passes import Pass
+from nucleate.intervene._places import Stream, TokenPosition, Tokens, streams_at
+from nucleate.intervene._watch import intervening, is_paused, paused
 
 _Cut = Bool[Tensor, "row query key"]
 _TRIAL_TOKENS = 6
@@ -57,6 +56,11 @@ def knock_out(
 
     Source: Geva et al. 2023, Dissecting recall of factual associations.
     """
+    if not anatomy_of(model).runs_once:
+        raise BadInput(
+            f"{type(unwrapped(model)).__name__} runs blocks more than once in a pass, or has "
+            "several residual streams; knock_out cuts attention of blocks that run once"
+        )
     blocks = blocks_of(model)
     last = len(blocks) + 1
     chosen = sorted(streams_at(model, stream) - ({last} if not isinstance(stream, str) else set()))
@@ -84,7 +88,7 @@ def knock_out(
         cuts = [blocks[k - 1] for k in chosen]
         with (
             intervening(model) as watch,
-            _cutting(cuts, _kind(model), lambda: cut(watch.now)),
+            _cutting(cuts, _kind(model), lambda: None if is_paused() else cut(watch.now)),
         ):
             yield
 
@@ -93,7 +97,7 @@ def knock_out(
 
 @contextmanager
 def _cutting(
-    blocks: Sequence[nn.Module], kind: str | None, cut: Callable[[], _Cut]
+    blocks: Sequence[nn.Module], kind: str | None, cut: Callable[[], _Cut | None]
 ) -> Iterator[None]:
     """Give blocks masks in which some keys are cut from some queries."""
     with ExitStack() as hooks:
@@ -102,10 +106,15 @@ def _cutting(
 
             def masked(
                 _: nn.Module, args: Any, kwargs: Any, form: inspect.Signature = form
-            ) -> tuple[Any, Any]:
+            ) -> tuple[Any, Any] | None:
+                wanted = cut()
+                if wanted is None:
+                    return None
                 given = form.bind(*args, **kwargs)
                 mask = given.arguments.get("attention_mask")
-                given.arguments["attention_mask"] = _without(mask, cut(), kind)
+                if mask is None:
+                    mask = _causal(given.arguments, wanted, kind)
+                given.arguments["attention_mask"] = _without(mask, wanted)
                 return given.args, given.kwargs
 
             if "attention_mask" in form.parameters:
@@ -114,21 +123,30 @@ def _cutting(
         yield
 
 
-def _without(mask: Tensor | None, cut: _Cut, kind: str | None) -> Tensor:
+def _without(mask: Tensor, cut: _Cut) -> Tensor:
     """The mask [row, 1, query, key] with a cut; what is masked already stays so.
 
     A query that sees nothing at all would be averaged over everything: so it sees itself.
     """
     queries, keys = cut.shape[-2:]
-    ones = torch.ones(queries, keys, dtype=torch.bool, device=cut.device)
-    cut = cut & ~ones.triu(keys - queries).tril(keys - queries)
-    if mask is None:
-        seen = ones.tril(keys - queries) & ~cut[:, None]
-        return seen if kind == "sdpa" else _additive(seen, torch.get_default_dtype())
+    itself = torch.ones(queries, keys, dtype=torch.bool, device=cut.device)
+    cut = cut & ~itself.triu(keys - queries).tril(keys - queries)
     cut = _on_keys(cut, mask.shape[-1])[:, None].to(mask.device)
     if mask.dtype == torch.bool:
         return mask & ~cut
     return mask.masked_fill(cut, torch.finfo(mask.dtype).min)
+
+
+def _causal(given: Mapping[str, Any], cut: _Cut, kind: str | None) -> Tensor:
+    """The mask that a block without one means, with room for all keys that its cache has."""
+    rows, queries, keys = cut.shape
+    cache = next((given[name] for name in CACHES if given.get(name) is not None), None)
+    # A static cache's keys reach behind the text; the name changed in transformers 5.24.
+    ask = getattr(cache, "get_max_length", getattr(cache, "get_max_cache_shape", lambda: None))
+    room = max(keys, int(ask() or 0))
+    seen = torch.ones(rows, 1, queries, room, dtype=torch.bool, device=cut.device)
+    seen = seen.tril(keys - queries)
+    return seen if kind == "sdpa" else _additive(seen, torch.get_default_dtype())
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
@@ -136,7 +154,7 @@ def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def _on_keys(cut: _Cut, keys: int) -> _Cut:
+def _on_keys(cut: _Cut, keys: int) -> Bool[Tensor, "row query kept"]:
     """The cut for the keys that a block keeps: the last ones in a window, or with room behind."""
     known = cut.shape[-1]
     if keys <= known:
@@ -157,7 +175,7 @@ def _obedient(model: nn.Module) -> tuple[bool, ...]:
     known = _obey.setdefault(unwrapped(model), {})
     kind = _kind(model)
     if kind not in known:
-        with evaluating(unwrapped(model)):
+        with evaluating(unwrapped(model)), paused():
             known[kind] = _try(model)
     return known[kind]
 
@@ -178,7 +196,7 @@ def _leaks_cut(model: nn.Module, chosen: Sequence[int]) -> list[float] | None:
     blocks = blocks_of(model)
     cut = torch.zeros(2, _TRIAL_TOKENS, _TRIAL_TOKENS, dtype=torch.bool)
     cut[:, 1:, 0] = True
-    cut = cut.to(next(model.parameters()).device)
+    cut = cut.to(device_of(model))
     try:
         with _cutting([blocks[k] for k in chosen], _kind(model), lambda: cut):
             return _leaks(model)
@@ -193,7 +211,7 @@ def _leaks(model: nn.Module) -> list[float]:
 
     def see(index: int, hidden: Tensor) -> Tensor | None:
         if index:
-            rest = hidden[:, 1:].double()
+            rest = hidden[:, 1:].cpu().double()  # some devices have no float64
             leaks.append(float((rest[0] - rest[1]).norm() / rest[0].norm()))
         if index > len(blocks_of(model)):
             return None
@@ -202,7 +220,7 @@ def _leaks(model: nn.Module) -> list[float]:
         both[1, 0] = noise * hidden[0, 0].norm() / noise.norm()
         return both
 
-    ids = torch.arange(1, _TRIAL_TOKENS + 1, device=next(model.parameters()).device)
+    ids = torch.arange(1, _TRIAL_TOKENS + 1, device=device_of(model))
     with tapped(model, see):
         run(model, ids.repeat(2, 1) % vocabulary(model))
     return leaks[:-1]

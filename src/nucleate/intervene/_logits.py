@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nucleate.activations import evaluating, head_reads, run, unwrapped
+from nucleate.activations import device_of, evaluating, head_reads, run, unwrapped
 from nucleate.intervene._interventions import Intervention
-from nucleate.intervene._places import reading_rows
+from nucleate.intervene._passes import reading_rows
 from nucleate.prompts import PromptSet
 
 
@@ -40,7 +40,7 @@ def logits_under(
         BadInput: as each intervention; a `patch` with rows= finds only rows of the same batch.
     """
     root = unwrapped(model)
-    device = next(root.parameters()).device
+    device = device_of(root)
     order = np.argsort(prompts.prompt_lengths, kind="stable")
     together = [[one] if isinstance(one, Intervention) else list(one) for one in interventions]
     kept: list[list[Tensor]] = [[] for _ in together]

@@ -1,10 +1,7 @@
 """Where an intervention acts: streams by name, and tokens counted within their own row."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from operator import index as as_index
 from typing import Any, SupportsIndex
 
@@ -14,15 +11,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import anatomy_of, stream_names, unwrapped
+from nucleate.activations import stream_names
+from nucleate.intervene._passes import Pass
 from nucleate.runs import index_of
 
-# What models call the keys, values or states of the tokens before, in various versions.
-_CACHES = ("cache", "past_key_values", "cache_params", "state")
 _NAMED = {"first": 0, "last": -1}
-
-# Which rows of the values that are given one a row a pass reads; None: all, in order.
-_rows_read: ContextVar[Tensor | None] = ContextVar("rows_read", default=None)
 
 
 @dataclass(frozen=True)
@@ -49,174 +42,17 @@ def streams_at(model: nn.Module, stream: Stream) -> frozenset[int]:
     Raises:
         BadInput: no such stream, or none at all.
     """
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"model= is a {type(model).__name__}; give a model from transformers")
     names = stream_names(model)
     if isinstance(stream, Onwards):
         first = index_of(str(stream.start), names, "stream")
         return frozenset(range(first, len(names)))
-    wanted = [stream] if isinstance(stream, str) else list(stream)
+    given: Any = [stream] if isinstance(stream, str) or not isinstance(stream, Iterable) else stream
+    wanted = list(given)
     if not wanted:
         raise BadInput(f"no stream is named; choose of {', '.join(names)}")
-    return frozenset(index_of(name, names, "stream") for name in wanted)
-
-
-@contextmanager
-def reading_rows(rows: Int[Tensor, "row"]) -> Iterator[None]:
-    """Say which rows of the values that are given one a row the passes inside read."""
-    token = _rows_read.set(rows)
-    try:
-        yield
-    finally:
-        _rows_read.reset(token)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one forward pass reads.
-
-    Attributes:
-        tokens: which token of its row each column is, those in the cache first; -1 for padding.
-        new: how many columns, the last ones, run in this pass; the others are in the cache.
-        prompt: how many tokens the prompt of each row has.
-        rows: which rows of values that are given one a row these are; None for all, in order.
-        padded: whether it is known which columns are padding.
-    """
-
-    tokens: Int[Tensor, "row column"]
-    new: int
-    prompt: Int[Tensor, "row"]
-    rows: Int[Tensor, "row"] | None
-    padded: bool
-
-    def of_rows(self, values: Tensor, what: str) -> Tensor:
-        """What is given one a row, for the rows of this pass."""
-        if self.rows is not None:
-            return values[self.rows.to(values.device)]
-        if len(values) != len(self.tokens):
-            raise BadInput(
-                f"{what} is given for {len(values)} rows, the model reads {len(self.tokens)}; give "
-                "one for each row of the batch, or one for all"
-            )
-        return values
-
-
-class Watch:
-    """Knows, while a model runs, which token of its row each column is.
-
-    Without a cache, or with an empty one, a pass begins a prompt; with a filled one it goes on with
-    the rows of the pass before. Within `generate` the first pass holds the prompt, with or without
-    a cache.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._root = unwrapped(model)
-        self._body = self._root.get_submodule(anatomy_of(model).body)
-        self._given: dict[str, Any] = {}
-        self._real: Tensor | None = None
-        self._prompt: Tensor | None = None
-        self._generating = False
-        self._now: Pass | None = None
-
-    @property
-    def now(self) -> Pass:
-        """The pass that is running."""
-        assert self._now is not None
-        return self._now
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the model's passes; it is left as it was."""
-        handles = [
-            self._root.register_forward_pre_hook(self._outside, with_kwargs=True),
-            self._body.register_forward_pre_hook(self._before, with_kwargs=True),
-        ]
-        try:
-            with self._watching_generate():
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    @contextmanager
-    def _watching_generate(self) -> Iterator[None]:
-        """Without a cache nothing in a pass tells a longer prompt from one that has grown."""
-        before = self._root.__dict__.get("generate")
-        generate: Any = getattr(self._root, "generate", None)
-
-        def generating(*args: Any, **kwargs: Any) -> Any:
-            self._generating, self._prompt = True, None
-            try:
-                return generate(*args, **kwargs)
-            finally:
-                self._generating = False
-
-        if generate is None:
-            yield
-            return
-        self._root.__dict__["generate"] = generating
-        try:
-            yield
-        finally:
-            del self._root.__dict__["generate"]
-            if before is not None:
-                self._root.__dict__["generate"] = before
-
-    def _outside(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._given = _named(root, args, kwargs)
-
-    def _before(self, body: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = self._given | _named(body, args, kwargs)  # some models tell their body no mask
-        self._given = {}
-        ids = given["input_ids"] if "input_ids" in given else given["inputs_embeds"]
-        mask = given.get("attention_mask")
-        cache = next((given[name] for name in _CACHES if name in given), None)
-        plain = isinstance(mask, Tensor) and mask.ndim == 2
-        past = self._past(cache, ids.shape[1], mask if plain else None)
-        real = self._are_real(ids, past, mask if plain else None)
-        begins = not (self._generating or past) or self._prompt is None
-        if begins or len(self._prompt) != len(real):  # type: ignore[arg-type]
-            self._prompt = real.sum(1)
-        assert self._prompt is not None
-        tokens = torch.where(real, real.cumsum(1) - 1, -1)
-        self._real = real
-        self._now = Pass(
-            tokens, ids.shape[1], self._prompt, _rows_read.get(), plain or mask is None
-        )
-
-    def _past(self, cache: Any, new: int, mask: Tensor | None) -> int:
-        """How many columns were read before."""
-        if cache is not None:
-            try:
-                return int(cache.get_seq_length())
-            except (AttributeError, ValueError):  # a state-space model's knows no length
-                filled = getattr(cache, "has_previous_state", True)
-                if not (filled() if callable(filled) else filled):
-                    return 0
-                if self._real is None:
-                    raise BadInput(
-                        "the cache does not say how many tokens it holds; fill it within the "
-                        "intervention, from the first token on"
-                    ) from None
-                return self._real.shape[1]
-        return 0 if mask is None else max(0, mask.shape[1] - new)
-
-    def _are_real(self, ids: Tensor, past: int, mask: Tensor | None) -> Bool[Tensor, "row column"]:
-        """Which columns, those in the cache first, are no padding."""
-        columns = past + ids.shape[1]
-        if mask is not None and mask.shape[1] >= columns:
-            return mask[:, :columns].bool()
-        real = torch.ones(len(ids), columns, dtype=torch.bool, device=ids.device)
-        known = self._real
-        if past and known is not None and len(known) == len(ids) and known.shape[1] >= past:
-            real[:, :past] = known[:, :past]
-        return real
-
-
-def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a forward pass by name, without those that are None."""
-    # Of the class: other libraries put functions of any form in the place of a module's own.
-    names = list(signature(type(module).forward).parameters)[1:]
-    given = dict(zip(names, args, strict=False)) | kwargs
-    return {name: value for name, value in given.items() if value is not None}
+    return frozenset(index_of(str(name), names, "stream") for name in wanted)
 
 
 @dataclass(frozen=True)
@@ -288,11 +124,8 @@ class Tokens:
 
     def _wanted(self, now: Pass) -> Int[Tensor, "row many"]:
         """The chosen tokens, counted from 0."""
-        if not now.padded:
-            raise BadInput(
-                "the attention mask has more than two dimensions, so that nobody can tell which "
-                "tokens are padding; pass one of [row, token], or choose position 'all'"
-            )
+        if now.unknown:
+            raise BadInput(now.unknown)
         tokens = self._tokens.to(now.tokens.device)
         tokens = now.of_rows(tokens, "the position") if self._a_row else tokens
         wanted = torch.where(tokens < 0, tokens + now.prompt[:, None], tokens)
@@ -305,6 +138,20 @@ class Tokens:
                 "choose tokens that every row has"
             )
         return wanted
+
+
+def name_of(position: TokenPosition) -> str | None:
+    """What a prompt set calls a position; None for an array, which may be any."""
+    if isinstance(position, Onwards):
+        return "all" if isinstance(position.start, int) and position.start == 0 else "several"
+    if isinstance(position, str):
+        return position
+    if isinstance(position, Tensor | np.ndarray):
+        return None
+    if isinstance(position, Sequence):
+        return name_of(position[0]) if len(position) == 1 else "several"
+    names = {number: name for name, number in _NAMED.items()}
+    return names.get(as_index(position), str(as_index(position)))
 
 
 def _as_tokens(start: Any) -> Int[Tensor, "row many"]:
@@ -323,7 +170,7 @@ def _as_tokens(start: Any) -> Int[Tensor, "row many"]:
                 f"the position is an array of {tokens.dtype} of shape {tuple(tokens.shape)}; give "
                 "whole numbers of shape [row] or [row, many]"
             )
-        return tokens.long().reshape(len(tokens), -1)
+        return tokens.long() if tokens.ndim == 2 else tokens.long()[:, None]
     try:
         numbers = [as_index(t) for t in (start if isinstance(start, Sequence) else [start])]
     except TypeError:

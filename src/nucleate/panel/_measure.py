@@ -65,6 +65,7 @@ def measure(
     seed: int | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    out: Path | None = None,
 ) -> Panel:
     """Measure every snapshot, stream and position, each number beside its nulls.
 
@@ -95,6 +96,7 @@ def measure(
         n_jobs: places measured side by side, -1 for all cores; by default torch's threads. The
             numbers are the same whatever their number.
         progress: called with (done, total) after each step of each unit of work.
+        out: of a run, the folder that is written into; by default the run's own.
 
         What is None of nulls, metrics, n_bootstraps, n_init, keyframes and seed is the run's own
         setting: that of its configuration, else of the panel that is in its folder. Else it is
@@ -126,6 +128,8 @@ def measure(
     if isinstance(source, str | Path):
         source = Run(source)
     given = source_of(source, prompts)
+    if out is not None and given.folder is not None:
+        given.folder = out
     if n_jobs not in (None, -1):
         check_whole("n_jobs", n_jobs, least=1)
     wanted = _listed(metrics)

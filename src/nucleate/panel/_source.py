@@ -58,7 +58,7 @@ class Source(Protocol):
 class Memory:
     """Snapshots that the caller holds."""
 
-    folder = None
+    folder: Path | None = None
 
     def __init__(self, snapshots: Snapshots, prompts: PromptSet) -> None:
         self.prompts = prompts
@@ -84,7 +84,8 @@ class OfRun:
     """The snapshots of a run folder, read piece by piece."""
 
     def __init__(self, run: Run) -> None:
-        self.prompts, self.folder, self._run = run.prompts, run.path, run
+        self.prompts, self._run = run.prompts, run
+        self.folder: Path | None = run.path
         self.steps = run.steps
         if not self.steps:
             raise BadInput(f"{run.path} has no snapshots; record at least one step")

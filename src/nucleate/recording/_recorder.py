@@ -479,9 +479,9 @@ class Recorder:
         self._done.add(step)
         self._now.settle(step)
         if snapshot is not None and self._output is not None:
-            if snapshot.not_finite and not self._now.warned:
+            if snapshot.not_finite_at and not self._now.warned:
                 self._now.warned = True
-                _log.warning("states at step %d are not finite %s", step, snapshot.not_finite)
+                _log.warning("states at step %d are not finite %s", step, snapshot.not_finite_at)
             self._output.put(partial(self._commit, step, snapshot, finite(scalars)))
 
     def _commit(self, step: int, snapshot: PackedSnapshot, scalars: dict[str, Any]) -> None:

@@ -23,15 +23,15 @@ class PackedSnapshot:
     Attributes:
         data: the bytes.
         dtype: that the states have in it.
-        not_finite: where states are NaN or infinite, which stay so; see `States.not_finite`.
-        lost: numbers of values, where there are any: `zeroed` (too small for the dtype) and
-            `subnormal` (so small that they have lost digits).
+        lost: numbers of values, where there are any: `not_finite` (kept as they are), `zeroed`
+            (too small for the dtype) and `subnormal` (so small that they have lost digits).
+        not_finite_at: where states are not finite, such as `from block.1 on`; None if nowhere.
     """
 
     data: bytes
     dtype: str
-    not_finite: str | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    not_finite_at: str | None = None
 
 
 def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> PackedSnapshot:
@@ -61,8 +61,8 @@ def pack_snapshot(step: int, states: States, rows: Mapping[str, Tensor]) -> Pack
     }
     tensors = {"states": stored.contiguous().cpu()}
     tensors |= {name: value.contiguous().cpu() for name, value in rows.items()}
-    data = save(tensors, metadata=header)
-    return PackedSnapshot(data, header["stored_dtype"], states.not_finite, lost)
+    where = states.not_finite if "not_finite" in lost else None
+    return PackedSnapshot(save(tensors, metadata=header), header["stored_dtype"], lost, where)
 
 
 def _stored(values: Float[Tensor, "*place width"]) -> Float[Tensor, "*place width"]:
@@ -105,6 +105,7 @@ def _lost(
     kept = int(torch.count_nonzero(stored))
     small = stored.abs() < torch.finfo(stored.dtype).smallest_normal
     counts = {
+        "not_finite": int((~torch.isfinite(stored)).sum()),
         "zeroed": int(torch.count_nonzero(values)) - kept,
         "subnormal": int(small.sum()) - (stored.numel() - kept),
     }

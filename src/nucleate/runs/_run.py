@@ -194,9 +194,9 @@ class Run:
         # Not its parents: a run that was renamed meanwhile does not begin anew under its old name.
         (self.path / "states").mkdir(exist_ok=True)
         write_whole(self.snapshot_path(step), snapshot.data)
-        marks = {"not_finite": snapshot.not_finite} if snapshot.not_finite else {}
+        marks = {"not_finite_at": snapshot.not_finite_at} if snapshot.not_finite_at else {}
         self.journal.append(
-            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **marks, **snapshot.lost
+            "snapshot", durable=True, step=step, dtype=snapshot.dtype, **snapshot.lost, **marks
         )
 
     def states(self, step: int) -> States:

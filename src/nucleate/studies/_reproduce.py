@@ -4,26 +4,21 @@ import errno
 import json
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher
 from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
-from nucleate.panel import measured_rows
-from nucleate.runs import Run, write_json
+from nucleate.runs import Run
 from nucleate.studies._check import runs_of
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._execute import execute, usable_threads
 from nucleate.studies._material import taskset_of
 from nucleate.studies._one_run import run_once
 from nucleate.tasks import TaskSet
-from nucleate.views import RunReport, picture_table, write_report
+from nucleate.views import RunReport, report_of, write_findings, write_report
 
-_FRAMES = 4
 _SHOWN = 6
 
 
@@ -48,10 +43,11 @@ class Reproduction:
 
     def _next(self) -> str:
         """What would make these findings firmer."""
+        seed = self.summaries[0].seed or 0
         if self.summaries[0].null:
             return "nothing should be claimed above; compare with a run without --null"
         return (
-            f"another seed (--seed {self.summaries[0].seed + 1}), and the same training without "
+            f"another seed (--seed {seed + 1}), and the same training without "
             "task information (--null scrambled)"
         )
 
@@ -103,9 +99,7 @@ def _report(config: ReproduceConfig, runs: list[Run], folder: Path, began: float
     """Summaries into the run folders, one report beside them."""
     found = [findings(run) for run in runs]
     for run, result in zip(runs, found, strict=True):
-        write_json(run.path / "summary.json", result.summary.model_dump(mode="json"))
-        for name in ("accuracy", "onsets", "places"):
-            getattr(result, name).to_csv(run.path / f"{name}.csv", index=False)
+        write_findings(result, run.path)
     seconds = _seconds(found)
     views = [_view(config, run, result) for run, result in zip(runs, found, strict=True)]
     seconds["all of this sitting, without the figures"] = time.perf_counter() - began
@@ -129,31 +123,16 @@ def _seconds(found: list[Findings]) -> dict[str, float]:
 
 
 def _view(config: ReproduceConfig, run: Run, result: Findings) -> RunReport:
+    """What a report shows of a run, its tasks told in the words of their own configuration."""
     taskset = taskset_of(config, run.manifest["outputs"])
-    return RunReport(
-        summary=result.summary,
-        panel=result.panel,
-        accuracy=result.accuracy,
-        onsets=result.onsets,
-        places=result.places,
-        picture=_picture(run, result.summary),
-        doses=_table_of(run, "causal_doses"),
-        redirections=_table_of(run, "causal_redirections"),
-        config=run.manifest["config"],
-        provenance=run.manifest["provenance"],
+    trained = taskset.split("train")
+    return replace(
+        report_of(run, result),
         patterns=_patterns(taskset),
         examples=[
             (row.task, row.instruction, row.input, row.output)
-            for row in taskset.split("train")[:: max(1, len(taskset.split("train")) // _SHOWN)]
+            for row in trained[:: max(1, len(trained) // _SHOWN)]
         ][:_SHOWN],
-    )
-
-
-def _table_of(run: Run, name: str) -> pd.DataFrame:
-    """A table of the run; empty where there is none, as in runs of earlier versions."""
-    path = run.path / f"{name}.csv"
-    return (
-        pd.read_csv(path, dtype={"task": str, "target": str}) if path.exists() else pd.DataFrame()
     )
 
 
@@ -164,34 +143,3 @@ def _patterns(taskset: TaskSet) -> dict[str, tuple[str, ...]]:
         if row.task in announced and len(announced[row.task]) < 4:
             announced[row.task][taskset.patterns.get(row.family, row.instruction)] = None
     return {task: tuple(kinds) for task, kinds in announced.items()}
-
-
-def _picture(run: Run, summary: Summary) -> pd.DataFrame:
-    """States at the summary's places at a few steps, before, during and after the onset."""
-    prompts = run.prompts
-    tables = []
-    for position, clusters in summary.clusters.items():
-        rows = measured_rows(prompts, position)
-        steps = _frames(run.steps, clusters.onset.step)
-        tables.append(
-            picture_table(
-                {
-                    step: run.states(step).at(clusters.stream, position)[rows].float().numpy()
-                    for step in steps
-                },
-                stream=clusters.stream,
-                position=position,
-                tasks=[prompts.labels["task"][row] for row in rows],
-                inputs=[prompts.labels["input"][row] for row in rows],
-                correct={step: run.rows(step)["correct"].numpy()[rows] for step in steps},
-                conditioned=clusters.view == "conditioned",
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def _frames(steps: list[int], onset: int | None) -> list[int]:
-    """The first and the last step, and between them those around the onset, evenly by index."""
-    middle = steps.index(onset) if onset in steps else len(steps) // 2
-    inner = np.linspace(max(1, middle - 2), len(steps) - 1, _FRAMES - 1).round().astype(int)
-    return sorted({steps[0], *(steps[index] for index in inner)})

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from nucleate.findings import OnsetSummary, highest_null, position_name, short_names
+from nucleate.findings import OnsetSummary, highest_null, plain, position_name, short_names
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "unseen_input")
 _ONSET = "#B3123B"
 _ASIDE: dict[str, Any] = {"loc": "right", "fontsize": 8, "fontweight": "normal"}
+_DOT: dict[str, Any] = {"marker": "o", "ms": 4}
+_FEW = 60
+"""Fewer numbers than this are marked one by one."""
 _NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2": ("-.", "N2")}
 
 
@@ -44,11 +48,14 @@ def accuracy_curves(run: RunReport, *, ax: "Axes | None" = None, legend: bool = 
     for split in splits:
         rows = run.accuracy[run.accuracy["split"] == split].sort_values("step")
         color = COLORS[_split_place(split) % len(COLORS)]
-        ax.plot(rows["step"], rows["accuracy"], color=color, label=split.replace("_", " "))
+        alone = _DOT if len(rows) == 1 else {}
+        ax.plot(rows["step"], rows["accuracy"], color=color, label=split.replace("_", " "), **alone)
         ax.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=0.13, lw=0)
     chance = run.accuracy["chance"].mean()
-    ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
-    _mark_onset(ax, run.summary.accuracy_onset)
+    if np.isfinite(chance):
+        ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
+    if run.summary.accuracy_onset is not None:
+        _mark_onset(ax, run.summary.accuracy_onset)
     _finish(ax, run, "accuracy")
     if legend:
         _legend_right(ax)
@@ -72,6 +79,12 @@ def cluster_curves(
     ax = own_axes(ax)
     view, chosen = run.headline_view(position), run.chosen_stream(position)
     rows = run.numbers(position, view)
+    if rows["value"].isna().all():
+        why = "; ".join(dict.fromkeys(str(note) for note in rows["note"] if note == note))
+        ax.text(0.5, 0.5, plain(why or "no numbers", 110), ha="center", transform=ax.transAxes)
+        _finish(ax, run, "ARI (task)")
+        return figure_of(ax)
+    alone = _DOT if rows["step"].nunique() == 1 else {}
     colors = stream_colors(run.streams)
     for stream in reversed(run.streams):  # the deepest first in the legend, as in the maps
         line = rows[rows["stream"] == stream]
@@ -83,6 +96,7 @@ def cluster_curves(
             ls="--" if stream == "embed" else "-",
             label=stream,
             zorder=3 if stream == chosen else 2,
+            **alone,
         )
     _shade_nulls(ax, rows[rows["stream"] == chosen])
     found = run.summary.clusters.get(position)
@@ -95,13 +109,49 @@ def cluster_curves(
 
 
 @figure_style()
+def loss_curves(run: RunReport, *, ax: "Axes | None" = None, legend: bool = True) -> "Figure":
+    """Loss of the training as it was logged, and of the prompt set's answers by split.
+
+    Args:
+        run: the run.
+        ax: where to draw; a new figure without it.
+        legend: name the curves to the right of the axes.
+    """
+    ax = own_axes(ax)
+    logged = run.training[run.training["name"] == "loss"] if len(run.training) else run.training
+    if len(logged):
+        style: dict[str, Any] = {"marker": ".", "ms": 3} if len(logged) < _FEW else {}
+        ax.plot(logged["step"], logged["value"], color=GRAY, lw=0.9, label="training", **style)
+    for split in sorted(run.accuracy["split"].unique(), key=_split_place):
+        rows = run.accuracy[run.accuracy["split"] == split]
+        color = COLORS[_split_place(split) % len(COLORS)]
+        alone = _DOT if len(rows) == 1 else {}
+        ax.plot(rows["step"], rows["loss"], color=color, label=split.replace("_", " "), **alone)
+    ax.set_ylabel("loss (nats)")
+    ax.set_ylim(bottom=0)
+    ax.grid(axis="y", color="#eceff2", lw=0.6)
+    step_axis(ax, sorted({*run.steps, *(int(step) for step in logged.get("step", ()))}))
+    if legend:
+        _legend_right(ax)
+    return figure_of(ax)
+
+
+def curve_rows(runs: Sequence[RunReport]) -> list[str]:
+    """What `curves_figure` has rows of: `accuracy`, `loss`, and the positions."""
+    losses = any("loss" in set(run.training.get("name", ())) for run in runs)
+    answers = any(len(run.accuracy) for run in runs)
+    positions = dict.fromkeys(p for run in runs for p in run.positions)
+    return ["accuracy"] * answers + ["loss"] * (losses or answers) + list(positions)
+
+
+@figure_style()
 def curves_figure(runs: Sequence[RunReport]) -> "Figure":
-    """Accuracy over clusters at every position, one column a run."""
-    positions = list(dict.fromkeys(p for run in runs for p in run.positions))
+    """Accuracy, loss, and clusters at every position, as far as there are any; a column a run."""
+    rows = curve_rows(runs) or [""]
     wide = 4.3 if len(runs) > 1 else 6.4
     figure, grid = axes_grid(
         [wide] * len(runs),
-        [1.75] * (1 + len(positions)),
+        [1.75] * len(rows),
         Margins(left=0.62, right=1.35, top=0.66, bottom=0.5, down=0.56),
     )
     for column, (run, name) in enumerate(
@@ -109,24 +159,32 @@ def curves_figure(runs: Sequence[RunReport]) -> "Figure":
     ):
         last = column == len(runs) - 1
         top = grid[0][column]
-        accuracy_curves(run, ax=top, legend=last)
-        top.set_title("accuracy by split")
         top.text(0, 1.2, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
-        for row, position in enumerate(positions, 1):
+        for row, what in enumerate(rows):
             ax = grid[row][column]
-            if position not in run.positions:
-                ax.set_axis_off()
-                continue
-            cluster_curves(run, position, ax=ax, legend=last)
-            how = ", inputs' means removed" if run.headline_view(position) != "raw" else ""
-            ax.set_title(f"{position_name(position)}{how}")
-            ax.set_title(f"thick: {run.chosen_stream(position)}", **_ASIDE)
+            _curves_in(ax, run, what, legend=last)
+            if column and what != "loss":
+                ax.set_ylabel("")
+                ax.set_yticklabels([])
         grid[-1][column].set_xlabel("training step (logarithmic after the first)")
-        if column:
-            for line in grid:
-                line[column].set_ylabel("")
-                line[column].set_yticklabels([])
     return figure
+
+
+def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
+    """One row of the figure; empty axes where the run has nothing of the kind."""
+    if what == "accuracy" and len(run.accuracy):
+        accuracy_curves(run, ax=ax, legend=legend)
+        ax.set_title("accuracy by split")
+    elif what == "loss" and curve_rows([run])[:2].count("loss"):
+        loss_curves(run, ax=ax, legend=legend)
+        ax.set_title("loss")
+    elif what in run.positions:
+        cluster_curves(run, what, ax=ax, legend=legend)
+        how = ", inputs' means removed" if run.headline_view(what) != "raw" else ""
+        ax.set_title(f"{position_name(what)}{how}")
+        ax.set_title(f"thick: {run.chosen_stream(what)}", **_ASIDE)
+    else:
+        ax.set_axis_off()
 
 
 def _split_place(split: str) -> int:
@@ -137,6 +195,10 @@ def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
     if rows.empty:
         return
     top = highest_null(rows)
+    if len(rows) == 1:
+        if np.isfinite(top[0]):
+            ax.axhspan(0, top[0], color=GRAY, alpha=0.22, lw=0, label="by chance", zorder=0)
+        return
     ax.fill_between(rows["step"], 0, top, color=GRAY, alpha=0.22, lw=0, label="by chance", zorder=0)
     for column, (style, name) in _NULL_LINES.items():
         if rows[column].notna().any():

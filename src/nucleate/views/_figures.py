@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.findings import short_names
-from nucleate.views._curves import curves_figure
+from nucleate.views._curves import curve_rows, curves_figure
 from nucleate.views._doses import doses_figure
-from nucleate.views._maps import causal_map_figure, heat_maps_figure
+from nucleate.views._maps import causal_map_figure, heat_maps_figure, places_figure
 from nucleate.views._pictures import labels_figure, pictures_figure
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_Job = tuple[str, str, str, "Callable[[], Figure]"]
+"""File name, section of the report, what it shows in words, and how it is drawn."""
 
 # Nothing of the day or the machine: the same numbers give the same bytes.
 _METADATA = {
@@ -54,23 +57,7 @@ def write_figures(runs: Sequence[RunReport], folder: Path) -> list[Plate]:
         What was written, in the order of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    several = f" of {len(runs)} runs side by side" if len(runs) > 1 else ""
-    jobs: list[tuple[str, str, str, Callable[[], Figure]]] = [
-        (
-            "curves",
-            "curves",
-            f"Curves{several}: accuracy by split, and ARI of clusters with tasks by stream at each "
-            "position, over training steps, with nulls shaded and onsets marked.",
-            lambda: curves_figure(runs),
-        ),
-        (
-            "heat-maps",
-            "where",
-            f"Heat maps{several}: ARI with tasks by stream, embedding at the bottom, and recorded "
-            "step.",
-            lambda: heat_maps_figure(runs),
-        ),
-    ]
+    jobs = _plates_of_all(runs)
     summaries = [run.summary for run in runs]
     for run, slug, name in zip(runs, slugs(runs), short_names(summaries), strict=True):
         jobs += _plates_of_run(run, slug, name)
@@ -83,9 +70,35 @@ def write_figures(runs: Sequence[RunReport], folder: Path) -> list[Plate]:
     return plates
 
 
-def _plates_of_run(
-    run: RunReport, slug: str, name: str
-) -> "list[tuple[str, str, str, Callable[[], Figure]]]":
+def _plates_of_all(runs: Sequence[RunReport]) -> "list[_Job]":
+    """What is shown of all runs together, as far as there is something to show."""
+    several = f" of {len(runs)} runs side by side" if len(runs) > 1 else ""
+    curves = (
+        "curves",
+        "curves",
+        f"Curves{several}: accuracy by split, loss, and ARI of clusters with tasks by stream at "
+        "each position, over training steps, with nulls shaded and onsets marked.",
+        lambda: curves_figure(runs),
+    )
+    heat_maps = (
+        "heat-maps",
+        "where",
+        f"Heat maps{several}: ARI with tasks by stream, embedding at the bottom, and recorded "
+        "step.",
+        lambda: heat_maps_figure(runs),
+    )
+    measured = any(len(run.panel) for run in runs)
+    return [curves] * bool(curve_rows(runs)) + [heat_maps] * measured
+
+
+def _plates_of_run(run: RunReport, slug: str, name: str) -> "list[_Job]":
+    places = (
+        f"places-{slug}",
+        "where",
+        f"ARI with tasks of {name} at the last step by stream and position, beside the highest "
+        "null.",
+        lambda: places_figure(run, title=name),
+    )
     closely = (
         f"causal-doses-{slug}",
         "closely",
@@ -94,29 +107,33 @@ def _plates_of_run(
         "which.",
         lambda: doses_figure(run, title=name),
     )
+    causal_map = (
+        f"causal-map-{slug}",
+        "used",
+        f"Cluster map beside causal map of {name}: at each stream and position the ARI, the "
+        "share of answers that a shift redirects, the accuracy that erasing costs, and the "
+        "verdict. The same numbers stand in the table below.",
+        lambda: causal_map_figure(run, title=name),
+    )
+    states = (
+        f"states-{slug}",
+        "pictures",
+        f"States of {name} as points in the plane, colored by task, at a few steps.",
+        lambda: pictures_figure(run, title=name),
+    )
+    labels = (
+        f"labels-{slug}",
+        "labels",
+        f"ARI of clusters of {name} at the last step with task, family, input and output, by "
+        "stream, beside the highest null.",
+        lambda: labels_figure(run, title=name),
+    )
     return [
-        (
-            f"causal-map-{slug}",
-            "used",
-            f"Cluster map beside causal map of {name}: at each stream and position the ARI, the "
-            "share of answers that a shift redirects, the accuracy that erasing costs, and the "
-            "verdict. The same numbers stand in the table below.",
-            lambda: causal_map_figure(run, title=name),
-        ),
-        *([] if run.doses.empty else [closely]),
-        (
-            f"states-{slug}",
-            "pictures",
-            f"States of {name} as points in the plane, colored by task, at a few steps.",
-            lambda: pictures_figure(run, title=name),
-        ),
-        (
-            f"labels-{slug}",
-            "labels",
-            f"ARI of clusters of {name} at the last step with task, family, input and output, by "
-            "stream, beside the highest null.",
-            lambda: labels_figure(run, title=name),
-        ),
+        *[places] * bool(len(run.places)),
+        *[causal_map] * ("use" in run.places),
+        *[closely] * (not run.doses.empty),
+        *[states] * (not run.picture.empty),
+        *[labels] * bool(len(run.panel)),
     ]
 
 

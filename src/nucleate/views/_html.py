@@ -7,6 +7,9 @@ from pathlib import Path
 
 from nucleate.findings import plain
 
+_LARGEST = 125
+"""Pixels that an inch of a figure becomes at most."""
+
 
 class Markup(str):
     """HTML that this module made."""
@@ -96,7 +99,7 @@ def picture(svg: Path, alt: str, caption: object, width: float) -> Markup:
     data = base64.b64encode(svg.read_bytes()).decode()
     image = Markup(
         f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(alt)}" '
-        f'style="min-width:{min(width, 9.5) * 72:.0f}px">'
+        f'style="min-width:{min(width, 9.5) * 72:.0f}px;max-width:{width * _LARGEST:.0f}px">'
     )
     frame = tag("div", image, class_="plate", tabindex="0", role="region", aria_label="figure")
     return tag("figure", frame, tag("figcaption", caption) if caption else "")

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nucleate.findings import cluster_verdict, depth_order, number, position_name, short_names
+from nucleate.findings import (
+    cluster_verdict,
+    depth_order,
+    number,
+    plain,
+    position_name,
+    short_names,
+)
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     FAINT,
@@ -35,6 +42,8 @@ _VERDICT_COLORS = {
 }
 # The shift has two controls to name and takes more room.
 _EDGES = (0.0, 0.9, 2.3, 3.3)
+_ACROSS = 2
+"""Blocks of a causal map side by side."""
 _MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
 
 
@@ -103,6 +112,60 @@ def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
 
 
 @figure_style()
+def places_figure(run: RunReport, *, title: str = "") -> "Figure":
+    """ARI against task over streams (rows) and positions (columns) at the last measured step.
+
+    Each cell gives its number and, below it, the highest of its nulls. A dot marks a cell that is
+    not called clusters.
+
+    Args:
+        run: the run.
+        title: what stands over the figure; nothing without it.
+    """
+    streams, positions = run.streams, run.positions
+    table = run.places.reindex(columns=["stream", "position", "ari", "n0", "n1", "n2", "clusters"])
+    table = table.assign(null=table[["n0", "n1", "n2"]].astype(float).max(axis=1))
+    figure, grid = axes_grid(
+        [1.25 * len(positions)],
+        [0.32 * len(streams)],
+        Margins(left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.45),
+    )
+    ax = grid[0][0]
+    values = _wide(table, "ari", streams, positions)
+    nulls = _wide(table, "null", streams, positions)
+    ax.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
+    _hatch(ax, np.isnan(values))
+    called = _wide(table.assign(is_=table["clusters"] == "clusters"), "is_", streams, positions)
+    for level, column in np.argwhere(~np.isnan(values)):
+        value = values[level, column]
+        below = f"by chance {number(nulls[level, column])}"
+        _cell_text(ax, column + 0.5, level + 0.5, value, below)
+        if not called[level, column]:
+            color = "#ffffff" if value < 0.45 else INK
+            ax.scatter([column + 0.92], [level + 0.8], s=5, color=color, lw=0)
+    ax.set_xlim(0, len(positions))
+    ax.set_ylim(0, len(streams))
+    ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
+    names = [plain(position_name(each), 22) for each in positions]
+    ax.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    _color_bar(figure, ax, "ARI (task)")
+    headline(figure, title)
+    return figure
+
+
+def _wide(
+    table: pd.DataFrame, column: str, streams: Sequence[str], positions: Sequence[str]
+) -> "np.ndarray":
+    """Values as [stream, position], NaN where there is none."""
+    wide = table.drop_duplicates(["stream", "position"]).pivot(
+        index="stream", columns="position", values=column
+    )
+    return wide.reindex(index=list(streams), columns=list(positions)).to_numpy(float)
+
+
+@figure_style()
 def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
@@ -115,13 +178,19 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
     positions = [p for p in run.positions if p in set(table["position"])]
+    across = min(max(len(positions), 1), _ACROSS)
     figure, grid = axes_grid(
-        [5.0] * len(positions) or [5.0],
-        [0.36 * max(len(streams), 1)],
-        Margins(left=0.85, right=0.95, top=1.0 if title else 0.75, bottom=0.12, across=0.3),
+        [5.0] * across,
+        [0.36 * max(len(streams), 1)] * max(1, -(-len(positions) // across)),
+        Margins(
+            left=0.85, right=0.95, top=1.0 if title else 0.75, bottom=0.12, across=0.3, down=0.9
+        ),
     )
-    for column, position in enumerate(positions):
-        ax = grid[0][column]
+    blocks = [ax for line in grid for ax in line]
+    for ax in blocks[max(len(positions), 1) :]:
+        ax.set_axis_off()
+    for number_, (ax, position) in enumerate(zip(blocks, positions, strict=False)):
+        column = number_ % across
         _causal_block(ax, table[table["position"] == position], streams)
         ax.set_title(f"at the {position_name(position)}", pad=32)
         if column:
@@ -131,7 +200,7 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
         grid[0][0].set_axis_off()
         grid[0][0].text(0.02, 0.5, "no place was tested")
     else:
-        _color_bar(figure, grid[0][-1], "number in the cell")
+        _color_bar(figure, grid[0][across - 1], "number in the cell")
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nucleate.findings import highest_null, number, plain, position_name
+from nucleate.findings import highest_null, in_order, number, plain, position_name
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _LABELS = ("task", "family", "input", "output")
 _REST = "#c3c9d0"
+_ACROSS = 2
+"""Positions side by side in the figure of labels."""
+_MOST_LABELS = 6
 
 
 @figure_style()
@@ -35,7 +38,7 @@ def picture(
     """The states of one step at one place as points.
 
     Args:
-        frame: rows of the picture table with columns `x`, `y`, `task`, `correct`.
+        frame: rows of the picture table with columns `x`, `y`, `task`, `correct` (NaN: no answer).
         tasks: the tasks that get a color, at most as many as there are colors; the rest is gray.
         reach: what the axes span on each side of 0; the same for frames that are to be compared.
         ax: where to draw; a new figure without it.
@@ -43,12 +46,12 @@ def picture(
     ax = own_axes(ax, 2.4, 2.4)
     color_of = dict(zip(tasks, COLORS, strict=False))
     # gray first, so that colors lie on top; correctness by shape, not by color
-    ranked = frame.assign(color=frame["task"].map(color_of).fillna(_REST))
+    ranked = frame.assign(color=[color_of.get(task, _REST) for task in frame["task"]])
     for rest in (True, False):
         for correct, marker, size in ((False, "x", 9), (True, "o", 11)):
-            rows = ranked[
-                ((ranked["color"] == _REST) == rest) & (ranked["correct"].astype(bool) == correct)
-            ]
+            # a row without an answer is neither right nor wrong: a dot like the others
+            right = ranked["correct"].astype(float).fillna(1.0).astype(bool)
+            rows = ranked[((ranked["color"] == _REST) == rest) & (right == correct)]
             ax.scatter(
                 rows["x"],
                 rows["y"],
@@ -80,7 +83,8 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
     """
     table = run.picture
     places = _places(run)
-    tasks = list(dict.fromkeys(table["task"]))[: len(COLORS)]
+    named = [task for task in dict.fromkeys(table.get("task", ())) if task]
+    tasks = named[: len(COLORS)]
     frames = [_frames(run, stream, position, columns) for stream, position in places]
     figure, grid = axes_grid(
         [2.35] * max(map(len, frames), default=1),
@@ -98,7 +102,9 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
             ax.set_axis_off()
         line[0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
     if places:
-        _key(grid[0][-1], tasks, table["task"].nunique() > len(tasks))
+        label = str(table["label"].iloc[0]) if "label" in table else "task"
+        answered = bool(table["correct"].notna().any())
+        _key(grid[0][-1], tasks, label, _rest_name(table, named), answered)
     else:
         grid[0][0].set_axis_off()
         grid[0][0].text(0, 0.5, "no states were kept for pictures")
@@ -115,24 +121,32 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     """
     measured = set(run.panel["label"].unique())
     labels = [name for name in _LABELS if name in measured]
+    others = measured - {*_LABELS, "", "length", "task x family"}
+    labels += sorted(others)[: _MOST_LABELS - len(labels)]
     tall = 0.2 * len(run.streams) + 0.1
     gap = 0.25
+    across = min(len(run.positions), _ACROSS)
     figure, grid = axes_grid(
-        ([1.12] * len(labels) + [gap]) * len(run.positions),
-        [tall],
-        Margins(left=0.85, right=1.1, top=0.82 if title else 0.55, bottom=0.42, across=0.12),
+        ([1.12] * len(labels) + [gap]) * across,
+        [tall] * -(-len(run.positions) // across),
+        Margins(
+            left=0.85, right=1.1, top=0.82 if title else 0.55, bottom=0.42, across=0.12, down=0.95
+        ),
     )
+    for ax in (ax for line in grid for ax in line):
+        ax.set_axis_off()
     for place, position in enumerate(run.positions):
-        *block, spacer = grid[0][place * (len(labels) + 1) :][: len(labels) + 1]
-        spacer.set_axis_off()
+        line = grid[place // across]
+        block = line[place % across * (len(labels) + 1) :][: len(labels)]
         for label, ax in zip(labels, block, strict=True):
+            ax.set_axis_on()
             label_dots(run, position, label, ax=ax)
             ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
-            if ax is not grid[0][0]:
+            if ax is not line[0]:
                 ax.set_yticklabels([])
         where = (0, 1 + 0.28 / tall)
         block[0].text(*where, position_name(position), transform=block[0].transAxes, weight="bold")
-    _dots_key(grid[0][-2])
+    _dots_key(grid[0][across * (len(labels) + 1) - 2])
     headline(figure, title)
     return figure
 
@@ -171,7 +185,7 @@ def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" =
 def _places(run: RunReport) -> list[tuple[str, str]]:
     """(stream, position) to be shown: the chosen stream, else the first that is in the table."""
     places = []
-    for position in run.positions:
+    for position in in_order(run.picture.get("position", ())):
         streams = list(run.picture.loc[run.picture["position"] == position, "stream"].unique())
         if streams:
             chosen = run.chosen_stream(position)
@@ -210,12 +224,19 @@ def _fidelity(frame: pd.DataFrame) -> str:
         return ""
     first = frame.iloc[0]
     return (
-        f" · keeps {number(first['variance_share'])}\ntask share "
+        f" · keeps {number(first['variance_share'])}\n{first.get('label') or 'task'} share "
         f"{number(first['between_plane'])} of {number(first['between_full'])}"
     )
 
 
-def _key(beside: "Axes", tasks: Sequence[str], rest: bool) -> None:
+def _rest_name(table: pd.DataFrame, named: Sequence[str]) -> str:
+    """What the gray dots are; empty where there are none."""
+    if len(named) > len(COLORS):
+        return "others"
+    return "no label" if (table["task"] == "").any() else ""
+
+
+def _key(beside: "Axes", tasks: Sequence[str], label: str, rest: str, answered: bool) -> None:
     from matplotlib.lines import Line2D
 
     def dot(color: str, marker: str = "o") -> Line2D:
@@ -225,13 +246,14 @@ def _key(beside: "Axes", tasks: Sequence[str], rest: bool) -> None:
     names = [plain(task, 18) for task in tasks]
     if rest:
         keys.append(dot(_REST))
-        names.append("other tasks")
-    keys += [dot(INK), dot(INK, "x")]
-    names += ["answer right", "answer wrong"]
+        names.append(rest)
+    if answered:
+        keys += [dot(INK), dot(INK, "x")]
+        names += ["answer right", "answer wrong"]
     beside.legend(
         keys,
         names,
-        title="task",
+        title=label,
         alignment="left",
         loc="upper left",
         bbox_to_anchor=(1.03, 1.03),

@@ -24,11 +24,11 @@ def plot_accuracy(run: Source, *, ax: "Axes | None" = None) -> "Figure":
     """Plot accuracy by split over training steps, with intervals, chance and onset.
 
     Args:
-        run: a finished run of `nucleate reproduce`, its folder, or its report.
+        run: a measured run, its folder, or its report.
         ax: axes to draw on; a new figure if None.
 
     Raises:
-        BadInput: it is no such run.
+        BadInput: it is no run or has no panel.
     """
     return accuracy_curves(_report(run), ax=ax)
 
@@ -83,11 +83,6 @@ def _report(run: Source) -> RunReport:
     if isinstance(run, RunReport):
         return run
     opened = run if isinstance(run, Run) else Run(run)
-    if "config" not in opened.manifest:
-        raise BadInput(
-            f"{opened.path} was not made by `nucleate reproduce`, so that there is no summary to "
-            "plot; plot its panel table (Panel.load) instead"
-        )
     found = findings(opened)
     return RunReport(
         summary=found.summary,

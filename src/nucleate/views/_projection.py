@@ -128,7 +128,7 @@ def picture_table(
     position: str,
     tasks: Sequence[str],
     inputs: Sequence[str],
-    correct: Mapping[int, Bool[np.ndarray, " row"]],
+    correct: Mapping[int, Bool[np.ndarray, " row"] | Float[np.ndarray, " row"]],
     conditioned: bool,
 ) -> pd.DataFrame:
     """The rows of the picture table for one place: the basis of the last step, all steps in it.
@@ -139,7 +139,7 @@ def picture_table(
         position: its name.
         tasks: the task of each row.
         inputs: the input of each row.
-        correct: step -> whether each row was answered right then.
+        correct: step -> whether each row was answered right then; NaN for a row without answer.
         conditioned: remove each input's mean; only where tasks and inputs are crossed.
 
     Returns:

@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing else, with figures and tables as files beside it."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from nucleate.views._html import (
 from nucleate.views._run_report import RunReport
 
 _TABLES = (
-    "panel", "accuracy", "onsets", "places", "doses", "redirections", "picture",
+    "panel", "accuracy", "onsets", "places", "doses", "redirections", "picture", "training",
 )  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _NAV = {
@@ -55,8 +56,9 @@ _CAPTIONS = {
     "those that occur. Right, from which task (rows) to which (columns), at a dose of 1.",
     "pictures": "First two principal axes of the standardized states of the last step, the same "
     "plane at all steps, each step centered and divided by its radius. “Keeps” is the share of the "
-    "variance that the plane keeps; “task share”, the variance between tasks in the plane and "
-    "in all dimensions. Positions in pictures are no evidence.",
+    "variance that the plane keeps; “task share”, the variance between tasks (or "
+    "the values of the label that colors the dots) in the plane and in all dimensions. Positions "
+    "in pictures are no evidence.",
     "labels": "Do clusters follow the task, or family, input or output? Dots are the view that the "
     "text speaks of, rings the other view; gray reaches to the highest null of the dots.",
 }
@@ -91,9 +93,8 @@ def write_report(
         part: _plates([p for p in plates if p.section == part], folder / "figures", caption)
         for part, caption in _CAPTIONS.items()
     }
-    body = join(
+    parts = join(
         [
-            _head(runs, title),
             _summary(runs),
             shown["curves"],
             _findings(runs, shown),
@@ -102,8 +103,9 @@ def write_report(
         ],
         "\n",
     )
+    body = join([_head(runs, title, set(re.findall(r'<section id="(\w+)"', parts))), parts], "\n")
     path = folder / "report.html"
-    path.write_bytes(_page(title, body).encode("utf-8"))
+    path.write_bytes(page(title, body).encode("utf-8"))
     return path
 
 
@@ -116,7 +118,7 @@ def _plates(plates: Sequence[Plate], folder: Path, caption: str) -> Markup:
     )
 
 
-def _head(runs: Sequence[RunReport], title: str) -> Markup:
+def _head(runs: Sequence[RunReport], title: str, anchors: Collection[str]) -> Markup:
     names = short_names([run.summary for run in runs])
     claims = (
         tag(
@@ -127,7 +129,11 @@ def _head(runs: Sequence[RunReport], title: str) -> Markup:
         )
         for run, name in zip(runs, names, strict=True)
     )
-    links = (Markup(f'<a href="#{anchor}">{text(name)}</a>') for anchor, name in _NAV.items())
+    links = (
+        Markup(f'<a href="#{anchor}">{text(name)}</a>')
+        for anchor, name in _NAV.items()
+        if anchor in anchors
+    )
     return tag(
         "header",
         tag("h1", title),
@@ -143,11 +149,12 @@ def _summary(runs: Sequence[RunReport]) -> Markup:
         tag("div", tag("h3", name), paragraphs(words(summary)[1:]))
         for summary, name in zip(summaries, short_names(summaries), strict=True)
     ]
+    keys = tables.key_table(summaries)
     contrast = contrast_words(summaries)
     beside = join([tag("h3", "Side by side"), bullets(contrast)]) if contrast else ""
     return join(
         [
-            tag("section", tag("h2", "Key numbers"), tables.key_table(summaries), class_="key"),
+            tag("section", tag("h2", "Key numbers"), keys, class_="key") if keys else "",
             section("words", "In words", beside, tag("div", *told, class_="columns")),
         ],
         "\n",
@@ -158,45 +165,48 @@ def _findings(runs: Sequence[RunReport], shown: Mapping[str, Markup]) -> Markup:
     names = short_names([run.summary for run in runs])
     pairs = list(zip(runs, names, strict=True))
     rules = fold("the rules behind these words", definitions(WORDS), bullets(RULES))
-    return join(
-        [
-            section("where", "When and where clusters form", shown["where"]),
-            section(
-                "used",
-                "Used or not",
-                shown["used"],
-                shown["closely"],
-                rules,
-                *(
-                    fold(f"numbers of {name}", tables.causal_table(run, name))
-                    for run, name in pairs
-                ),
-            ),
-            section("pictures", "Pictures of states", shown["pictures"]),
-            section(
-                "numbers",
-                "All numbers of the last step",
-                shown["labels"],
-                *(tables.last_step_tables(run, name) for run, name in pairs),
-            ),
-        ],
-        "\n",
+    measured = any(len(run.panel) for run in runs)
+    used = section(
+        "used",
+        "Used or not",
+        shown["used"],
+        shown["closely"],
+        rules,
+        *(
+            fold(f"numbers of {name}", tables.causal_table(run, name))
+            for run, name in pairs
+            if "use" in run.places
+        ),
     )
+    where = section(
+        "where", "When and where clusters form", shown["where"], "" if shown["used"] else rules
+    )
+    pictures = section("pictures", "Pictures of states", shown["pictures"])
+    numbers = section(
+        "numbers",
+        "All numbers of the last step",
+        shown["labels"],
+        *(tables.last_step_tables(run, name) for run, name in pairs),
+    )
+    there = [(where, measured), (used, shown["used"]), (pictures, shown["pictures"]),
+             (numbers, measured)]  # fmt: skip
+    return join((part for part, wanted in there if wanted), "\n")
 
 
 def _background(runs: Sequence[RunReport], seconds: Mapping[str, float]) -> Markup:
     names = short_names([run.summary for run in runs])
-    tasks = (tables.task_tables(run, name) for run, name in zip(runs, names, strict=True))
+    tasks = [tables.task_tables(run, name) for run, name in zip(runs, names, strict=True)]
+    timed = seconds or any(run.summary.seconds for run in runs)
     return join(
         [
             section(
                 "run",
                 "What was run",
                 tables.settings_tables(runs),
-                tag("h3", "What a task looks like"),
+                tag("h3", "What the prompts look like") if any(tasks) else "",
                 tag("div", *(tag("div", shown) for shown in tasks), class_="columns"),
-                tag("h3", "How long it took"),
-                tables.seconds_table(runs, seconds),
+                tag("h3", "How long it took") if timed else "",
+                tables.seconds_table(runs, seconds) if timed else "",
             ),
             section(
                 "reading",
@@ -243,7 +253,8 @@ def _write_tables(runs: Sequence[RunReport], folder: Path) -> list[str]:
     return written
 
 
-def _page(title: str, body: Markup) -> str:
+def page(title: str, body: Markup) -> str:
+    """The whole file around what stands on the page."""
     style = (files("nucleate.views") / "report.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">

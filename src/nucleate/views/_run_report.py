@@ -23,7 +23,8 @@ class RunReport:
         redirections: of one place, one row a (task, target); empty where there is none.
         picture: plane coordinates, one row a (step, stream, position, row of the prompt set); the
             columns that `picture_table` adds on fidelity are shown where they are present.
-        config: the resolved configuration.
+        training: of `findings.training_table`: what was logged of the training, by step.
+        config: the resolved configuration, or the hyperparameters on record.
         provenance: versions, hardware, threads, seed, dtype.
         patterns: a few instruction families, task -> regular expressions or wordings.
         examples: a few rows of the task set as (task, instruction, input, output).
@@ -37,6 +38,7 @@ class RunReport:
     picture: pd.DataFrame
     doses: pd.DataFrame = field(default_factory=pd.DataFrame)
     redirections: pd.DataFrame = field(default_factory=pd.DataFrame)
+    training: pd.DataFrame = field(default_factory=pd.DataFrame)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -44,8 +46,10 @@ class RunReport:
 
     @property
     def steps(self) -> list[int]:
-        """The recorded steps, in order."""
-        return sorted(int(step) for step in self.panel["step"].unique())
+        """The recorded steps, in order; those of the answers where nothing was measured."""
+        tables = (self.panel, self.accuracy, self.picture)
+        known = next((list(table["step"]) for table in tables if len(table)), [])
+        return sorted({int(step) for step in known})
 
     @property
     def streams(self) -> list[str]:
@@ -68,7 +72,7 @@ class RunReport:
         """The stream that the summary speaks of at this position; else the deepest."""
         if position in self.summary.clusters:
             return self.summary.clusters[position].stream
-        return self.streams[-1]
+        return self.streams[-1] if self.streams else ""
 
     def numbers(
         self, position: str, view: str, *, label: str = "task", metric: str = "ari"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from nucleate.findings import (
     Summary,
+    flat,
     interval,
     number,
     place_counts,
@@ -36,6 +37,8 @@ def key_table(summaries: Sequence[Summary]) -> Markup:
         [name, *(cell for cells in per_run for cell in cells.get(name, ("–", "")))]
         for name in names
     ]
+    if not rows:
+        return Markup()
     groups = [("", 1), *((name, 2) for name in short_names(summaries))] * (len(summaries) > 1)
     head = ["at the last step", *(["value", "by chance"] * len(summaries))]
     return table("Key numbers, with 95 % intervals", head, rows, groups=groups)
@@ -60,7 +63,8 @@ def _key_cells(summary: Summary) -> dict[str, tuple[object, object]]:
             short_date(clusters.onset) if clusters.verdict == "clusters" else "–",
             "",
         )
-    cells["onset of accuracy"] = (short_date(summary.accuracy_onset), "")
+    if summary.accuracy_onset is not None:
+        cells["onset of accuracy"] = (short_date(summary.accuracy_onset), "")
     for position, change in summary.embedding_change.items():
         cells[f"embedding change, {position_name(position)}"] = (number(change, sign=True), "")
     for name, found in (
@@ -110,6 +114,8 @@ def _tested(run: RunReport) -> pd.DataFrame:
 
 def last_step_tables(run: RunReport, name: str) -> Markup:
     """All numbers of the last step, a fold for each position and view, beside their nulls."""
+    if not len(run.panel):
+        return Markup()
     last = run.panel[run.panel["step"] == run.panel["step"].max()]
     folds = []
     for position in run.positions:
@@ -137,7 +143,7 @@ def _last_step_fold(rows: pd.DataFrame, caption: str) -> Markup:
         "note",
     ]
     lines = []
-    rows = rows.fillna({"label": "", "note": ""})
+    rows = rows.astype({"label": object, "note": object}).fillna({"label": "", "note": ""})
     for row in rows.sort_values(["metric", "label"], key=_task_first, kind="stable").to_dict(
         "records"
     ):
@@ -170,13 +176,21 @@ def seconds_table(runs: Sequence[RunReport], seconds: Mapping[str, float]) -> Ma
     rows: list[list[object]] = [
         [part, *(_seconds(summary.seconds.get(part)) for summary in summaries)] for part in parts
     ]
-    rows.append(["peak memory", *(f"{s.peak_memory_bytes / 1e9:.2f} GB" for s in summaries)])
-    rows.append(["recording / training", *(f"{100 * s.recording_share:.1f} %" for s in summaries)])
+    rows.append(["peak memory", *(_gigabytes(s.peak_memory_bytes) for s in summaries)])
+    rows.append(["recording / training", *(_percent(s.recording_share) for s in summaries)])
     by_run = table("Seconds by part, by run", ["part", *short_names(summaries)], rows)
     if not seconds:
         return by_run
     lines = [[part, _seconds(value)] for part, value in seconds.items()]
     return join([by_run, table("Seconds by part, all runs", ["part", "seconds"], lines)])
+
+
+def _gigabytes(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e9:.2f} GB"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _seconds(value: float | None) -> str:
@@ -188,7 +202,7 @@ def settings_tables(runs: Sequence[RunReport]) -> Markup:
     names = short_names([run.summary for run in runs])
     run_facts: list[dict[str, Any]] = [
         {
-            "tasks": run.summary.tasks,
+            "prompts": run.summary.tasks,
             "outputs": run.summary.outputs,
             "model": run.summary.model,
             "seed": run.summary.seed,
@@ -198,30 +212,20 @@ def settings_tables(runs: Sequence[RunReport]) -> Markup:
         }
         for run in runs
     ]
-    settings = [_flat(run.config) for run in runs]
-    return join(
-        [
-            _side_by_side("The runs", names, run_facts),
-            fold("the whole configuration", _side_by_side("Configuration", names, settings)),
-        ]
+    facts = [{key: it for key, it in each.items() if it not in (None, "")} for each in run_facts]
+    settings = [flat(run.config) for run in runs]
+    told = (
+        fold("all settings", _side_by_side("Settings", names, settings))
+        if any(settings)
+        else tag("p", "No settings of the training are on record.")
     )
+    return join([_side_by_side("The runs", names, facts), told])
 
 
 def _side_by_side(caption: str, names: Sequence[str], facts: Sequence[dict[str, Any]]) -> Markup:
     keys = list(dict.fromkeys(key for fact in facts for key in fact))
     rows = [[key, *(fact.get(key, "–") for fact in facts)] for key in keys]
     return table(caption, ["", *names], rows, numeric=False)
-
-
-def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{key}.")
-        else:
-            flat[f"{before}{key}"] = value
-    return flat
 
 
 def task_tables(run: RunReport, name: str) -> Markup:

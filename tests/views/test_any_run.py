@@ -1,0 +1,146 @@
+"""A report of any run: what there is is shown, what there is not is named."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+
+import nucleate as nc
+from any_runs import make, prompts_of, quick, states_of
+from nucleate import BadInput
+from nucleate.findings import Summary, finding
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that tells of everything but interventions."""
+    run = quick(make(tmp_path_factory.mktemp("runs") / "mine", settings={"seed": 3, "lr": 1e-3}))
+    return run, nc.report(run)
+
+
+def page_of(done) -> str:
+    return done.path.read_text(encoding="utf-8")
+
+
+def figures(done) -> set[str]:
+    return {re.sub("-(run|mine)$", "", p.stem) for p in (done.path.parent / "figures").iterdir()}
+
+
+def test_a_plain_recorded_run_has_every_picture_but_a_causal_map(whole):
+    run, done = whole
+    assert done.path == run.path / "report.html"
+    assert figures(done) == {"curves", "heat-maps", "places", "states", "labels"}
+    page = page_of(done)
+    assert "nucleate intervene RUN" in page
+    assert "hyperparameters" not in done.summary.unmeasured
+    for name in ("lr", "seed"):
+        assert f">{name}<" in page
+    assert {"panel", "accuracy", "places", "training"} <= {
+        p.stem.removeprefix("mine-") for p in (run.path / "tables").iterdir()
+    }
+
+
+def test_words_and_summary_of_a_plain_run_are_those_of_its_panel(whole):
+    run, done = whole
+    summary = Summary.model_validate_json((run.path / "summary.json").read_text(encoding="utf-8"))
+    assert summary == done.summary
+    published = Path(__file__).parents[2] / "docs" / "summary.schema.json"
+    jsonschema.validate(json.loads((run.path / "summary.json").read_text()),
+                        json.loads(published.read_text()))  # fmt: skip
+    assert summary.seed == 3
+    assert summary.clusters["last"].verdict == "clusters"
+    assert summary.clusters["last"].onset.step in (2, 4, 8)
+    assert finding(summary) in page_of(done)
+    places = pd.read_csv(run.path / "places.csv")
+    assert {place.clusters for place in summary.places} == set(places["clusters"])
+    assert 0.7 < summary.accuracy["all"].value <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "drawn"),
+    [
+        ({"prompts": {"labels": ("instruction",), "topic": lambda s: "ab"[s % 2]}},
+         "the prompts have no label &#x27;task&#x27; (they have instruction, topic)",
+         {"curves", "states"}),
+        ({"prompts": {"labels": ()}}, "they have none", {"curves", "states"}),
+        ({"prompts": {"answers": False}}, "There is no accuracy: no prompt has an answer",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"prompts": {"answers": False}, "losses": False}, "There is no accuracy",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"steps": (5,)}, "One step was recorded (5)",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"steps": ()}, "nothing was recorded yet", set()),
+        ({"steps": (0, 2, 4, 8), "broken": (4, 8)}, "what is said of clusters is said of step 2",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"steps": (0, 2, 4, 8), "broken": (2,)}, "group by task",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"steps": (0, 2), "broken": (0, 2)}, "no place has an ARI(task) (nan)", {"curves"}),
+        ({"prompts": {"task": lambda s: "t1"}}, "has one task", {"curves", "states"}),
+        ({"prompts": {"split": lambda s: "mine" if s % 2 else "yours"}}, "on the split mine",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+        ({"prompts": {"positions": [1, -1, "mean"]}}, "mean of the prompt",
+         {"curves", "heat-maps", "places", "states", "labels"}),
+    ],
+)  # fmt: skip
+def test_what_a_run_does_not_have_is_named_and_the_rest_is_shown(tmp_path, kind, said, drawn):
+    options = {name: it for name, it in kind.items() if name != "prompts"}
+    prompts = prompts_of(**kind.get("prompts", {}))
+    done = nc.report(make(tmp_path / "run", prompts, **options))
+    assert said in page_of(done)
+    assert figures(done) >= drawn
+    assert not {"causal-map", "causal-doses"} & figures(done)
+    json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_run_is_measured_with_its_new_snapshots_before_it_is_shown(whole, tmp_path):
+    copy = nc.Run(shutil.copytree(whole[0].path, tmp_path / "mine"))
+    copy.save_snapshot(16, states_of(copy.prompts, 6.0, 5), copy.rows(8))
+    ticks = []
+    done = nc.report(copy.path, progress=lambda at, total: ticks.append((at, total)))
+    assert ticks
+    assert set(nc.Panel.of(copy.path).table["step"]) == {0, 2, 4, 8, 16}
+    assert done.summary.recorded == 5
+    again = []
+    nc.report(copy.path, progress=lambda at, total: again.append(at))
+    assert again == []
+
+
+def test_a_report_elsewhere_leaves_the_run_as_it_is(tmp_path):
+    run = make(tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
+    done = nc.report(run, out=tmp_path / "there")
+    assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+    assert done.path == tmp_path / "there" / "report.html"
+    assert (tmp_path / "there" / "panel.csv").exists()
+
+
+def test_a_damaged_snapshot_or_causal_map_is_named_and_spoils_nothing_else(whole, tmp_path):
+    copy = nc.Run(shutil.copytree(whole[0].path, tmp_path / "mine"))
+    (copy.path / "states" / "4.safetensors").write_bytes(b"torn")
+    (copy.path / "causal_map.csv").write_text("a,b\n1,2\n")
+    done = nc.report(copy.path)
+    assert "Interventions are left out" in page_of(done)
+    assert "states" in figures(done)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no run folder"):
+        nc.report(tmp_path)
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser")
+@pytest.mark.slow
+def test_the_page_of_a_plain_run_is_drawn_by_a_browser(whole, tmp_path):
+    shot = tmp_path / "page.png"
+    subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--screenshot={shot}",
+         whole[1].path.as_uri()], check=True, capture_output=True,
+    )  # fmt: skip
+    assert shot.stat().st_size > 20_000
