@@ -141,6 +141,8 @@ def test_what_was_read_is_on_disk_when_a_training_breaks_off(tmp_path, pl):
     with pytest.raises(InterruptedError):
         fit(pl, model(), tmp_path, callback, Broken())
     assert Run(tmp_path / "run").steps == [0, 2, 4]
+    assert Run(tmp_path / "run").status == "stopped"
+    Recorder(tmp_path / "run", material()[2], EVERY)  # nobody writes there any more
 
 
 def test_hyperparameters_of_module_trainer_and_optimizer_stand_in_the_manifest(tmp_path, pl):

@@ -71,8 +71,8 @@ class Callback(_Callback):  # type: ignore[misc]
             self.recorder.saved(self._model, trainer.global_step)
 
     def on_exception(self, *_: Any) -> None:
-        """Write all records."""
-        self.recorder.flush()
+        """Write all records, and give the folder back."""
+        self.recorder.close()
 
     def on_train_end(self, trainer: Any, _: Any) -> None:
         """Read the model if the schedule asks for the last step, and record the end of training."""

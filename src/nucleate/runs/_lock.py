@@ -110,8 +110,12 @@ class Lock:
             handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(self._me), file)
+        try:
+            with os.fdopen(handle, "w") as file:
+                json.dump(asdict(self._me), file)
+        except OSError:  # a full disk: a lock without a name would keep everybody out
+            self._path.unlink(missing_ok=True)
+            raise
         return True
 
     def _remove_stale(self) -> None:
