@@ -144,8 +144,9 @@ def _from_instruction(row: dict[str, Any], encoder: AnyEncoder, where: str) -> E
     instruction = text_in(row, "instruction", where)
     given = input_text("" if row.get("input") is None else row["input"], where)
     unicode_of(given, "input", where)
+    output = optional_text(row, "output", where)
     try:
-        prompt, answer = encoder.encode_row(instruction, given, optional_text(row, "output", where))
+        prompt, answer = encoder.encode_row(instruction, given, output)
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from error
     return prompt, answer, {"input": given}

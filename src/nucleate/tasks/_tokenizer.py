@@ -75,8 +75,9 @@ def chat_template(tokenizer: Any) -> str:
     """Return the chat template of a Hugging Face tokenizer; BadInput if there is none to use."""
     if not getattr(tokenizer, "chat_template", None):
         raise BadInput(
-            f"the tokenizer {_name(tokenizer)} has no chat template: set its chat_template, or "
-            "give a template with {instruction}, {input} and {output}."
+            f"the tokenizer {_name(tokenizer)} has no chat template, which rows of messages need: "
+            "set its chat_template; rows of instructions can take a template such as "
+            "'{instruction}\\n{input}\\n{output}' instead."
         )
     try:
         return str(tokenizer.get_chat_template())
