@@ -8,6 +8,7 @@ from warnings import warn
 import numpy as np
 from jaxtyping import Float
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.prompts._conversations import chat_of, last_text
 from nucleate.prompts._encoding import Encoder
@@ -52,8 +53,7 @@ class EncodedRows:
             raise BadInput(f"truncate is {truncate!r}: use 'left', 'right' or None.")
         if max_length is None:
             return self
-        if max_length < 1:
-            raise BadInput(f"max_length is {max_length}: give at least 1.")
+        check_whole("max_length", max_length, least=1)
         rows = zip(self.wheres, self.prompts, self.answers, strict=True)
         return replace(self, prompts=[_fit(*row, max_length, truncate) for row in rows])
 
