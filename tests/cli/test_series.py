@@ -65,7 +65,7 @@ def test_stages_are_shown_by_name_and_what_is_left_out_is_said(nucleate, sound, 
         ["step", "name"], ["8", "stage1-step8"], ["16", "stage1-step16"], ["20", "stage2-step4"],
     ]  # fmt: skip
     assert done.stderr == (
-        f"nucleate: final in {tmp_path} is left out of the series, since no step can be told: name "
+        f"nucleate: final in {tmp_path} left out of the series, since no step can be told: name "
         "the folder like checkpoint-500\n"
     )
 

@@ -16,7 +16,7 @@ from nucleate.checkpoints._find import (
     trainer_step,
 )
 from nucleate.checkpoints._names import Stage, epoch_in, stage_in, step_in
-from nucleate.checkpoints._search import in_stages, left_out_sentence, places_in, stage_of
+from nucleate.checkpoints._search import in_stages, places_in, stage_of
 from nucleate.runs import Journal
 
 if TYPE_CHECKING:
@@ -284,13 +284,13 @@ def _in_folder(source: str | PathLike[str], *, allow_pickle: bool) -> tuple[Chec
     if not places and any((folder / name).exists() for name in (*SAFE, *PICKLED)):
         return (Checkpoint.find(folder, allow_pickle=allow_pickle),)
     if not places:
-        seen = f" ({', '.join(left_out[:3])} tell no step)" if left_out else ""
+        seen = f" ({'; '.join(left_out)})" if left_out else ""
         raise BadInput(
             f"{folder} holds no checkpoints{seen}; they are folders named like checkpoint-500, "
             "step500, step-10k or 500"
         )
-    if left_out:
-        warn(left_out_sentence(folder, left_out), stacklevel=4)
+    for sentence in left_out:
+        warn(sentence, stacklevel=4)
     found = [Checkpoint(place.step, place.path, "", allow_pickle) for place in places]
     return _staged(found, [place.stage for place in places])
 
