@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -135,7 +135,7 @@ def measure(
         return join_panels(several, [measure(run, prompts, **options) for run in several])
     if isinstance(source, str | Path):
         source = Run(source)
-    given = source_of(source, prompts)
+    given = source_of(cast("Run | Snapshots", source), prompts)
     if out is not None and given.folder is not None:
         given.folder = out
     if n_jobs not in (None, -1):
