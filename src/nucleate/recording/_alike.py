@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nucleate.prompts import PromptSet
 
 Ids = list[int]
@@ -104,17 +102,18 @@ def _openings(texts: _Texts, theirs: Ids, mine: Ids) -> str:
 def _opening_by_ids(rows: Sequence[Ids], ours: Sequence[Ids]) -> str | None:
     """The same without a tokenizer: one token more in front, and else the same row."""
     theirs, mine = {row[0] for row in rows if row}, {row[0] for row in ours}
-    inside = {each for row in rows for each in row}
-    if len(theirs) == 1 and not any(theirs & set(row) for row in ours):
-        if any(_holds(theirs_, row) for row in ours for theirs_ in rows):
+    trained = [_spelled(row) for row in rows]
+    asked = [_spelled(row) for row in ours]
+    if any(mine_ in theirs_ for mine_ in asked for theirs_ in trained):
+        if len(theirs) == 1 and not any(theirs & set(row) for row in ours):
             return f"training rows begin with token {theirs.pop()}, which prompts do not have"
-    elif (
-        len(mine) == 1
-        and not mine & inside
-        and any(_holds(theirs_, row[1:]) for row in ours for theirs_ in rows if len(row) > 1)
-    ):
+        return ""
+    shorter = [_spelled(row[1:]) for row in ours if len(row) > 1]
+    inside = {each for row in rows for each in row}
+    found = any(mine_ in theirs_ for mine_ in shorter for theirs_ in trained)
+    if found and len(mine) == 1 and not mine & inside:
         return f"prompts begin with token {mine.pop()}, which training rows do not have"
-    return "" if any(_holds(theirs_, row) for row in ours for theirs_ in rows) else None
+    return None
 
 
 # Texts
@@ -142,7 +141,7 @@ class _Squeezed:
 
 def _content(rows: Sequence[Ids], ours: Sequence[_Row], texts: _Texts) -> str | None:
     """A text that both have, up to white space, and that is tokenized otherwise."""
-    theirs = [(row, _Squeezed.of(texts.of(row))) for row in rows]
+    theirs = [(row, _spelled(row), _Squeezed.of(texts.of(row))) for row in rows]
     for part in ("whole", "prompt", "instruction"):
         found: str | None = None
         seen: set[tuple[int, ...]] = set()
@@ -155,12 +154,12 @@ def _content(rows: Sequence[Ids], ours: Sequence[_Row], texts: _Texts) -> str | 
             if len(mine.letters) < _SHORTEST:
                 continue
             after = _after(row, ids, texts) if part == "instruction" else ""
-            for their_ids, their in theirs:
+            for their_ids, spelled, their in theirs:
                 if (place := their.letters.find(mine.letters)) < 0:
                     continue
                 there = their.excerpt(place, len(mine.letters))
                 space = there[len(there.rstrip()) :]
-                if _holds(their_ids, ids) and (part != "instruction" or space == after):
+                if _spelled(ids) in spelled and (part != "instruction" or space == after):
                     return ""
                 found = found or _said(texts, their_ids, there, ids, mine.text + after)
         if found is not None:
@@ -200,9 +199,6 @@ def _window(texts: _Texts, ids: Ids, text: str) -> Ids:
     return ids[start:stop]
 
 
-def _holds(row: Ids, part: Ids) -> bool:
-    """Whether the ids of `part` stand in `row`, one after the other."""
-    if not part or len(part) > len(row):
-        return False
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(row), len(part))
-    return bool((windows == np.asarray(part)).all(1).any())
+def _spelled(ids: Ids) -> str:
+    """Ids as a text, in which the ids of a part are found as a part of the text."""
+    return f",{','.join(map(str, ids))},"
