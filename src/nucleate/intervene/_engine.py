@@ -113,6 +113,7 @@ class Tail:
     Attributes:
         rows: which rows of the text these are.
         clean: their logits without any edit, at the tokens that are wanted.
+        tokens: how many tokens are run, those of padding left out.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Tail:
         stop = int(text.lengths[rows].max())
         ids = torch.as_tensor(text.ids[rows, :stop].astype(np.int64), device=device)
         self._ids = ids[:, start:]
+        self.tokens = int((text.lengths[rows] - start).sum())
         self._reads = torch.as_tensor(text.reads[rows] - start, device=device)
         self._at = torch.as_tensor(token[rows] - start, device=device)
         self._cache = _cache_of(model, ids[:, :start]) if start else None
