@@ -102,6 +102,57 @@ def test_an_answer_is_what_the_template_writes_without_the_end_of_the_turn(answe
     assert _set({"prompt": [USER], "completion": [answer]}) == prompts
 
 
+# In the manner of models in the field: turns are opened, closed and stripped in several ways.
+MANNERS = {
+    "thinking": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{% if m.role == 'assistant' and loop.last %}<think>\n"
+        "{{ (m.reasoning_content or '') | trim }}\n</think>\n\n{% endif %}"
+        "{{ m.content | trim }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n"
+        "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
+        "<think>\n\n</think>\n\nParis",
+    ),
+    "brackets": (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[INST] "
+        "{{ m.content.strip() }} [/INST]{% else %} {{ m.content.strip() }} {{ eos_token }}"
+        "{% endif %}{% endfor %}",
+        " Paris",
+    ),
+    "no line behind the role": (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}"
+        "{% if loop.last and add_generation_prompt %}<|assistant|>{% endif %}{% endfor %}",
+        "\nParis",
+    ),
+    "colons": (
+        "{% for m in messages %}{{ m.role | title }}: {{ m.content }}\n\n{% endfor %}"
+        "{% if add_generation_prompt %}Assistant:{% endif %}",
+        " Paris",
+    ),
+}
+
+
+@pytest.mark.parametrize("manner", list(MANNERS))
+@pytest.mark.parametrize("kind", ["bytes", "trimmed", "pieces"])
+def test_prompt_and_answer_are_the_beginning_of_what_the_template_makes_of_both(manner, kind):
+    template, text = MANNERS[manner]
+    tokenizer = fast(kind, bos=True, chat_template=template)
+    answer = {"role": "assistant", "content": "Paris"}
+    for before in ([USER], [USER, answer, {**USER, "content": "And of France?"}]):
+        messages = [*before, answer]
+        prompts = PromptSet.from_records([{"messages": messages}], tokenizer)
+        start, stop = int(prompts.prompt_lengths[0]), int(prompts.lengths[0])
+        whole = tokenizer.apply_chat_template(messages)["input_ids"]
+        assert prompts.ids[0, :stop].tolist() == whole[:stop]
+        opened = tokenizer.apply_chat_template(before, add_generation_prompt=True)["input_ids"]
+        assert prompts.ids[0, :start].tolist() == opened
+        decoder = TextEncoder(tokenizer)
+        assert decoder.decode(prompts.ids[0, start:stop].tolist()).strip(" ") == text.strip(" ")
+        end = int(prompts.positions["instruction_end"][0])
+        said = decoder.decode(prompts.ids[0, : end + 1].tolist())
+        assert said.rstrip().endswith(before[-1]["content"])
+
+
 def test_an_answer_follows_the_prompt_where_the_template_drops_what_opens_it():
     opened = CHAT.replace("<|assistant|>\n{%", "<|assistant|>\n<think>\n{%")
     prompts = _set({"messages": [USER], "output": "Paris"}, opened)

@@ -136,6 +136,17 @@ def test_numbers_and_arrays_of_numpy_are_texts_like_their_own():
     }  # fmt: skip
 
 
+def test_every_way_to_say_that_a_value_is_missing_is_an_empty_text():
+    missing = [None, float("nan"), np.nan, np.float32("nan"), pd.NA, pd.NaT]
+    rows = [{"instruction": "the", "input": one, "output": one, "note": one} for one in missing]
+    prompts = _set(rows)
+    for name in ("input", "output", "note"):
+        assert prompts.labels[name] == ("",) * len(missing)
+    np.testing.assert_array_equal(prompts.lengths, prompts.prompt_lengths)
+    with pytest.raises(BadInput, match="row 0 has instruction = None"):
+        _set([{"instruction": pd.NA}])
+
+
 def test_columns_in_memory_are_rows_and_splits_are_not():
     assert _set({name: [row[name] for row in ROWS] for name in ROWS[0]}) == _set(ROWS)
     with pytest.raises(BadInput, match=r"different lengths .*text 2, task 1"):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,15 @@ def read_table(
 
 
 def without_missing(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row with None for values that are NaN, and its names as texts."""
-    return {
-        str(name): None if isinstance(value, float) and value != value else value
-        for name, value in row.items()
-    }
+    """A row with None for values that are missing, and its names as texts."""
+    return {str(name): None if is_missing(value) else value for name, value in row.items()}
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is none: None, NaN, or pandas' NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Real) and bool(value != value)
 
 
 def rows_of_columns(columns: Mapping[Any, Any], what: str) -> Iterator[Row]:

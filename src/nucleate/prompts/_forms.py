@@ -5,6 +5,7 @@ from operator import index as as_index
 from typing import Any
 
 from nucleate._core.errors import BadInput
+from nucleate._core.tables import is_missing
 
 FORMS = ("ids", "messages", "conversations", "text", "instruction", "prompt", "chosen")
 """Columns that a prompt can be made of; where a row has several the first one counts."""
@@ -111,7 +112,7 @@ def plain(value: Any) -> Any:
 def as_text(value: object) -> str:
     """A label's value as text; what is not there is empty."""
     value = plain(value)
-    if value is None or value != value:
+    if is_missing(value):
         return ""
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)

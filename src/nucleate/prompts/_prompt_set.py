@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
 
 from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
@@ -28,14 +26,10 @@ from nucleate.prompts._records import (
     say_torn,
 )
 from nucleate.prompts._sources import read_rows
+from nucleate.prompts._stored import POSITION, read, write
 from nucleate.prompts._template import AFTER
 from nucleate.prompts._text import TextEncoder
 from nucleate.tasks import Example, TaskSet, canonical_hash, tokenizer_hash
-
-TENSORS, TEXTS = "prompts.safetensors", "prompts.jsonl"
-_FORMERLY = ("probe.safetensors", "probe.jsonl")  # in version 0.1
-_POSITION = "position."
-
 
 Positions = str | int | Iterable[str | int]
 """Names of positions, and whole numbers that count tokens of the prompt."""
@@ -400,28 +394,17 @@ class PromptSet:
             BadInput: the folder cannot be written.
         """
         folder = as_path("folder", folder)
-        try:
-            self._write(folder)
-        except OSError as error:
-            raise BadInput(
-                f"the prompt set cannot be saved in {folder} ({error.strerror}): name another "
-                "folder."
-            ) from error
-
-    def _write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "tokenizer_hash": self.tokenizer_hash,
             "content_hash": self.content_hash(),
             "positions": json.dumps(list(self.positions)),
         }
-        save_file(self._tensors(), folder / TENSORS, metadata=metadata)
-        names = list(self.labels)
-        lines = [
-            json.dumps({name: self.labels[name][row] for name in names}, ensure_ascii=False)
-            for row in range(len(self))
-        ]
-        (folder / TEXTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        try:
+            write(folder, self._tensors(), self.labels, metadata)
+        except (OSError, SafetensorError) as error:
+            raise BadInput(
+                f"the prompt set cannot be saved in {folder} ({error}): name another folder."
+            ) from error
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "PromptSet":
@@ -435,16 +418,10 @@ class PromptSet:
             BadInput: a file is missing, damaged, or of other prompts.
         """
         folder = as_path("folder", folder)
-        old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
-        tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:
-            with safe_open(folder / tensors_name, framework="np") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            lines = (folder / texts_name).read_text(encoding="utf-8").split("\n")
-            records = [json.loads(line) for line in lines if line]
-            prompts = cls._from_parts(tensors, records, metadata)
-            intact = prompts.content_hash() == metadata["content_hash"]
+            parts, saved = read(folder)
+            prompts = cls(**parts)
+            intact = prompts.content_hash() == saved
         except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
             raise BadInput(
                 f"the prompt set in {folder} cannot be read ({error}): record the run again."
@@ -455,29 +432,8 @@ class PromptSet:
             )
         return prompts
 
-    @classmethod
-    def _from_parts(
-        cls,
-        tensors: dict[str, np.ndarray],
-        records: list[dict[str, str]],
-        metadata: dict[str, str],
-    ) -> "PromptSet":
-        found = sorted(name for name in tensors if name.startswith(_POSITION))
-        names = [name.removeprefix(_POSITION) for name in found]
-        if "positions" in metadata:
-            names = json.loads(metadata["positions"])
-        return cls(
-            ids=tensors["ids"],
-            prompt_lengths=tensors["prompt_lengths"],
-            lengths=tensors["lengths"],
-            positions={name: tensors[_POSITION + name] for name in names},
-            labels={name: tuple(record[name] for record in records) for name in records[0]},
-            chance=tensors["chance"],
-            tokenizer_hash=metadata["tokenizer_hash"],
-        )
-
     def _tensors(self) -> dict[str, np.ndarray]:
-        named = {_POSITION + name: index for name, index in self.positions.items()}
+        named = {POSITION + name: index for name, index in self.positions.items()}
         return {
             "ids": self.ids,
             "prompt_lengths": self.prompt_lengths,
