@@ -86,8 +86,8 @@ def _error(got: torch.Tensor, wanted: torch.Tensor) -> list[float]:
     return error.amax(dim=-1).tolist()
 
 
-def alone(model: nn.Module, prompts: PromptSet, row: int) -> list[torch.Tensor]:
-    """The oracle: the model's own states of one unpadded row, each [position, width].
+def alone(model: nn.Module, prompts: PromptSet, row: int) -> torch.Tensor:
+    """The oracle: the model's own states of one unpadded row, [stream, position, width].
 
     Those after the final norm come last.
     """
@@ -100,10 +100,12 @@ def alone(model: nn.Module, prompts: PromptSet, row: int) -> list[torch.Tensor]:
     reported = [part for h in output.hidden_states for part in _residuals(h.float(), final)]
     if not torch.equal(reported[-1], final):  # what follows the last block is not reported
         reported.append(final)
-    return [
-        torch.stack([_at(part, where[row]) for where in prompts.positions.values()])
-        for part in reported
-    ]
+    return torch.stack(
+        [
+            torch.stack([_at(part, where[row]) for where in prompts.positions.values()])
+            for part in reported
+        ]
+    )
 
 
 def _residuals(hidden: torch.Tensor, final: torch.Tensor) -> list[torch.Tensor]:

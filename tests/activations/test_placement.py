@@ -166,7 +166,7 @@ def test_nothing_in_a_reading_mixes_devices_or_needs_float64(arch, refused, tmp_
         assert got.states.values.device.type == got.nll.device.type == "cuda"
         assert verify(net, prompts, rows=3).worst < 1e-5
         assert capture(net, prompts).not_finite is None
-        with Recorder(tmp_path / "run", prompts, Schedule.every(1)) as recorder:
+        with Recorder(tmp_path / "run", prompts, Schedule.every(1).within(None)) as recorder:
             recorder.step(net, 0)
             recorder.step(net, 1)
         assert recorder.error is None
@@ -176,6 +176,7 @@ def test_nothing_in_a_reading_mixes_devices_or_needs_float64(arch, refused, tmp_
     assert Run(tmp_path / "run").steps == [0, 1]
 
 
+@pytest.mark.slow
 def test_states_on_another_device_are_measured():
     net = move(model().eval(), "cuda:0")
     with pretending("cuda:0"):

@@ -67,9 +67,8 @@ def _find(root: nn.Module, names: list[str] | None) -> Anatomy:
             f"{type(root).__name__} is an encoder-decoder model; nucleate reads decoder-only "
             "language models"
         )
-    with evaluating(root):
-        with _as_before(root):
-            watch = Watch(root, lambda: _forward(root, output_hidden_states=True))
+    with evaluating(root), _as_before(root):
+        watch = Watch(root, lambda: _forward(root, output_hidden_states=True))
         groups = find_groups(watch) if names is None else named_groups(root, names)
         anatomy = describe(watch, groups, named=names is not None)
         seen = _trial(root, anatomy)
@@ -89,7 +88,7 @@ def _names_of(root: nn.Module, blocks: Blocks) -> list[str]:
     kind = type(root).__name__
     known = {module: name for name, module in root.named_modules()}
     names = []
-    for each in [blocks] if isinstance(blocks, str | nn.Module) else blocks:
+    for each in blocks if isinstance(blocks, list | tuple) else [blocks]:
         try:
             module = root.get_submodule(each) if isinstance(each, str) else each
             names.append(known[module])
@@ -117,7 +116,7 @@ def _trial(root: nn.Module, anatomy: Anatomy, rows: slice = slice(None)) -> _See
     def see(stream: int, hidden: Tensor) -> None:
         streams[stream] = hidden
 
-    with _as_before(root), tap(root, anatomy, see):
+    with tap(root, anatomy, see):
         output = _forward(root, rows, output_hidden_states=True)
     return _Seen(streams, reported_by(output))
 
@@ -157,8 +156,8 @@ def _forward(root: nn.Module, chosen: slice = slice(None), **settings: Any) -> A
     except _CANNOT_RUN as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise BadInput(
-            f"{type(root).__name__} does not run on {ROWS} rows of {TOKENS} token ids alone "
-            f"({type(error).__name__}: {reason}); {LANGUAGE_MODELS}"
+            f"{type(root).__name__} does not run on token ids alone ({type(error).__name__}: "
+            f"{reason}); {LANGUAGE_MODELS}"
         ) from error
 
 

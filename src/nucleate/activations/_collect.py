@@ -154,8 +154,8 @@ class Answers:
 
 
 def rested(model: nn.Module) -> Memory:
-    """What the model keeps after a pass over one token, which no longer row has touched."""
-    run(unwrapped(model), torch.zeros(1, 1, dtype=torch.long, device=device_of(model)))
+    """What the model keeps after a pass over two tokens, which no longer row has touched."""
+    run(unwrapped(model), torch.zeros(1, 2, dtype=torch.long, device=device_of(model)))
     return Memory(unwrapped(model))
 
 

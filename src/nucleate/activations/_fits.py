@@ -32,6 +32,11 @@ def check_fits(model: nn.Module, prompts: PromptSet) -> None:
         BadInput: it cannot, or there is no row.
     """
     root = unwrapped(model)
+    if not isinstance(prompts, PromptSet):
+        raise BadInput(
+            f"prompts is a {type(prompts).__name__}; give a PromptSet, such as "
+            "PromptSet.from_records makes of rows"
+        )
     if not len(prompts):
         raise BadInput("the prompt set has no rows; give at least one")
     if not prompts.positions:

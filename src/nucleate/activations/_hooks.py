@@ -52,10 +52,12 @@ def _refuse_partitioned(model: nn.Module) -> None:
 
 def _refuse_prompt_learning(model: nn.Module) -> None:
     config = getattr(model, "active_peft_config", None)
-    if getattr(config, "is_prompt_learning", False):
+    disabled = getattr(model, "_adapters_disabled", False)
+    if getattr(config, "is_prompt_learning", False) and not disabled:
         raise BadInput(
-            f"the PEFT method {config.peft_type.value} adds tokens of its own to every prompt, so "  # type: ignore[union-attr]
-            "that positions of prompts mean nothing; read a LoRA-like adapter, or the base model"
+            f"the PEFT method {config.peft_type.value} puts tokens of its own before every prompt, "  # type: ignore[union-attr]
+            "which are in no row; nucleate reads adapters that change weights: read the model "
+            "without it, model.get_base_model()"
         )
 
 

@@ -18,6 +18,12 @@ def text_config(model: nn.Module) -> Any:
         return config
 
 
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    root = unwrapped(model)
+    inner = root._modules.get("_fsdp_wrapped_module")
+    return inspect.signature(type(root if inner is None else inner).forward).parameters
+
+
 def takes(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass can be given arguments of these names."""
     known = _parameters(model)
@@ -28,13 +34,6 @@ def takes(model: nn.Module, *names: str) -> bool:
 def accepts(model: nn.Module, *names: str) -> bool:
     """Whether the model's forward pass has parameters of these names."""
     return set(names) <= _parameters(model).keys()
-
-
-def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
-    """Those of the forward pass; FSDP1 stands before it and hands all on."""
-    root = unwrapped(model)
-    inner = root._modules.get("_fsdp_wrapped_module") or root
-    return inspect.signature(type(inner).forward).parameters
 
 
 def run(model: nn.Module, ids: Tensor, **settings: Any) -> Any:

@@ -18,7 +18,8 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def device_of(model: nn.Module) -> torch.device:
     """The device that takes token ids, also where accelerate keeps the weights elsewhere."""
     root = unwrapped(model)
-    embedding = embedding_of(root) or root
+    embedding = embedding_of(root)
+    embedding = root if embedding is None else embedding
     for module in (*_around(root, embedding), *root.modules()):
         for hook in _offload_hooks(module):
             if getattr(hook, "execution_device", None) is not None:
