@@ -15,6 +15,7 @@ from nucleate.runs import Run
 from small import material, model
 
 STEP = 5
+STORIES = Path(__file__).parents[3] / "shared" / "data" / "model_stories260k"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,32 @@ def test_a_model_is_asked_with_a_saved_probe(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(CausalMap.load(tmp_path).table) == 8
+
+
+@pytest.mark.skipif(not STORIES.exists(), reason="the shared data is not here")
+def test_texts_with_a_class_are_asked_and_what_they_do_not_allow_is_printed(tmp_path):
+    texts = {
+        "up": ("raise it", "go higher", "lift this"),
+        "down": ("lower it", "sink", "drop this"),
+    }
+    rows = [{"task": task, "instruction": text, "input": "", "output": task, "split": "mine"}
+            for task, said in texts.items() for text in said]  # fmt: skip
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = nucleate(
+        "intervene", str(STORIES), "--prompts", str(file), "--out", str(tmp_path / "map"),
+        "--positions", "last,mean",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert said[0].startswith("note: position 'mean' is left out: it is a mean over tokens")
+    assert said[1].startswith("note: shift and patch cannot decide: no input has different answers")
+    assert said[2].startswith("note: the text alone tells the task")
+    assert said[3].startswith("note: use stays undecided at every place: the 6 tested rows that")
+    assert "\nuse is undecided at 7 of 7 places; " in done.stdout
+    found = CausalMap.load(tmp_path / "map")
+    assert found.table["not_asked"].str.startswith("shift and patch: ").all()
+    assert set(found.table["position"]) == {"last"}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -667,6 +668,19 @@ def test_a_model_in_training_mode_is_refused_and_left_alone():
         pass
     assert net.training
     assert untouched(net)
+
+
+def test_training_mode_and_copies_inside_an_edit_are_refused_in_a_sentence():
+    net = model().eval()
+    with shift(net, stream="block.0", position=0, by=BY):
+        net.train()
+        with pytest.raises(BadInput, match=r"is in training mode.*call model\.eval\(\) first"):
+            logits(net)
+        net.eval()
+        with pytest.raises(BadInput, match="is copied inside an edit, and the copy would keep"):
+            copy.deepcopy(net)
+        logits(net)
+    assert torch.equal(logits(copy.deepcopy(net)), logits(net))
 
 
 def test_patches_without_one_source_are_refused_in_a_sentence():

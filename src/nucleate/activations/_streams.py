@@ -26,13 +26,14 @@ def stream_names(model: nn.Module) -> tuple[str, ...]:
 
 
 @contextmanager
-def tapped(model: nn.Module, see: See) -> Iterator[None]:
+def tapped(model: nn.Module, see: See, *, whole: bool = True) -> Iterator[None]:
     """Call `see` with every stream's states as they pass; what it returns replaces them.
 
     Args:
         model: a decoder from transformers, wrapped or not.
         see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states;
             returns None to leave them unchanged.
+        whole: whether every block must run in every pass.
     """
-    with tap(unwrapped(model), anatomy_of(model), see):
+    with tap(unwrapped(model), anatomy_of(model), see, whole=whole):
         yield

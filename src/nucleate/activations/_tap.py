@@ -1,5 +1,6 @@
 """Hooks that see a model's streams as they pass, and may change them."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,26 +72,36 @@ class Anatomy:
 
 
 @contextmanager
-def tap(root: nn.Module, anatomy: Anatomy, see: See) -> Iterator[None]:
+def tap(root: nn.Module, anatomy: Anatomy, see: See, *, whole: bool = True) -> Iterator[None]:
     """Call `see` with every stream's states as they pass; what it returns replaces them.
 
     Args:
         root: the model, unwrapped.
         anatomy: where its states are.
         see: gets a stream's number along the depth and its states; None leaves them unchanged.
+        whole: whether every block must run in every pass; models that draft with their early
+            layers leave out the others.
 
     Raises:
         BadInput: within a pass: the blocks run otherwise than they did when they were found.
     """
-    with _Tap(root, anatomy, see).hooks():
+    with _Tap(root, anatomy, see, whole).hooks():
         yield
 
 
 class _Tap:
-    def __init__(self, root: nn.Module, anatomy: Anatomy, see: See) -> None:
-        self._root, self._anatomy, self._see = root, anatomy, see
+    def __init__(self, root: nn.Module, anatomy: Anatomy, see: See, whole: bool) -> None:
+        self._root, self._anatomy, self._see, self._whole = root, anatomy, see, whole
         self._expected = Counter(place.module for place in anatomy.blocks)
-        self._runs: Counter[str] = Counter()
+        self._here = threading.local()  # passes may run in several threads at once
+
+    @property
+    def _runs(self) -> Counter[str]:
+        """How often each block has run in this thread's pass."""
+        if not hasattr(self._here, "runs"):
+            self._here.runs = Counter()
+        found: Counter[str] = self._here.runs
+        return found
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -106,7 +117,8 @@ class _Tap:
             handles.append(final.register_forward_pre_hook(self._into_head, with_kwargs=True))
         else:
             handles.append(final.register_forward_hook(self._after_body))
-        handles.append(body.register_forward_hook(lambda *_: self._check()))
+        if self._whole:
+            handles.append(body.register_forward_hook(lambda *_: self._check()))
         try:
             yield
         finally:

@@ -40,6 +40,12 @@ class Watch:
         # States before all edits -> after them. What nobody keeps leaves of itself.
         self._replaced = WeakIdKeyDictionary()
 
+    def __deepcopy__(self, memo: Any) -> "Watch":
+        raise BadInput(
+            f"{type(unwrapped(self._model)).__name__} is copied inside an edit, and the copy would "
+            "keep the edit's hooks; copy it before the with statement, or behind it"
+        )
+
     @property
     def now(self) -> Pass:
         """The pass that is running in this thread."""
@@ -66,7 +72,7 @@ class Watch:
                     handle = module.register_forward_pre_hook(_running(see), with_kwargs=True)
                     hooks.callback(handle.remove)
                 hooks.enter_context(noticing(root, self._passes.begin))
-                hooks.enter_context(tapped(self._model, self._see))
+                hooks.enter_context(tapped(self._model, self._see, whole=False))
                 for module in dict.fromkeys((body, root)):
                     handle = module.register_forward_hook(self._report)
                     hooks.callback(handle.remove)
@@ -123,11 +129,7 @@ def intervening(model: nn.Module) -> Iterator[Watch]:
         BadInput: a model in training mode.
     """
     root = unwrapped(model)
-    if root.training:
-        raise BadInput(
-            f"{type(root).__name__} is in training mode, in which dropout changes its states; call "
-            "model.eval() first"
-        )
+    _check_evaluating(root)
     with _lock:
         watch = _watches.get(root) or Watch(model)
         watch.enter()
@@ -155,11 +157,20 @@ def is_paused() -> bool:
     return _paused.get()
 
 
+def _check_evaluating(module: nn.Module) -> None:
+    if module.training:
+        raise BadInput(
+            f"{type(module).__name__} is in training mode, in which dropout changes its states; "
+            "call model.eval() first"
+        )
+
+
 def _running(see: Callable[..., None]) -> Callable[..., None]:
     """A hook that does nothing while edits are paused."""
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not _paused.get():
+            _check_evaluating(module)  # it may have been turned on inside the edit
             see(module, args, kwargs)
 
     return hook
