@@ -124,18 +124,31 @@ def test_weights_spread_by_deepspeed_are_refused_before_all_wait_for_each_other(
             capture(each, material()[2])
 
 
-class Wrapper(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-
 @pytest.mark.parametrize(
-    "wrap", [nn.DataParallel, torch.optim.swa_utils.AveragedModel, Wrapper, torch.compile]
+    "wrap", [nn.DataParallel, torch.optim.swa_utils.AveragedModel, torch.compile]
 )
 def test_wrappers_are_seen_through(wrap):
     wanted = capture(llama(), material()[2]).values
     assert torch.equal(capture(wrap(llama()), material()[2]).values, wanted)
+
+
+class Shifted(nn.Module):
+    """A wrapper of somebody's own, which does something before it hands on."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, input_ids: torch.Tensor, **settings: object) -> object:
+        return self.module((input_ids + 1) % SIZE, **settings)
+
+
+def test_a_wrapper_that_does_more_than_hand_on_is_not_seen_through():
+    rows = [{"ids": [3, 4, 5]}, {"ids": [7, 8]}]
+    later = [{"ids": [i + 1 for i in row["ids"]]} for row in rows]
+    given, shifted = (PromptSet.from_records(r, None, positions="last") for r in (rows, later))
+    wanted = capture(llama(), shifted).values
+    torch.testing.assert_close(capture(Shifted(llama()), given).values, wanted)
 
 
 # -- a device that is not there: what mixes devices fails as it would on one that is
