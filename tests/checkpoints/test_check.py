@@ -339,6 +339,10 @@ def damage(how: str, folder: Path) -> None:
         folder.mkdir()
     elif how == "config":
         (folder / "config.json").unlink()
+    elif how == "adapter":
+        save_file({"lora_A.weight": torch.zeros(2, 16)}, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text("{}")
+        file.unlink()
     elif how == "unindexed":
         tiny().save_pretrained(folder, max_shard_size="8KB")
         (folder / "model.safetensors.index.json").unlink()
@@ -358,6 +362,7 @@ def damage(how: str, folder: Path) -> None:
         ("optimizer", "missing", "lacks model.safetensors; there is optimizer.pt, which is no mod"),
         ("nothing", "missing", "lacks model.safetensors$"),
         ("config", "missing", "lacks config.json, without which no model can be loaded"),
+        ("adapter", "other_model", "has none of the 21 tensors of .*checkpoint-0"),
         ("unindexed", "missing", "lacks model.safetensors; . shards are there, and no index"),
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ No seconds are measured here: a command that imports one of the heavy libraries 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def made(tmp_path_factory) -> Path:
     run = make_run(folder / "run")
     for step in (1, 5):
         model(seed=step).save_pretrained(run.path / "checkpoints" / f"step{step}")
+    shutil.copytree(run.path, folder / "twin")
     bare = folder / "bare"
     bare.mkdir()
     (bare / "manifest.json").write_text((run.path / "manifest.json").read_text())
@@ -87,6 +89,8 @@ REFUSED = [
     ("reproduce --quiet --set synthetic.patterns={a:['x('],b:['u']}", "x("),
     ("reproduce --preset smok", "'smok' is not one of"),
     ("reproduce --seed -1", "'--seed'"),
+    ("reproduce --set model.arch=lama", "did you mean 'llama'"),
+    ("reproduce --set training.device=cdua", "did you mean 'cuda'"),
     ("config show --set model.widht=3", "did you mean 'model.width'"),
     ("measure", "name the folder of a run"),
     ("measure {}", "no run folder"),
@@ -111,6 +115,14 @@ REFUSED = [
      "other fields"),
     ("series check {}/nowhere", "nowhere"),
     ("series check {}/prompts", "holds no checkpoints"),
+    ("report {}/nowhere", "no such folder"),
+    ("report {}", "no run folder"),
+    ("compare {}/run", "at least two runs"),
+    ("compare {}/run {}/run", "named twice"),
+    ("compare {}/run {}/broken", "is damaged"),
+    ("measure {}/run {}/run", "named twice"),
+    ("intervene {}/run --device cdua", "did you mean 'cuda'"),
+    ("record {}/run/checkpoints/step5 --prompts {}/run --out o --device x:y", "'x:y'"),
     ("export {} --to wandb", "no run folder"),
     ("export {}/bare --to wandb", "no panel.csv"),
     ("export {}/run --to wandb --uri http://x", "for MLflow alone"),
@@ -126,6 +138,8 @@ STARTED = [
     ("record {}/run/checkpoints/step5 --prompts {}/run --out {}/new", "nucleate record"),
     ("series check {}/run/checkpoints", "nucleate series check: 2 checkpoints"),
     ("export {}/run --to tensorboard", "nucleate export"),
+    ("report {}/run", "nucleate report"),
+    ("compare {}/run {}/twin", "nucleate compare 2 runs"),
 ]
 LIGHT = ["--help", "config schema", "config show", "--version", "record --help"]
 

@@ -147,6 +147,8 @@ def check_series(
         noise around one point can be swapped without a flag. Hashes do not tell which of two equal
         checkpoints is the wrong one. docs/recording.md has measured rates.
     """
+    if not isinstance(series, Series):
+        raise BadInput(f"series is {series!r}; find it with Series.find")
     found = scan(series, progress)
     checkpoints = tuple(
         _checked(index, checkpoint, found) for index, checkpoint in enumerate(series)

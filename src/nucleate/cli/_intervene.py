@@ -77,10 +77,12 @@ def intervene(
     causal_map.json; and causal_doses.csv and causal_redirections.csv for the place where a shift
     changes most answers.
     """
+    from nucleate._core.devices import check_device_name
     from nucleate._core.progress import stoppable
     from nucleate.checkpoints import load_prompts
     from nucleate.cli._watch import watching
 
+    check_device_name(device)
     is_run, series = _source(source, model, prompts, out)
     read = load_prompts(
         prompts or source, series, positions=options.names_in(positions), template=template,

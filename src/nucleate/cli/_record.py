@@ -68,10 +68,12 @@ def record(
 
     A series is checked first. Run again after Ctrl-C or a crash to resume.
     """
+    from nucleate._core.devices import check_device_name
     from nucleate._core.progress import stoppable
     from nucleate.checkpoints import load_prompts
     from nucleate.cli._watch import checked, watching
 
+    check_device_name(device)
     with spoken():
         found = _series(model, series, step, allow_pickle=allow_pickle)
         rows = load_prompts(

@@ -81,7 +81,7 @@ class PlaceFound:
         """How the value came to be there, in sentences."""
         found = []
         if self.onset is not None:
-            found.append(describe_onset(self.onset, "ARI(task)", self.first_step))
+            found.append(describe_onset(self.onset, "ARI(task)", float(self.first_step)))
         return found + [describe_abruptness(each, name) for name, each in self.abrupt.items()]
 
 
@@ -118,7 +118,9 @@ class PanelFound:
         ]
         found += [note for note in self.notes if note]
         for place in self.places:
-            found += [place.line(), *(f"  {line}" for line in place.details() if details)]
+            found.append(place.line())
+            if details:
+                found += [f"  {line}" for line in place.details()]
         if not details:
             if self.missing:
                 names = ", ".join(self.missing)

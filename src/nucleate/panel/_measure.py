@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -33,6 +33,7 @@ from nucleate.panel._own_nulls import content_of, own_layouts
 from nucleate.panel._panel import Panel
 from nucleate.panel._registry import choose_metrics
 from nucleate.panel._settings import PanelSettings, settings_of
+from nucleate.panel._several import join_panels, runs_in
 from nucleate.panel._source import (
     Memory,
     OfRun,
@@ -54,7 +55,7 @@ Progress = Callable[[int, int], None]
 
 
 def measure(
-    source: Run | str | Path | Snapshots,
+    source: Run | str | Path | Snapshots | Sequence[Run | str | Path],
     prompts: PromptSet | None = None,
     *,
     nulls: Sequence[Null] | Null | None = None,
@@ -83,7 +84,7 @@ def measure(
     Args:
         source: a run or its folder; or the states of one model; or pairs (step, states), or a
             mapping from step to states, in rising order. Any dtype and device; the numbers are
-            computed on the CPU.
+            computed on the CPU. Or a list of runs: each is measured into its own folder.
         prompts: the rows, their labels and positions; of a run its own. It needs the label `task`;
             `family`, `input`, `output`, `instruction` and any others are used where they are.
         nulls: rungs of the ladder, or one.
@@ -103,7 +104,8 @@ def measure(
         `default_nulls`, the metrics that are not on request, 200, 20, 5 and 0.
 
     Returns:
-        The panel; `Panel.missing` names the nulls that are not in it, with what they need.
+        The panel; `Panel.missing` names the nulls that are not in it, with what they need. Of a
+        list of runs one panel, with the column `run` in front and without draws.
 
     Raises:
         BadInput: no snapshots; states of other rows, streams or positions than expected; a prompt
@@ -125,9 +127,15 @@ def measure(
         >>> table.query("half == 'all'")["value"].tolist()
         [1.0]
     """
+    if several := runs_in(source):
+        options: dict[str, Any] = {
+            "nulls": nulls, "metrics": metrics, "n_bootstraps": n_bootstraps, "n_init": n_init,
+            "keyframes": keyframes, "seed": seed, "n_jobs": n_jobs, "progress": progress,
+        }  # fmt: skip
+        return join_panels(several, [measure(run, prompts, **options) for run in several])
     if isinstance(source, str | Path):
         source = Run(source)
-    given = source_of(source, prompts)
+    given = source_of(cast("Run | Snapshots", source), prompts)
     if out is not None and given.folder is not None:
         given.folder = out
     if n_jobs not in (None, -1):

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Mapping
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import torch
@@ -24,19 +24,26 @@ def finite(scalars: Mapping[str, Any]) -> dict[str, Any]:
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
-def check(where: object, prompts: object, schedule: object, hyperparameters: object) -> None:
+def check(
+    where: object, prompts: object, schedule: object, hyperparameters: object, tokenizer: object
+) -> None:
     """Refuse what is of another kind than it should be, before anything is made of it."""
     for value, kinds, name, remedy in (
-        (where, str | Path | Run, "where", "give a folder or a Run"),
+        (where, str | PathLike | Run, "where", "give a folder or a Run"),
         (prompts, PromptSet | None, "prompts", "make one: PromptSet.from_records(...)"),
         (schedule, Schedule, "schedule", "choose one, such as Schedule.log(40)"),
         (hyperparameters, Mapping | None, "hyperparameters", "give a mapping of names to values"),
     ):
         if not isinstance(value, kinds):
             raise BadInput(f"{name} cannot be {value!r}; {remedy}")
+    if tokenizer is not None and not hasattr(tokenizer, "all_special_ids"):
+        raise BadInput(f"{tokenizer!r} is no tokenizer of Hugging Face; give the model's, or None")
 
 
-def whole_step(step: object) -> int:
-    if isinstance(step, bool) or not hasattr(step, "__index__") or operator.index(step) < 0:
-        raise BadInput(f"a step is a whole number from 0 on, not {step!r}; count optimizer steps")
+def whole_step(step: object, least: int = 0) -> int:
+    """A step as a whole number, which it must be."""
+    if isinstance(step, bool) or not hasattr(step, "__index__") or operator.index(step) < least:
+        raise BadInput(
+            f"a step is a whole number from {least} on, not {step!r}; count optimizer steps"
+        )
     return operator.index(step)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
-from nucleate.runs import PackedSnapshot, Run
+from nucleate.runs import PackedSnapshot, Run, run_path
 
 Likeness = Literal["same", "rounding", "other", "unreadable"]
 """A new snapshot against the recorded one of its step: the same bits, equal up to rounding, of
@@ -26,7 +26,7 @@ def open_run(where: str | Path | Run, prompts: PromptSet | None) -> Run:
         raise BadInput(
             f"{where} needs a prompt set; give one, or an existing run instead of a path"
         )
-    folder = Path(where)
+    folder = run_path(where)
     try:
         if (folder / "manifest.json").exists():
             return Run(folder)

@@ -108,7 +108,7 @@ class Recorder:
         hyperparameters: Mapping[str, Any] | None = None,
         tokenizer: Any = None,
     ) -> None:
-        check(where, prompts, schedule, hyperparameters)
+        check(where, prompts, schedule, hyperparameters, tokenizer)
         self._open(where, prompts, schedule, overwrite, dict(hyperparameters or {}), tokenizer)
         if tokenizer is not None:
             self.prompts.check_tokenizer(tokenizer)
@@ -156,15 +156,22 @@ class Recorder:
 
         Args:
             settings: nested or not; written with the next session's first `step`.
+
+        Raises:
+            BadInput: it is no mapping.
         """
+        if not isinstance(settings, Mapping):
+            raise BadInput(f"hyperparameters cannot be {settings!r}; give names and values")
         self._taken = dict(settings)
 
     def due(self, step: int) -> bool:
         """Whether `step` is to be read: on the schedule, in the budget, and not recorded yet.
 
         Raises:
-            BadInput: the schedule needs to know the last step and does not.
+            BadInput: `step` is no whole number, or the schedule needs to know the last one and does
+                not.
         """
+        step = whole_step(step)
         with self._guarded():
             self._show_life(step)
         due, always = self._now.due(self.schedule, step), self._is_last(step)
@@ -244,7 +251,7 @@ class Recorder:
         """
         with self._guarded():
             if self._writes():
-                self._append_scalars(step, finite(scalars))
+                self._append_scalars(whole_step(step), finite(scalars))
             self._show_life(step)
 
     def rewind(self, step: int) -> None:
@@ -255,7 +262,11 @@ class Recorder:
         Args:
             step: optimizer steps taken at the checkpoint that training resumes from; -1 where it
                 starts over.
+
+        Raises:
+            BadInput: `step` is no whole number from -1 on.
         """
+        step = whole_step(step, -1)
         with self._guarded():
             self._now.forget()
             self._now.placed = True
@@ -278,7 +289,11 @@ class Recorder:
 
         Args:
             end: the step at which the training is over, if it is; by default that of `finish`.
+
+        Raises:
+            BadInput: `end` is no whole number from 0 on.
         """
+        end = None if end is None else whole_step(end)
         self.flush()
         with self._guarded():
             self._compare_rows(over=True)
@@ -544,8 +559,12 @@ class Recorder:
         if self.error is not None:
             return
         self.error = error
+        # What a disk or an argument can be needs no traceback; anything else may be a fault.
+        trace = None if isinstance(error, OSError | BadInput) else error.__traceback__
         _log.warning(
-            "recording into %s is switched off, the training goes on", self._where, exc_info=error
+            "recording into %s is switched off, the training goes on",
+            self._where,
+            exc_info=(type(error), error, trace),
         )
         # The journal may be what has failed.
         with suppress(Exception):

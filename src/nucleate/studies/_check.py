@@ -1,15 +1,29 @@
 """What can be refused before anything is trained, and before torch is imported."""
 
+import re
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
 
+from nucleate._core.devices import check_device_name
 from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 from nucleate.panel import check_metric_names
 from nucleate.recording import Schedule
-from nucleate.runs import read_manifest
-from nucleate.studies._config import Outputs, PanelConfig, Preset, ReproduceConfig
+from nucleate.runs import check_writable, read_manifest
+from nucleate.studies._config import (
+    Outputs,
+    PanelConfig,
+    Preset,
+    ReproduceConfig,
+    resolve,
+)
+
+_LONGEST = 80
+"""Characters of a folder's name that settings take at most."""
+_MODEL_TYPE = re.compile(r"""model_type\s*(?::\s*str\s*)?=\s*["']([^"']+)["']""")
 
 
 def check_settings(config: ReproduceConfig, folder: Path) -> None:
@@ -19,6 +33,8 @@ def check_settings(config: ReproduceConfig, folder: Path) -> None:
         BadInput: they do not.
     """
     config.model.check()
+    _check_architecture(config.model.arch)
+    check_device_name(config.training.device)
     schedule_of(config)
     check_metric_names(config.panel.metrics or ())
     if config.tasks not in ("synthetic", "geo") and not Path(config.tasks).is_file():
@@ -26,6 +42,12 @@ def check_settings(config: ReproduceConfig, folder: Path) -> None:
             f"tasks {config.tasks!r} is neither synthetic nor geo, and no such file exists; give "
             "the path of a JSON Lines file"
         )
+    if (folder / "manifest.json").exists():
+        raise BadInput(
+            f"{folder} is a run itself, and no folder for the runs of a study; name another with "
+            "--out"
+        )
+    check_writable(folder)
     for name, outputs in runs_of(config):
         if (folder / name / "manifest.json").exists():
             check_same(folder / name, read_manifest(folder / name), config.resolved(outputs))
@@ -56,9 +78,68 @@ def runs_of(config: ReproduceConfig) -> list[tuple[str, Outputs]]:
 
 
 def default_folder(preset: Preset, config: ReproduceConfig) -> Path:
-    """A folder below `runs/` whose name tells runs of common options apart."""
+    """A folder below `runs/` whose name tells runs of different settings apart.
+
+    The settings in which a configuration differs from its preset stand in the name, so that the
+    same command finds its folder again and another one takes another.
+    """
     name = f"{Path(config.tasks).stem}-{preset}-seed{config.seed}"
-    return Path("runs") / (f"{name}-{config.null}" if config.null else name)
+    plain = Path("runs") / (f"{name}-{config.null}" if config.null else name)
+    own = _own_settings(preset, config)
+    if not own and _free(plain, config):
+        return plain
+    told = "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in own.items())
+    told = re.sub(r"[^A-Za-z0-9._-]+", "-", told).strip("-.")
+    named = plain.with_name(f"{plain.name}-{told}") if told else plain
+    if len(told) <= _LONGEST and told and _free(named, config):
+        return named
+    # Too long for a name, or taken by settings that look alike in it.
+    tail = config.content_hash()[:8]
+    start = "-".join(filter(None, (plain.name, told[:_LONGEST])))
+    return plain.with_name(f"{start.rstrip('-.')}-{tail}")
+
+
+def _own_settings(preset: Preset, config: ReproduceConfig) -> dict[str, object]:
+    """The settings in which a configuration differs from its preset, by dotted name."""
+    usual = _flat(resolve(preset, tasks=config.tasks).model_dump(mode="json"))
+    here = _flat(config.model_dump(mode="json"))
+    named = ("tasks", "seed", "null", "outputs")
+    return {
+        key: value for key, value in here.items() if key not in named and usual.get(key) != value
+    }
+
+
+def _free(folder: Path, config: ReproduceConfig) -> bool:
+    """Whether a folder has no run of other settings."""
+    for name, outputs in runs_of(config):
+        if (folder / name / "manifest.json").exists():
+            try:
+                check_same(folder / name, read_manifest(folder / name), config.resolved(outputs))
+            except (BadInput, KeyError):
+                return False
+    return True
+
+
+def _check_architecture(arch: str) -> None:
+    """Refuse an architecture that the installed transformers does not have, without importing it.
+
+    Raises:
+        BadInput: no configuration of transformers has this `model_type`.
+    """
+    try:
+        models = Path(str(distribution("transformers").locate_file("transformers/models")))
+    except PackageNotFoundError:
+        return
+    if not models.is_dir() or (models / arch).is_dir():
+        return
+    files = models.glob("*/configuration_*.py")
+    found = (_MODEL_TYPE.findall(file.read_text(encoding="utf-8")) for file in files)
+    known = {name for names in found for name in names}
+    if known and arch not in known:
+        raise BadInput(
+            f"model.arch {arch!r} is no architecture that transformers knows"
+            f"{nearest(arch, sorted(known))}; use a decoder such as llama, gpt2, gpt_neox"
+        )
 
 
 def check_same(path: Path, manifest: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
