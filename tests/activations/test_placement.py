@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import nucleate as nc
@@ -187,6 +188,29 @@ def test_nothing_in_a_reading_mixes_devices_or_needs_float64(arch, refused, tmp_
     torch.testing.assert_close(values, whole.states.values)
     torch.testing.assert_close(nll, whole.nll, equal_nan=True)
     assert Run(tmp_path / "run").steps == [0, 1]
+
+
+def test_a_model_on_several_devices_is_read_on_the_first(tmp_path):
+    prompts, whole = material()[2], read(model().eval(), material()[2])
+    net = model().eval()
+    parts = {"cuda:0": ["embed_tokens", "rotary_emb", "layers.0"], "cuda:1": ["layers.1", "norm"]}
+    placed = [(net.model.get_submodule(name), on) for on in parts for name in parts[on]]
+    for part, device in [*placed, (net.lm_head, "cuda:1")]:
+
+        def bring(_, args, kwargs, device=device):
+            return tree_map(
+                lambda each: each.to(device) if isinstance(each, torch.Tensor) else each,
+                (args, kwargs),
+            )
+
+        move(part, device).register_forward_pre_hook(bring, with_kwargs=True)
+    with pretending("cuda:0"):
+        got = read(net, prompts)
+        assert got.states.values.device == got.nll.device == torch.device("cuda:0")
+        assert verify(net, prompts, rows=3).worst < 1e-5
+        values, nll = got.states.values.cpu(), got.nll.cpu()
+    torch.testing.assert_close(values, whole.states.values)
+    torch.testing.assert_close(nll, whole.nll, equal_nan=True)
 
 
 @pytest.mark.slow
