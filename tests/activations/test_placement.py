@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import nucleate as nc
@@ -124,18 +125,31 @@ def test_weights_spread_by_deepspeed_are_refused_before_all_wait_for_each_other(
             capture(each, material()[2])
 
 
-class Wrapper(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-
 @pytest.mark.parametrize(
-    "wrap", [nn.DataParallel, torch.optim.swa_utils.AveragedModel, Wrapper, torch.compile]
+    "wrap", [nn.DataParallel, torch.optim.swa_utils.AveragedModel, torch.compile]
 )
 def test_wrappers_are_seen_through(wrap):
     wanted = capture(llama(), material()[2]).values
     assert torch.equal(capture(wrap(llama()), material()[2]).values, wanted)
+
+
+class Shifted(nn.Module):
+    """A wrapper of somebody's own, which does something before it hands on."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, input_ids: torch.Tensor, **settings: object) -> object:
+        return self.module((input_ids + 1) % SIZE, **settings)
+
+
+def test_a_wrapper_that_does_more_than_hand_on_is_not_seen_through():
+    rows = [{"ids": [3, 4, 5]}, {"ids": [7, 8]}]
+    later = [{"ids": [i + 1 for i in row["ids"]]} for row in rows]
+    given, shifted = (PromptSet.from_records(r, None, positions="last") for r in (rows, later))
+    wanted = capture(llama(), shifted).values
+    torch.testing.assert_close(capture(Shifted(llama()), given).values, wanted)
 
 
 # -- a device that is not there: what mixes devices fails as it would on one that is
@@ -174,6 +188,29 @@ def test_nothing_in_a_reading_mixes_devices_or_needs_float64(arch, refused, tmp_
     torch.testing.assert_close(values, whole.states.values)
     torch.testing.assert_close(nll, whole.nll, equal_nan=True)
     assert Run(tmp_path / "run").steps == [0, 1]
+
+
+def test_a_model_on_several_devices_is_read_on_the_first(tmp_path):
+    prompts, whole = material()[2], read(model().eval(), material()[2])
+    net = model().eval()
+    parts = {"cuda:0": ["embed_tokens", "rotary_emb", "layers.0"], "cuda:1": ["layers.1", "norm"]}
+    placed = [(net.model.get_submodule(name), on) for on in parts for name in parts[on]]
+    for part, device in [*placed, (net.lm_head, "cuda:1")]:
+
+        def bring(_, args, kwargs, device=device):
+            return tree_map(
+                lambda each: each.to(device) if isinstance(each, torch.Tensor) else each,
+                (args, kwargs),
+            )
+
+        move(part, device).register_forward_pre_hook(bring, with_kwargs=True)
+    with pretending("cuda:0"):
+        got = read(net, prompts)
+        assert got.states.values.device == got.nll.device == torch.device("cuda:0")
+        assert verify(net, prompts, rows=3).worst < 1e-5
+        values, nll = got.states.values.cpu(), got.nll.cpu()
+    torch.testing.assert_close(values, whole.states.values)
+    torch.testing.assert_close(nll, whole.nll, equal_nan=True)
 
 
 @pytest.mark.slow

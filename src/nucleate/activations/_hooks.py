@@ -17,9 +17,10 @@ See = Callable[[int, Hidden], Hidden | None]
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model that computes, inside what compiles, distributes, averages or adapts it.
 
-    `torch.compile` and wrappers that hold nothing but a `module` (DistributedDataParallel, an
-    AveragedModel) hide the model behind a module of their own, PEFT puts its layers into it. The
-    adapted layers stay active: use PEFT's `disable_adapter()` to read the base model's states.
+    `torch.compile`, and the wrappers of torch and DeepSpeed that hold nothing but a `module`
+    (DistributedDataParallel, an AveragedModel) hide the model behind a module of their own, PEFT
+    puts its layers into it. The adapted layers stay active: use PEFT's `disable_adapter()` to read
+    the base model's states.
 
     Raises:
         BadInput: a PEFT method that changes the prompt itself, not the model; or weights that
@@ -29,7 +30,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         inner: nn.Module | None
         if hasattr(model, "_orig_mod"):
             inner = model._orig_mod  # type: ignore[assignment]
-        elif list(model._modules) == ["module"]:
+        elif list(model._modules) == ["module"] and _is_wrapper(model):
             inner = model._modules["module"]
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             _refuse_prompt_learning(model)
@@ -39,6 +40,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
         assert inner is not None
         model = inner
+
+
+def _is_wrapper(model: nn.Module) -> bool:
+    """Whether a module only hands on: one of a user's own may do more."""
+    return type(model).__module__.partition(".")[0] in ("torch", "deepspeed")
 
 
 def _refuse_partitioned(model: nn.Module) -> None:

@@ -8,7 +8,7 @@ _SMALL = 2**16
 
 
 class Memory:
-    """A model's buffers, and the numbers and tensors that its modules have as attributes.
+    """A model's buffers, and the numbers, flags and tensors that its modules have as attributes.
 
     Dynamic rotary factors grow with the longest sequence that was ever read; recurrent blocks may
     keep their state. What a reading changes there is put back.
@@ -27,7 +27,7 @@ class Memory:
             (module, name, value)
             for module in modules
             for name, value in module.__dict__.items()
-            if isinstance(value, int | float | Tensor) and not isinstance(value, bool)
+            if value is None or isinstance(value, int | float | Tensor)
         ]
 
     def changed(self) -> bool:
@@ -51,11 +51,11 @@ class Memory:
                 module.__dict__[name] = value
 
 
-def _differs(module: nn.Module, name: str, value: int | float | Tensor) -> bool:
+def _differs(module: nn.Module, name: str, value: int | float | Tensor | None) -> bool:
     now = module.__dict__.get(name)
     if isinstance(value, Tensor) or isinstance(now, Tensor):
         return now is not value
-    return bool(now != value)
+    return now is not value and now != value
 
 
 def _copy(buffer: Tensor | None) -> Tensor | None:
