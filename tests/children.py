@@ -85,9 +85,13 @@ def batches(rank: int, ranks: int, steps: int) -> list[dict[str, torch.Tensor]]:
 
 
 def parallel(net: nn.Module, how: str) -> nn.Module:
-    """The model over all ranks: a copy each (`ddp`), or a part each (`fsdp`)."""
+    """The model over all ranks: a copy each (`ddp`), or a part each (`fsdp`, `fsdp1`, `tp`)."""
     if how == "ddp":
         return nn.parallel.DistributedDataParallel(net)
+    if how == "fsdp1":
+        return _fsdp1(net)
+    if how == "tp":
+        return _tensor_parallel(net)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -95,6 +99,39 @@ def parallel(net: nn.Module, how: str) -> nn.Module:
     for block in net.base_model.layers:
         fully_shard(block, mesh=mesh)
     fully_shard(net, mesh=mesh)
+    return net
+
+
+def _fsdp1(net: nn.Module) -> nn.Module:
+    from functools import partial
+
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
+
+    kinds = {type(net.base_model.layers[0])}
+    return FullyShardedDataParallel(
+        net,
+        auto_wrap_policy=partial(transformer_auto_wrap_policy, transformer_layer_cls=kinds),
+        device_id=torch.device("cpu"),
+        use_orig_params=True,
+    )
+
+
+def _tensor_parallel(net: nn.Module) -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    into, out = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
+    plan = {f"self_attn.{name}": ColwiseParallel() for name in into}
+    plan |= {f"mlp.{name}": ColwiseParallel() for name in out}
+    plan |= {name: RowwiseParallel() for name in ("self_attn.o_proj", "mlp.down_proj")}
+    mesh = init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    for block in net.base_model.layers:
+        parallelize_module(block, mesh, plan)
     return net
 
 
@@ -134,10 +171,10 @@ def fail_on_a_rank(rank: int, folder: Path, how: str, broken: int) -> None:
     assert rank or Run(folder / "run").steps == [0, 1]
 
 
-def compare_parts(_: int, __: Path) -> None:
+def compare_parts(_: int, __: Path, how: str) -> None:
     """A model in parts, before and after a training step, against the whole one."""
     whole = capture(model(), material()[2]).values
-    net = parallel(model().train(), "fsdp")
+    net = parallel(model().train(), how)
     for _ in range(2):
         error = (capture(net, material()[2]).values - whole).norm() / whole.norm()
         assert error < 1e-5, error

@@ -63,16 +63,20 @@ def worst_error(model: nn.Module, reference: nn.Module, prompts: PromptSet) -> f
     It reports no output of its last block but the final norm's, and some leave out the embedding:
     each reported tensor belongs to the stream that it fits best, above the one before.
     """
-    values = read(model, prompts).states.values.float()
-    worst = 0.0
+    states = read(model, prompts).states
+    values, worst = states.values.float(), 0.0
+    top = states.streams[-2].partition(".residual")[0]
+    above = sum(name.partition(".residual")[0] == top for name in states.streams)
     for row in range(len(prompts)):
         *below, final = alone(reference, prompts, row)
+        assert len(values) - above - 2 <= len(below) < len(values)
         worst = max(worst, _error(values[-1:, :, row], final)[0])
         stream = 0
         for wanted in below:
             errors = _error(values[stream:-1, :, row], wanted)
             worst = max(worst, min(errors))
-            stream += errors.index(min(errors)) + 1
+            # Residual streams may be as good as equal: the first that fits.
+            stream += next(k for k, e in enumerate(errors) if e <= 10 * min(errors) + 1e-6) + 1
     return worst
 
 
@@ -83,16 +87,38 @@ def _error(got: torch.Tensor, wanted: torch.Tensor) -> list[float]:
 
 
 def alone(model: nn.Module, prompts: PromptSet, row: int) -> torch.Tensor:
-    """The oracle: the model's own `hidden_states` of one unpadded row, stream by position."""
+    """The oracle: the model's own states of one unpadded row, [stream, position, width].
+
+    Those after the final norm come last.
+    """
     ids = torch.as_tensor(prompts.ids[row, : prompts.lengths[row]], dtype=torch.long)[None]
     with torch.no_grad():
-        hidden = model(ids, output_hidden_states=True).hidden_states
+        output = model(ids, output_hidden_states=True, use_cache=False)
+        names = (model.base_model_prefix, "model")
+        body = next((getattr(model, name) for name in names if hasattr(model, name)), model)
+        final = body(ids, use_cache=False)[0][0].float()
+    reported = [part for h in output.hidden_states for part in _residuals(h.float(), final)]
+    if not torch.equal(reported[-1], final):  # what follows the last block is not reported
+        reported.append(final)
     return torch.stack(
         [
-            torch.stack([_at(h[0].float(), where[row]) for where in prompts.positions.values()])
-            for h in hidden
+            torch.stack([_at(part, where[row]) for where in prompts.positions.values()])
+            for part in reported
         ]
     )
+
+
+def _residuals(hidden: torch.Tensor, final: torch.Tensor) -> list[torch.Tensor]:
+    """The residual streams of one row, each [token, width]; copies of one count once."""
+    tokens, width = final.shape
+    if hidden.ndim == 3:
+        parts = hidden[0].split(width, dim=-1)
+    elif hidden.shape[0] == 1:
+        parts = hidden[0].unbind(1)
+    else:
+        parts = hidden[:, 0].unbind(0)
+    assert all(part.shape == (tokens, width) for part in parts)
+    return [part for k, part in enumerate(parts) if not k or not torch.equal(part, parts[0])]
 
 
 def _at(hidden: torch.Tensor, where: np.ndarray) -> torch.Tensor:

@@ -186,24 +186,39 @@ def test_what_is_neither_a_prompt_set_nor_texts_is_refused(given, options, said)
         capture(model(), given, **options)
 
 
+class Unlisted(torch.nn.Module):
+    """A model's layers under names that do not tell that they are blocks."""
+
+    def __init__(self, layers) -> None:
+        super().__init__()
+        self.lower, self.upper = layers
+
+    def __getitem__(self, part):
+        return [self.lower, self.upper][part]
+
+
 def hidden_blocks():
     """A model whose blocks the search does not find."""
     net = model().eval()
-    net.model.layers = torch.nn.Sequential(*net.model.layers)
+    net.model.layers = Unlisted(net.model.layers)
     return net
+
+
+NAMES = ["model.layers.lower", "model.layers.upper"]
 
 
 def test_blocks_that_are_named_are_found_and_remembered():
     net, prompts = hidden_blocks(), material()[2]
-    with pytest.raises(BadInput, match="name the list with blocks="):
+    with pytest.raises(BadInput, match="name the blocks with blocks="):
         capture(net, prompts)
     expected = capture(model(), prompts).values
-    assert torch.equal(capture(net, prompts, blocks="model.layers").values, expected)
+    assert torch.equal(capture(net, prompts, blocks=NAMES).values, expected)
     assert torch.equal(capture(net, prompts).values, expected)
     other = hidden_blocks()
-    assert torch.equal(capture(other, prompts, blocks=other.model.layers).values, expected)
+    blocks = [other.model.layers.lower, other.model.layers.upper]
+    assert torch.equal(capture(other, prompts, blocks=blocks).values, expected)
     third = hidden_blocks()
-    assert verify(third, prompts, blocks="model.layers").worst < 1e-5
+    assert verify(third, prompts, blocks=NAMES).worst < 1e-5
     check_readable(third, prompts)
 
 
@@ -211,8 +226,10 @@ def test_blocks_that_are_named_are_found_and_remembered():
     ("blocks", "said"),
     [
         ("model.nothing", "is no module of"),
-        ("model.norm", "no list of modules"),
+        ("model.norm", "let no token reach another"),
         (torch.nn.ModuleList([torch.nn.Linear(2, 2)]), "is no module of"),
+        ([], "names nothing"),
+        ("model.embed_tokens", "turn no states into states"),
     ],
 )
 def test_blocks_that_are_none_are_refused(blocks, said):
@@ -220,12 +237,13 @@ def test_blocks_that_are_none_are_refused(blocks, said):
         anatomy_of(hidden_blocks(), blocks=blocks)
 
 
-def test_a_list_that_runs_otherwise_than_in_order_is_refused():
+def test_a_list_that_does_not_run_is_refused():
     net = model().eval()
     net.model.unused = torch.nn.ModuleList([torch.nn.Linear(16, 16)])
-    with pytest.raises(BadInput, match="not run in order"):
+    with pytest.raises(BadInput, match="turn no states into states"):
         anatomy_of(net, blocks="model.unused")
-    assert anatomy_of(net).blocks == ("model.layers.0", "model.layers.1")
+    found = [place.module for place in anatomy_of(net).blocks]
+    assert found == ["model.layers.0", "model.layers.1"]
 
 
 def test_the_logits_that_predict_an_answer_stand_one_token_before_it():

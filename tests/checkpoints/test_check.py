@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import weakref
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -163,13 +163,60 @@ def test_scaled_weights_are_a_jump(copied):
     assert (32,) in flags(copied)["jump"]
 
 
-@pytest.mark.parametrize(("a", "b"), list(pairwise((*LOG, *LINEAR)))[1:-1])
-def test_swapped_neighbors_are_out_of_order(copied, a, b):
+@pytest.mark.parametrize(
+    ("a", "b"), [*pairwise((*LOG, *LINEAR)), (2, 8), (0, 64), (64, 150), (1, 400), (200, 350)]
+)
+def test_two_swapped_checkpoints_are_out_of_order(copied, a, b):
     first, second = copied / f"checkpoint-{a}", copied / f"checkpoint-{b}"
     first.rename(copied / "aside")
     second.rename(first)
     (copied / "aside").rename(second)
     assert flags(copied) == {"out_of_order": [(a, b)]}
+
+
+@pytest.fixture(scope="module")
+def distances(sound, tmp_path_factory) -> list[np.ndarray]:
+    """Between checkpoints of two real trainings; of one the steps are even."""
+    even = trained(tmp_path_factory.mktemp("even"), set(range(0, 201, 20)), adam)
+    return [scan(Series.find(one), lambda *_: None).distances for one in (sound, even)]
+
+
+def named(far: np.ndarray, order: np.ndarray) -> list[tuple[tuple[int, ...], str]]:
+    found = rules.misplaced(far[np.ix_(order, order)], range(len(far)))
+    return [(one.members, one.sign) for one in found]
+
+
+def test_whichever_two_checkpoints_are_swapped_these_are_named(distances):
+    for far in distances:
+        for pair in combinations(range(len(far)), 2):
+            order = np.arange(len(far))
+            order[list(pair)] = order[list(pair)][::-1]
+            assert named(far, order) == [(pair, "swapped")]
+
+
+def test_three_that_took_each_others_places_and_two_pairs_are_named(distances):
+    random, right = np.random.default_rng(0), 0
+    for far in distances * 50:
+        a, b, c, d = random.permutation(len(far))[:4].tolist()
+        order = np.arange(len(far))
+        order[[a, b, c]] = order[[b, c, a]]
+        right += named(far, order) == [(tuple(sorted((a, b, c))), "swapped")]
+        order = np.arange(len(far))
+        order[[a, b, c, d]] = order[[b, a, d, c]]
+        pairs = {tuple(sorted((a, b))), tuple(sorted((c, d)))}
+        right += {members for members, _ in named(far, order)} == pairs
+    assert right >= 180  # of 200
+
+
+def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_swap(distances):
+    for far in distances:
+        last = len(far) - 1
+        for place in range(1, last - 1):
+            other = far.copy()  # of another model: as far from all as it is from nothing
+            other[place, :] = other[:, place] = 10 * far.max()
+            other[place, place] = 0
+            ((members, sign),) = named(other, np.arange(len(far)))
+            assert (members, sign) == ((place,), "far")
 
 
 def test_a_name_that_the_trainers_state_contradicts_is_out_of_order(copied):
@@ -292,6 +339,10 @@ def damage(how: str, folder: Path) -> None:
         folder.mkdir()
     elif how == "config":
         (folder / "config.json").unlink()
+    elif how == "adapter":
+        save_file({"lora_A.weight": torch.zeros(2, 16)}, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text("{}")
+        file.unlink()
     elif how == "unindexed":
         tiny().save_pretrained(folder, max_shard_size="8KB")
         (folder / "model.safetensors.index.json").unlink()
@@ -311,6 +362,7 @@ def damage(how: str, folder: Path) -> None:
         ("optimizer", "missing", "lacks model.safetensors; there is optimizer.pt, which is no mod"),
         ("nothing", "missing", "lacks model.safetensors$"),
         ("config", "missing", "lacks config.json, without which no model can be loaded"),
+        ("adapter", "other_model", "has none of the 21 tensors of .*checkpoint-0"),
         ("unindexed", "missing", "lacks model.safetensors; . shards are there, and no index"),
     ],
 )  # fmt: skip

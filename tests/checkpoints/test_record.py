@@ -158,3 +158,36 @@ def test_a_finished_training_keeps_its_losses_unless_they_are_given_up(tmp_path)
     done = record_series(tmp_path / "run", material()[2], series, overwrite=True)
     assert done.steps == (2, 3)
     assert [r["step"] for r in Run(tmp_path / "run").journal.live("step")] == [1, 2]
+
+
+def test_a_checkpoint_whose_states_are_not_finite_is_recorded_and_marked(tmp_path):
+    for step in range(3):
+        net = model(seed=step)
+        with torch.no_grad():
+            if step == 1:
+                net.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
+        net.save_pretrained(tmp_path / "saved" / f"checkpoint-{step}")
+    series = Series.find(tmp_path / "saved")
+    report = check_series(series)
+    assert [flag.kind for flag in report.flags_of(1)] == ["not_finite"]
+    for present in ((), (0, 1, 2)):  # recorded now, and found recorded
+        recorded = record_series(tmp_path / "run", material()[2], series, report=report)
+        assert recorded.present == present
+        assert recorded.not_finite == {1: "from block.1 on"}
+    run = Run(tmp_path / "run")
+    assert run.steps == [0, 1, 2]
+    assert run.journal.last("snapshot", step=1)["not_finite_at"] == "from block.1 on"
+    assert "not_finite_at" not in run.journal.last("snapshot", step=2)
+    assert run.states(1).not_finite == "from block.1 on"
+    assert run.states(2).not_finite is None
+
+
+def test_a_series_that_begins_with_a_checkpoint_that_is_not_finite_is_recorded(tmp_path):
+    net = model()
+    with torch.no_grad():
+        net.model.norm.weight[0] = torch.inf
+    net.save_pretrained(tmp_path / "saved" / "checkpoint-0")
+    model().save_pretrained(tmp_path / "saved" / "checkpoint-1")
+    recorded = record_series(tmp_path / "run", material()[2], Series.find(tmp_path / "saved"))
+    assert recorded.steps == (0, 1)
+    assert recorded.not_finite == {0: "at final_norm"}

@@ -105,7 +105,10 @@ def test_no_checkpoint_is_left_out_in_silence(tmp_path):
     (tmp_path / "epoch=1-step=9.ckpt").touch()
     (tmp_path / "runs").mkdir()
     (tmp_path / "2024").mkdir()
-    with pytest.warns(UserWarning, match=r"epoch_3, final, epoch=1-step=9.ckpt in .* are left out"):
+    with (
+        pytest.warns(UserWarning, match=r"epoch_3, final in .* left out .* no step can be told"),
+        pytest.warns(UserWarning, match=r"epoch=1-step=9.ckpt in .* a checkpoint is a folder that"),
+    ):
         assert Series.find(tmp_path).steps == (5,)
     (tmp_path / "epoch=1-step=9.ckpt").unlink()
     for name, step in (("final", 30), ("epoch_3", 20)):
@@ -115,12 +118,21 @@ def test_no_checkpoint_is_left_out_in_silence(tmp_path):
 
 def test_names_without_a_step_are_refused_with_the_remedy(tmp_path):
     made = folders(tmp_path, "begin", "final")
-    with pytest.raises(BadInput, match=r"holds no checkpoints \(begin, final tell no step\)"):
+    with pytest.raises(BadInput, match=r"holds no checkpoints \(begin, final in .* no step can be"):
         Series.find(tmp_path)
     with pytest.raises(BadInput, match=r"step of .*begin cannot be told .* Checkpoint.find\(name"):
         Series.find(made)
     given = Series(tuple(Checkpoint.find(one, step=k) for k, one in enumerate(made)))
     assert given.steps == (0, 1)
+
+
+def test_checkpoints_in_single_files_are_refused_as_what_they_are(tmp_path):
+    for step in (10, 20):
+        (tmp_path / f"epoch=0-step={step}.ckpt").touch()
+    with pytest.raises(
+        BadInput, match=r"step=20.ckpt in .* a checkpoint is a folder that save_pre"
+    ):
+        Series.find(tmp_path)
 
 
 def test_an_empty_list_of_checkpoints_is_refused():

@@ -54,6 +54,22 @@ def test_a_flagged_series_leaves_with_1_and_a_sentence_a_flag(nucleate, sound, t
     assert [flag["kind"] for flag in report["flags"]] == ["duplicate"]
 
 
+def test_stages_are_shown_by_name_and_what_is_left_out_is_said(nucleate, sound, tmp_path):
+    for old, new in ((8, "stage1-step8"), (16, "stage1-step16"), (32, "stage2-step4")):
+        shutil.copytree(sound / f"checkpoint-{old}", tmp_path / new)
+    shutil.copytree(sound / "checkpoint-32", tmp_path / "final")
+    done = nucleate("series", "check", "--quiet", tmp_path)
+    assert done.returncode == 0, done.stdout
+    table = [line.split() for line in done.stdout.splitlines()[:4]]
+    assert [line[:2] for line in table] == [
+        ["step", "name"], ["8", "stage1-step8"], ["16", "stage1-step16"], ["20", "stage2-step4"],
+    ]  # fmt: skip
+    assert done.stderr == (
+        f"nucleate: final in {tmp_path} left out of the series, since no step can be told: name "
+        "the folder like checkpoint-500\n"
+    )
+
+
 def test_bad_input_leaves_with_2_and_one_sentence(nucleate, sound, tmp_path):
     broken = shutil.copytree(sound, tmp_path / "broken")
     weights(broken, 8).write_bytes(weights(broken, 8).read_bytes()[:1000])

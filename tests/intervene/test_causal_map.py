@@ -18,7 +18,7 @@ from nucleate import (
 from nucleate.activations import capture
 from nucleate.findings import judge_places, place_verdict
 from nucleate.findings._rules import use_of
-from nucleate.intervene import EDITS, CausalMap
+from nucleate.intervene import EDITS, CausalMap, dose_response
 from nucleate.intervene._cast import NOBODY, cast
 from nucleate.intervene._controls import Editor
 from nucleate.panel import Permuted, SurfaceText
@@ -335,32 +335,44 @@ def test_tasks_without_common_inputs_get_no_shift_but_a_removal(trained):
         f"{t} {x}" for t, x in zip(prompts.labels["task"], prompts.labels["input"], strict=True)
     ]
     apart = replace(prompts, labels=prompts.labels | {"input": tuple(inputs)})
-    table = causal_map(trained, apart).table
+    said = []
+    table = causal_map(trained, apart, say=said.append).table
+    assert table["not_asked"].str.contains("nobody knows what another task would answer").all()
+    assert any(each.startswith("shift, patch and erase cannot decide: ") for each in said)
     assert table[["shift", "chance", "wrong_task", "patch", "agreement"]].isna().all().all()
     assert table[["erase", "random_erase", "displaced"]].notna().all().all()
 
 
-@pytest.mark.parametrize("name", ["task", "input"])
-def test_one_task_or_one_input_is_refused(trained, name):
+def test_one_task_and_rows_without_answers_are_refused(trained):
     prompts = material()[2]
-    same = replace(prompts, labels=prompts.labels | {name: ("one",) * len(prompts)})
-    with pytest.raises(BadInput, match=f"at least two tasks and two inputs.*fewer of {name}s"):
+    same = replace(prompts, labels=prompts.labels | {"task": ("one",) * len(prompts)})
+    with pytest.raises(BadInput, match=r"at least two tasks.*finds 'one' alone"):
         causal_map(trained, same)
+    with pytest.raises(BadInput, match="no row of a trained instruction has an answer"):
+        causal_map(trained, replace(prompts, lengths=prompts.prompt_lengths))
 
 
-def test_a_mean_over_tokens_is_refused(trained):
+def test_positions_that_cannot_be_edited_are_left_out_with_a_note(trained):
     prompts = material()[2]
     span = np.stack([np.zeros_like(prompts.lengths), prompts.prompt_lengths], axis=1)
-    averaged = replace(prompts, positions={**prompts.positions, "mean": span})
-    with pytest.raises(BadInput, match="'mean' is a mean over tokens"):
-        causal_map(trained, averaged)
-
-
-def test_a_position_within_the_answer_is_refused(trained):
-    prompts = material()[2]
-    late = replace(prompts, positions={"late": prompts.prompt_lengths})
-    with pytest.raises(BadInput, match="'late' is within the answer"):
-        causal_map(trained, late)
+    more = replace(
+        prompts,
+        positions={"mean": span, **prompts.positions, "late": prompts.prompt_lengths},
+    )
+    said = []
+    found = causal_map(trained, more, rows=12, say=said.append)
+    wanted = causal_map(trained, prompts, rows=12)
+    pd.testing.assert_frame_equal(found.table, wanted.table)
+    assert said[:2] == found.about["remarks"][:2] == [
+        "position 'mean' is left out: it is a mean over tokens, and only a token can be changed",
+        "position 'late' is left out: it is within the answer of some rows",
+    ]  # fmt: skip
+    doses = dose_response(trained, more, stream="block.1", position="last", rows=12)
+    pd.testing.assert_frame_equal(
+        doses, dose_response(trained, prompts, stream="block.1", position="last", rows=12)
+    )
+    with pytest.raises(BadInput, match=r"no position can be edited.*'mean': it is a mean"):
+        causal_map(trained, replace(prompts, positions={"mean": span}))
 
 
 def test_a_model_in_training_mode_is_refused():

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 import nucleate as nc
-from nucleate.intervene import Eraser
+from nucleate.intervene import Eraser, FittedElsewhere, Onwards, erase
+from small import material, model
 
 
 def classes(
@@ -143,3 +146,75 @@ def test_full_rank_and_wrong_width_are_refused_in_a_sentence():
     eraser = Eraser.subspace(torch.eye(4)[:1], torch.zeros(4))
     with pytest.raises(nc.BadInput, match="4 wide, the states are 5"):
         eraser(torch.zeros(2, 5))
+
+
+def test_with_others_what_is_erased_goes_and_the_others_move_less_than_under_any_rescaled_map():
+    states, labels = classes(600, 12, 3)
+    random = torch.Generator().manual_seed(5)
+    mixing = torch.randn(12, 12, generator=random, dtype=torch.float64)
+    others = 4 + torch.randn(500, 12, generator=random, dtype=torch.float64) @ mixing * 3
+    plain = Eraser.leace(states, labels, shrink=False)
+    kind = Eraser.leace(states, labels, shrink=False, others=others)
+    erased = kind(states)
+    means = torch.stack([erased[labels == c].mean(0) for c in range(3)])
+    torch.testing.assert_close(means, means.mean(0).expand_as(means))
+    torch.testing.assert_close(erased.mean(0), states.mean(0))
+    torch.testing.assert_close(kind.projection @ kind.projection, kind.projection)
+
+    def moved(eraser: Eraser) -> float:
+        parts = [(eraser(x) - x).square().sum(1).mean() for x in (states, others)]
+        return float(sum(parts))
+
+    assert moved(kind) < 0.5 * moved(plain)
+    # It is the least: along what is taken out, every other way of reading it moves both more.
+    for seed in range(20):
+        noise = torch.randn(kind.read.shape, generator=torch.Generator().manual_seed(seed)).double()
+        span = torch.linalg.qr(kind.write.T).Q
+        other = kind.read + 0.05 * (noise - noise @ span @ span.T)
+        assert moved(Eraser(other, kind.write, kind.mean)) > moved(kind)
+
+
+def test_states_that_should_stay_are_refused_where_they_are_of_another_width():
+    states, labels = classes()
+    for others in (torch.zeros(3, 5), torch.zeros(0, 12), torch.zeros(12)):
+        with pytest.raises(nc.BadInput, match=r"others= is of shape .*; give states \[row, 12\]"):
+            Eraser.leace(states, labels, others=others)
+
+
+@pytest.fixture
+def place():
+    net = model().eval()
+    prompts = material()[2]
+    return net, nc.capture(net, prompts), prompts.labels["task"]
+
+
+@pytest.mark.parametrize("fit", [Eraser.leace, Eraser.means])
+def test_an_eraser_that_is_applied_elsewhere_warns_and_at_its_own_place_it_does_not(place, fit):
+    net, states, tasks = place
+    eraser = fit(states.at("block.0", "last"), tasks)
+    assert eraser.fitted_at == eraser.to(torch.float64).fitted_at == ("block.0", "last")
+
+    def warns(stream, position, eraser=eraser) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            erase(net, stream=stream, position=position, eraser=eraser)
+        assert all(each.category is FittedElsewhere for each in caught)
+        return [str(each.message) for each in caught]
+
+    for position in ("last", -1, [-1], torch.tensor([3, 4])):
+        assert not warns("block.0", position)
+        assert not warns(["block.0"], position)
+    for position in ("all", "first", 0, Onwards(0), Onwards(-1), [0, -1]):
+        assert len(warns("block.0", position)) == 1
+    for stream in ("block.1", Onwards("block.0"), ["block.0", "block.1"], "final_norm"):
+        (said,) = warns(stream, "last")
+        assert said.startswith("the eraser was fitted on states at block.0, last and is applied at")
+        assert "\n" not in said
+    # Rows that were chosen do not know their place; that there is one is known all the same.
+    chosen = fit(states.at("block.0", "last")[:30], tasks[:30])
+    assert not warns("block.1", "all", chosen)
+    assert warns(Onwards("block.1"), "last", chosen)
+    said = fit(states.at("block.0", "last")[:30], tasks[:30], stream="block.0", position="last")
+    assert warns("block.1", "last", said)
+    assert not warns("block.0", "last", said)
+    assert not warns(Onwards("embed"), "all", Eraser.subspace(torch.eye(16)[:2], torch.zeros(16)))

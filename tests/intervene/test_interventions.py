@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -508,6 +511,15 @@ REFUSED = {
     "before": ("position -5 is beyond row 0", {"position": [0, -5]}),
     "row's": ("position 9 is beyond row 1", {"position": torch.tensor([0, 9])}),
     "row count": ("the position is given for 3 rows", {"position": torch.tensor([0, 1, 2])}),
+    "row of none": ("array of torch.int64 of shape .2, 1, 1.",
+                    {"position": torch.zeros(2, 1, 1, dtype=torch.long)}),
+    "booleans": ("array of torch.bool", {"position": torch.tensor([True, False])}),
+    "nothing": (r"the shift is of shape \(0,\)", {"by": []}),
+    "four dimensions": ("the shift is of shape .1, 1, 1, 16", {"by": torch.zeros(1, 1, 1, 16)}),
+    "complex": ("the shift is a tensor of torch.complex64", {"by": BY + 1j}),
+    "sparse": ("torch.sparse_coo", {"by": BY.to_sparse()}),
+    "meta": ("on meta; give real numbers", {"by": BY.to("meta")}),
+    "infinite": (r"inf stands in the shift at \[2\]", {"by": BY / (torch.arange(16) != 2)}),
     "name": ("is no position of a forward pass", {"position": "instruction_end"}),
     "fraction": ("array of torch.float32", {"position": torch.tensor([0.5, 1])}),
     "onwards of several": ("Onwards begins at 2 tokens",
@@ -518,6 +530,122 @@ REFUSED = {
 def test_what_is_no_position_at_all_is_refused_in_a_sentence():
     with pytest.raises(BadInput, match=r"1\.5 is no position"):
         _as_tokens(1.5)
+
+
+WRONG_KINDS = """
+import numpy as np, torch, nucleate as nc
+from nucleate.intervene import Eraser, edit, erase, patch, shift, steer
+from small import model
+
+net, by, ids = model().eval(), torch.ones(16), torch.tensor([[5, 6, 7, 8], [6, 5, 9, 10]])
+at = {"stream": "block.0", "position": 0}
+calls = {
+    "model": lambda: shift("gpt2", **at, by=by),
+    "no model": lambda: shift(None, **at, by=by),
+    "stream": lambda: shift(net, stream=3, position=0, by=by),
+    "streams": lambda: shift(net, stream=[None], position=0, by=by),
+    "position": lambda: shift(net, stream="block.0", position=None, by=by),
+    "by": lambda: shift(net, **at, by=None),
+    "number": lambda: shift(net, **at, by=3.0),
+    "fractions": lambda: patch(net, **at, rows=[0.5, 1.0]),
+    "text": lambda: patch(net, **at, rows="ab"),
+    "one row": lambda: patch(net, **at, rows=1),
+    "made none": lambda: edit(net, **at, change=lambda _: None),
+    "made array": lambda: edit(net, **at, change=lambda _: np.zeros((2, 16))),
+    "made narrow": lambda: edit(net, **at, change=lambda _: torch.zeros(2, 5)),
+    "much": lambda: steer(net, **at, by=by, scale="much", data=by[None]),
+    "list": lambda: steer(net, **at, by=by, scale=[1.0, 2.0], data=by[None]),
+    "eraser": lambda: erase(net, **at, eraser=by),
+}
+for name, call in calls.items():
+    try:
+        with torch.no_grad(), call():
+            net(ids)
+    except nc.BadInput as error:
+        print(f"{name}: {error}")
+"""
+
+
+def test_arguments_of_the_wrong_kind_are_refused_in_a_sentence():
+    # In a process of its own: here all types are checked before.
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_KINDS], cwd=Path(__file__).parents[1], check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert not done.stderr.strip(), done.stderr
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    for name, beginning in {
+        "model": "model= is a str; give a model", "no model": "model= is a NoneType; give a model",
+        "stream": "no stream named '3'", "streams": "no stream named 'None'",
+        "position": "None is no position", "by": "the shift is a NoneType that holds no array",
+        "number": "the shift is of shape (1,), the states are 16 wide; pass vectors",
+        "fractions": "rows= is [0.5, 1.0]; give one whole number per row",
+        "text": "rows= is 'ab'; give one", "one row": "rows= is 1; give one",
+        "made none": "change= returned a NoneType for states of shape [2, 16]",
+        "made array": "change= returned a ndarray for states",
+        "made narrow": "change= returned a Tensor of shape [2, 5] for states",
+        "much": "scale= is 'much'; give a finite", "list": "scale= is [1.0, 2.0]; give a finite",
+        "eraser": "eraser= is a Tensor; make an eraser with",
+    }.items():  # fmt: skip
+        assert said.pop(name).startswith(beginning), name
+    assert not said
+
+
+def test_numbers_that_fit_no_row_no_scale_and_no_subspace_are_refused_in_a_sentence():
+    net, at = model().eval(), {"stream": "block.0", "position": 0}
+    for rows, said in (
+        ([1, -1], "row -1, whose states are wanted, is not in the batch of 2 rows"),
+        ([0, 1, 1], "rows is given for 3 rows, the model reads 2"),
+    ):
+        with pytest.raises(BadInput, match=said), patch(net, **at, rows=rows):
+            logits(net)
+    for scale in (float("nan"), float("inf")):
+        with pytest.raises(BadInput, match=r"scale= is (nan|inf); give a finite number"):
+            steer(net, **at, by=BY, scale=scale, data=BY[None])
+    with pytest.raises(BadInput, match=r"a basis of shape \[16\] and a mean of shape \[16\]"):
+        Eraser.subspace(BY, BY)
+    with edit(net, **at, change=lambda _: BY.double()):
+        assert logits(net).dtype == torch.float32
+
+
+def test_a_trial_of_the_model_within_an_edit_runs_without_it():
+    net = model(seed=7).eval()
+    with (
+        shift(net, stream="block.0", position=3, by=BY),
+        patch(net, stream="block.0", position=2, rows=[1, 0]),  # the trial has rows of its own
+        knock_out(net, stream="block.1", query=-1, key=0),
+    ):
+        during = logits(net)
+    both = knock_out(net, stream="block.1", query=-1, key=0)
+    with (
+        shift(net, stream="block.0", position=3, by=BY),
+        patch(net, stream="block.0", position=2, rows=[1, 0]),
+        both,
+    ):
+        torch.testing.assert_close(logits(net), during)
+
+
+def test_gradients_flow_through_every_kind_of_edit_to_the_weights():
+    net = model("gpt2").eval()
+    place = {"stream": "block.0", "position": 1}
+    eraser = Eraser.subspace(torch.eye(16)[:2], BY)
+    for one in (
+        shift(net, **place, by=BY), erase(net, **place, eraser=eraser),
+        patch(net, **place, rows=[1, 0]), edit(net, **place, change=lambda states: 2 * states),
+    ):  # fmt: skip
+        net.zero_grad()
+        with one:
+            net(IDS).logits[:, -1].square().sum().backward()
+        weight = net.transformer.h[0].mlp.c_fc.weight
+        direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+        slope, values = (weight.grad * direction).sum(), []
+        for step in (1e-2, -1e-2):
+            with torch.no_grad():
+                weight += step * direction
+                with one:
+                    values.append(logits(net)[:, -1].double().square().sum())
+                weight -= step * direction
+        assert float((values[0] - values[1]) / 2e-2) == pytest.approx(float(slope), rel=0.05)
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -20,9 +20,8 @@ def offloaded(net, how: str, folder):
         return accelerate.cpu_offload(net, execution_device="cpu")
     if how == "disk":
         return accelerate.disk_offload(net, str(folder), execution_device="cpu")
-    places = {name: "cpu" for name, _ in net.named_children()}
-    places = {"lm_head": "cpu", "model.embed_tokens": "cpu", "model.norm": "cpu",
-              "model.rotary_emb": "cpu", "model.layers.0": "disk", "model.layers.1": "cpu"}  # fmt: skip
+    parts = ("lm_head", "model.embed_tokens", "model.norm", "model.rotary_emb", "model.layers.1")
+    places = dict.fromkeys(parts, "cpu") | {"model.layers.0": "disk"}
     return accelerate.dispatch_model(
         net, device_map=places, main_device="cpu", offload_dir=str(folder), force_hooks=True
     )

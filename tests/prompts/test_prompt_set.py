@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from itertools import groupby
 
@@ -322,3 +324,64 @@ def test_a_probe_of_our_own_tokenizer_knows_it_and_its_encoder(own, prompts):
     prompts.check_tokenizer(Encoder.for_taskset(tokenizer, own))
     with pytest.raises(BadInput, match="not the one"):
         prompts.check_tokenizer(train_tokenizer(synthetic(tasks=5, seed=0)))
+
+
+def test_a_prompt_set_is_saved_and_loaded_by_any_kind_of_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prompts = PromptSet.from_records([{"ids": [1, 2]}], None, positions="last")
+    for place in (tmp_path / "a", str(tmp_path / "b"), "~/c"):
+        prompts.save(place)
+        assert PromptSet.load(place) == prompts
+    assert (tmp_path / "c" / "prompts.jsonl").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"cannot be saved in .*file"):
+        prompts.save(tmp_path / "file")
+
+
+WRONG = """
+import tempfile
+import nucleate as nc
+from nucleate.checkpoints import Checkpoint, Series, check_series, load_prompts
+from nucleate.tasks import from_jsonl, synthetic, train_tokenizer
+rows = [{"ids": [1, 2]}]
+make = nc.PromptSet.from_records
+folder = tempfile.mkdtemp()
+for call in (
+    lambda: make(rows, None, positions="last", limit="3"),
+    lambda: make(rows, None, positions="last", limit=2.5),
+    lambda: make(rows, None, positions="last", max_length="5"),
+    lambda: make(rows, None, positions="last", truncate=3),
+    lambda: make(rows, None, positions=None),
+    lambda: make(rows, None, positions=2.5),
+    lambda: make(rows, None, positions=b"last"),
+    lambda: make([{"instruction": "a"}], "gpt2"),
+    lambda: make(None, None),
+    lambda: nc.PromptSet.load(None),
+    lambda: nc.PromptSet.from_taskset(3, None, seed=0),
+    lambda: Series.find(None),
+    lambda: Series.find([3]),
+    lambda: Series.find(folder, revisions="main"),
+    lambda: Series((1, 2)),
+    lambda: Checkpoint.find(folder, step="5"),
+    lambda: Checkpoint.find(folder, step=-1),
+    lambda: check_series(folder),
+    lambda: load_prompts(3, None),
+    lambda: from_jsonl(None, seed=0),
+    lambda: from_jsonl("x", seed="0"),
+    lambda: train_tokenizer(3),
+):
+    try:
+        call()
+    except nc.BadInput as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        raise AssertionError("taken")
+"""
+
+
+def test_arguments_of_the_wrong_kind_are_refused_in_a_sentence():
+    """In a process of its own: within the tests, annotations are checked before the code is."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

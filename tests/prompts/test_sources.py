@@ -216,7 +216,7 @@ def test_a_frame_in_parquet_and_feather_gives_its_rows(tmp_path):
         ("a.csv", b"text;task\na;b;c\n", "has 3 cells and the header 2"),
         ("a.csv", b",,text\n1,2,a\n", "names the column '' not once"),
         ("a.csv.gz", b"\x1f\x8bnothing", "cannot be read"),
-        ("a.csv.gz", gzip.compress(b"text\na\n")[:-9], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"text\na\n", mtime=0)[:-9], "cannot be read"),
         ("a.parquet", b"PAR1", r"cannot be read .*give a whole file"),
         ("a.parquet", b"", r"cannot be read .*give a whole file"),
         ("a.arrow", b"ARROW1", r"cannot be read .*give a whole file"),

@@ -23,12 +23,13 @@ def test_recording_changes_no_bit_of_a_training_on_two_ranks(tmp_path):
     assert Run(tmp_path / "watched" / "run").steps == [0, 2, 4, 6]
 
 
-def test_a_model_in_parts_is_read_as_if_it_were_whole_and_trains_the_same(tmp_path):
-    for how, schedule in (("fsdp", EVERY), ("ddp", EVERY)):
+@pytest.mark.parametrize("parted", ["fsdp", "fsdp1"])
+def test_a_model_in_parts_is_read_as_if_it_were_whole_and_trains_the_same(tmp_path, parted):
+    for how, schedule in ((parted, EVERY), ("ddp", EVERY)):
         children.on_ranks(children.train_on_ranks, tmp_path / how, how, schedule, 0.0)
-    children.on_ranks(children.train_on_ranks, tmp_path / "bare", "fsdp", None, 0.0)
-    assert losses(tmp_path / "bare") == losses(tmp_path / "fsdp")
-    parts, whole = Run(tmp_path / "fsdp" / "run"), Run(tmp_path / "ddp" / "run")
+    children.on_ranks(children.train_on_ranks, tmp_path / "bare", parted, None, 0.0)
+    assert losses(tmp_path / "bare") == losses(tmp_path / parted)
+    parts, whole = Run(tmp_path / parted / "run"), Run(tmp_path / "ddp" / "run")
     assert parts.steps == whole.steps == [0, 2, 4, 6]
     first = capture(model(), material()[2]).values
     # Stored in half precision: one unit in the last place of values around 1 is 1e-3.
@@ -39,8 +40,9 @@ def test_a_model_in_parts_is_read_as_if_it_were_whole_and_trains_the_same(tmp_pa
         )
 
 
-def test_a_model_in_parts_has_the_states_of_the_whole_one(tmp_path):
-    children.on_ranks(children.compare_parts, tmp_path)
+@pytest.mark.parametrize("how", ["fsdp", "fsdp1", "tp"])
+def test_a_model_in_parts_has_the_states_of_the_whole_one(tmp_path, how):
+    children.on_ranks(children.compare_parts, tmp_path, how)
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])

@@ -192,6 +192,6 @@ def test_a_diverged_training_is_recorded_to_its_end(tmp_path):
     assert run.states(1).values.isfinite().all()
     assert run.states(3).at("block.0", "last").isfinite().all()
     assert run.states(3).at("block.1", "last").isnan().any()
-    assert [r.get("not_finite", 0) > 0 for r in run.journal.live("snapshot")] == [
+    assert ["not_finite" in record for record in run.journal.live("snapshot")] == [
         False, False, True, True,
     ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 import math
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 
 from nucleate._core.errors import BadInput
 
@@ -35,3 +37,18 @@ def check_number(name: str, value: object) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise BadInput(f"{name} is {value!r}; give a finite number")
+
+
+def as_path(name: str, value: object) -> Path:
+    """A path as users give it: a text or a path object, with `~` for the home folder.
+
+    Args:
+        name: what the error calls it.
+        value: what was given.
+
+    Raises:
+        BadInput: it is no path.
+    """
+    if not isinstance(value, str | PathLike):
+        raise BadInput(f"{name} is {value!r}; give a path as a text or a path object")
+    return Path(value).expanduser()

@@ -1,7 +1,4 @@
 from ._anatomy import anatomy_of as anatomy_of
-from ._anatomy import run as run
-from ._anatomy import text_config as text_config
-from ._anatomy import vocabulary as vocabulary
 from ._answers import predicting as predicting
 from ._capture import capture as capture
 from ._capture import check_readable as check_readable
@@ -11,6 +8,9 @@ from ._hooks import evaluating as evaluating
 from ._hooks import head_reads as head_reads
 from ._hooks import tokens_at as tokens_at
 from ._hooks import unwrapped as unwrapped
+from ._model import run as run
+from ._model import text_config as text_config
+from ._model import vocabulary as vocabulary
 from ._placement import device_of as device_of
 from ._placement import is_sharded as is_sharded
 from ._placement import weights_dtype as weights_dtype

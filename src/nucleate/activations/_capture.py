@@ -168,9 +168,11 @@ def check_readable(
 
 def _check_model(model: nn.Module, blocks: Blocks | None) -> None:
     if not isinstance(model, nn.Module):
-        raise BadInput(f"model is {model!r} and no torch module; give a causal LM of transformers")
+        raise BadInput(
+            f"model is a {type(model).__name__} and no torch module; give a loaded causal LM"
+        )
     check_placed(model)
     known = anatomy_of(model, blocks=blocks)
     if not known.causal:
         forget(model)
-        anatomy_of(model, blocks=known.list_name)
+        anatomy_of(model)

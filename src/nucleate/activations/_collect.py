@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations._anatomy import has_head, run, vocabulary
 from nucleate.activations._answers import predicting
 from nucleate.activations._hooks import head_reads, unwrapped
 from nucleate.activations._memory import Memory
+from nucleate.activations._model import has_head, logits_of, run, vocabulary
 from nucleate.activations._packing import PackedBatch
 from nucleate.activations._placement import device_of, weights_dtype, whole
 from nucleate.activations._streams import stream_names, tapped
@@ -154,8 +154,8 @@ class Answers:
 
 
 def rested(model: nn.Module) -> Memory:
-    """What the model keeps after a pass over one token, which no longer row has touched."""
-    run(unwrapped(model), torch.zeros(1, 1, dtype=torch.long, device=device_of(model)))
+    """What the model keeps after a pass over two tokens, which no longer row has touched."""
+    run(unwrapped(model), torch.zeros(1, 2, dtype=torch.long, device=device_of(model)))
     return Memory(unwrapped(model))
 
 
@@ -199,7 +199,7 @@ def _read_batch(model: nn.Module, batch: PackedBatch, out: Collector) -> None:
             return
         answers = Answers.of(batch, out)
         with head_reads(root, answers.index, answers.sequence):
-            logits = run(root, ids, **settings).logits
+            logits = logits_of(run(root, ids, **settings))
     if len(answers.rows):
         out.score(answers, logits)
 
@@ -216,10 +216,11 @@ class _Keeper:
         self._where: list[Tensor] = []
         for position in out.prompts.positions.values():
             chosen = position[batch.rows]
-            where = (
-                torch.from_numpy(batch.index(chosen)) if chosen.ndim == 1 else batch.weights(chosen)
-            )
-            self._where.append(where.to(device))
+            if chosen.ndim == 1:
+                self._where.append(torch.from_numpy(batch.index(chosen)).to(device))
+            else:
+                exact = torch.promote_types(out.dtype, torch.float32)
+                self._where.append(batch.weights(chosen).to(exact).to(device))
 
     def __call__(self, stream: int, hidden: Tensor) -> None:
         hidden = whole(hidden)

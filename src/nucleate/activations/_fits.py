@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations._anatomy import run, text_config, vocabulary
 from nucleate.activations._hooks import evaluating, unwrapped
+from nucleate.activations._model import run, text_config, vocabulary
 from nucleate.activations._packing import read_lengths
 from nucleate.activations._placement import device_of
 from nucleate.prompts import PromptSet
@@ -32,6 +32,11 @@ def check_fits(model: nn.Module, prompts: PromptSet) -> None:
         BadInput: it cannot, or there is no row.
     """
     root = unwrapped(model)
+    if not isinstance(prompts, PromptSet):
+        raise BadInput(
+            f"prompts is a {type(prompts).__name__}; give a PromptSet, such as "
+            "PromptSet.from_records makes of rows"
+        )
     if not len(prompts):
         raise BadInput("the prompt set has no rows; give at least one")
     if not prompts.positions:

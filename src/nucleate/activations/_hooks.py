@@ -1,8 +1,7 @@
 """Hooks on a user's model: registered, used and removed again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -53,65 +52,13 @@ def _refuse_partitioned(model: nn.Module) -> None:
 
 def _refuse_prompt_learning(model: nn.Module) -> None:
     config = getattr(model, "active_peft_config", None)
-    if getattr(config, "is_prompt_learning", False):
+    disabled = getattr(model, "_adapters_disabled", False)
+    if getattr(config, "is_prompt_learning", False) and not disabled:
         raise BadInput(
-            f"the PEFT method {config.peft_type.value} adds tokens of its own to every prompt, so "  # type: ignore[union-attr]
-            "that positions of prompts mean nothing; read a LoRA-like adapter, or the base model"
+            f"the PEFT method {config.peft_type.value} puts tokens of its own before every prompt, "  # type: ignore[union-attr]
+            "which are in no row; nucleate reads adapters that change weights: read the model "
+            "without it, model.get_base_model()"
         )
-
-
-def hidden_of(output: Any) -> Hidden:
-    """The hidden states in what a block returns: most return a Tensor, some a tuple or list."""
-    hidden: Hidden = output[0] if isinstance(output, tuple | list) else output
-    return hidden
-
-
-@contextmanager
-def tap(blocks: Sequence[nn.Module], body: nn.Module, see: See) -> Iterator[None]:
-    """Call `see` with the states before the first block, after every block, and after the body.
-
-    Args:
-        blocks: in the order in which they run.
-        body: the module whose output's first part is the states after the final norm.
-        see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states; what
-            it returns, if not None, replaces them.
-    """
-
-    def before_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            changed = see(0, args[0])
-            return None if changed is None else ((changed, *args[1:]), kwargs)
-        changed = see(0, kwargs["hidden_states"])
-        return None if changed is None else (args, kwargs | {"hidden_states": changed})
-
-    def after_block(index: int) -> Callable[..., Any]:
-        def hook(_: nn.Module, __: Any, output: Any) -> Any:
-            changed = see(index, hidden_of(output))
-            if changed is None:
-                return None
-            if isinstance(output, tuple | list):
-                return type(output)([changed, *output[1:]])
-            return changed
-
-        return hook
-
-    def after_body(_: nn.Module, __: Any, output: Any) -> Any:
-        changed = see(len(blocks) + 1, output[0])
-        if changed is None:
-            return None
-        if isinstance(output, tuple):
-            return (changed, *output[1:])
-        output["last_hidden_state"] = changed
-        return output
-
-    handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    handles += [block.register_forward_hook(after_block(k + 1)) for k, block in enumerate(blocks)]
-    handles.append(body.register_forward_hook(after_body))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

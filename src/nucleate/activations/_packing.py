@@ -55,7 +55,7 @@ class PackedBatch:
     def weights(self, spans: Int[np.ndarray, "row 2"]) -> Float[Tensor, "sequence row_in token"]:
         """What averages every row's span of tokens, when multiplied with the states."""
         slot = self.slot
-        weights = np.zeros((len(self.ids), slot.max() + 1, self.ids.shape[1]), dtype=np.float32)
+        weights = np.zeros((len(self.ids), slot.max() + 1, self.ids.shape[1]))
         lengths = spans[:, 1] - spans[:, 0]
         row = np.repeat(np.arange(len(spans)), lengths)
         token = spans[row, 0] + _counted(lengths)

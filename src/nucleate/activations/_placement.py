@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations._hooks import unwrapped
+from nucleate.activations._model import embedding_of
 
 # What states and masks can be in; weights may be stored in narrower types.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -17,9 +18,8 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def device_of(model: nn.Module) -> torch.device:
     """The device that takes token ids, also where accelerate keeps the weights elsewhere."""
     root = unwrapped(model)
-    embedding = root.get_input_embeddings() if hasattr(root, "get_input_embeddings") else root  # type: ignore[operator]
-    if not isinstance(embedding, nn.Module):
-        embedding = root
+    embedding = embedding_of(root)
+    embedding = root if embedding is None else embedding
     for module in (*_around(root, embedding), *root.modules()):
         for hook in _offload_hooks(module):
             if getattr(hook, "execution_device", None) is not None:

@@ -6,22 +6,23 @@ from contextlib import contextmanager
 from torch import nn
 
 from nucleate.activations._anatomy import anatomy_of
-from nucleate.activations._hooks import See, tap, unwrapped
+from nucleate.activations._hooks import See, unwrapped
+from nucleate.activations._tap import tap
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks of a decoder, in the order in which they run.
+    """The blocks of a decoder, in the order in which they run; one that runs again comes again.
 
     Raises:
         BadInput: the model is no decoder-only language model, or its blocks cannot be found.
     """
     root = unwrapped(model)
-    return [root.get_submodule(name) for name in anatomy_of(model).blocks]
+    return [root.get_submodule(place.module) for place in anatomy_of(model).blocks]
 
 
 def stream_names(model: nn.Module) -> tuple[str, ...]:
     """The names of all places along the depth, bottom first."""
-    return ("embed", *(f"block.{k}" for k in range(len(blocks_of(model)))), "final_norm")
+    return anatomy_of(model).streams
 
 
 @contextmanager
@@ -33,6 +34,5 @@ def tapped(model: nn.Module, see: See) -> Iterator[None]:
         see: gets the stream's index (0 is `embed`, the last is `final_norm`) and its states;
             returns None to leave them unchanged.
     """
-    body = unwrapped(model).get_submodule(anatomy_of(model).body)
-    with tap(blocks_of(model), body, see):
+    with tap(unwrapped(model), anatomy_of(model), see):
         yield

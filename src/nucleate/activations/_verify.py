@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nucleate._core.arguments import check_whole
 from nucleate.activations._anatomy import Blocks, anatomy_of
 from nucleate.activations._capture import check_readable, read_by_plan
 from nucleate.activations._collect import Collector
@@ -62,12 +63,13 @@ def verify(
         the error of every stream.
 
     Raises:
-        BadInput: as `capture`.
+        BadInput: as `capture`, but for states that are not finite; or `rows` is below 1.
 
     Notes:
         A mistake that a row read alone has as well, such as a wrong template, does not show. Values
         that are not finite in both readings count as equal, in one of them as infinitely far.
     """
+    check_whole("rows", rows, least=1)
     check_readable(model, prompts, blocks=blocks)
     reading, plan = read_by_plan(model, prompts, scores=False)
     together = reading.states

@@ -18,9 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations._anatomy import accepts, text_config
 from nucleate.activations._collect import Collector, read_batches, rested
 from nucleate.activations._hooks import unwrapped
+from nucleate.activations._model import accepts, text_config
 from nucleate.activations._packing import PackedBatch, Shared, plain, read_lengths
 from nucleate.activations._placement import all_agree, device_of, weights_dtype
 from nucleate.prompts import PromptSet
@@ -45,7 +45,11 @@ _UNITS, _EXACT = 8, 5e-5
 # Products of float32 matrices may be taken in fewer digits, where the user has allowed that.
 _MATMUL_UNITS = {"high": 2.0**-10, "medium": 2.0**-8}
 # Rows that are read alone in a trial, at most, and prompt sets that are remembered for a model.
-_MOST_ROWS, _MOST_KNOWN = 8, 64
+_MOST_ROWS, _MOST_KNOWN = 6, 64
+_AGAIN = 4
+# Words in the names of settings that may be lengths at which something changes.
+_LENGTHS = ("position", "length", "window", "chunk", "context", "seq")
+_NO_LIMIT = 2**62
 
 
 @dataclass
@@ -111,8 +115,8 @@ def plan_for(model: nn.Module, prompts: PromptSet, *, share: bool = True) -> Pla
     """The fastest way to read a prompt set that gives the states of rows read alone.
 
     Use it in evaluation mode. The trial is remembered for the model and the prompt set, and made
-    again at every reading whose number is a power of two: experts that take any token before a
-    training may refuse some later.
+    again after 4, 8, 16 ... readings: experts that take any token before a training may refuse some
+    later.
 
     Args:
         model: a decoder.
@@ -128,11 +132,16 @@ def plan_for(model: nn.Module, prompts: PromptSet, *, share: bool = True) -> Pla
         plan = _first_that_agrees(model, prompts, _possible(model, prompts, share))
         while len(known) >= _MOST_KNOWN:
             del known[next(iter(known))]
-    elif plan.way != "alone" and not plan.readings & (plan.readings - 1):
+    elif plan.way != "alone" and _is_due(plan.readings):
         _try_again(model, prompts, plan)
     plan.readings += 1
     known[key] = plan
     return plan
+
+
+def _is_due(readings: int) -> bool:
+    """Whether the trial is made again after so many readings."""
+    return readings >= _AGAIN and not readings & (readings - 1)
 
 
 def tokens_a_batch(model: nn.Module) -> int:
@@ -227,50 +236,69 @@ class _Trial:
 
     def of(self, way: Way) -> tuple[float, bool]:
         """The largest error of rows read in a way, and whether that is rounding."""
-        few, all_rows = getattr(self, f"_rows_{way}")()
+        error = 0.0
         try:
-            got = self._read(all_rows, way)
+            for few, beside in getattr(self, f"_batches_{way}")():
+                got = self._read(beside, way)
+                errors = (relative_error(got[row], self._read_alone(row)) for row in few.tolist())
+                error = max(error, *errors)
         except BadInput:
             if way != "shared":
                 raise
             return np.inf, False  # a model that cannot take such a mask is read row by row
-        error = max(relative_error(got[row], self._read_alone(row)) for row in few.tolist())
         return error, error <= self._rounding
 
-    def _rows_padded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of all lengths in one batch, as many as a batch has."""
-        rest = np.setdiff1d(np.arange(len(self._lengths)), self._few)
-        count = self._tokens // int(self._lengths.max()) - len(self._few)
-        return self._few, np.sort(np.append(self._few, _spread(rest, count)))
+    def _batches_padded(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The longest row with others, and as many more as a batch has."""
+        fits = np.flatnonzero(2 * self._lengths <= self._tokens)  # the others are alone anyway
+        if len(fits) < 2:
+            return
+        few = fits[_telling_rows(self._model, self._lengths[fits])]
+        for rows in self._around_the_longest([np.array([row]) for row in few], few):
+            rest, most = np.setdiff1d(fits, rows), int(self._lengths[rows].max())
+            more = _spread(rest, self._tokens // most - len(rows))
+            yield rows, np.sort(np.append(rows, more))
 
-    def _rows_equal(self) -> tuple[np.ndarray, np.ndarray]:
-        """Beside each row others of its length; also rows of the length that most have."""
+    def _batches_equal(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of one length: those of the rows that tell most, and that which most rows have."""
         lengths, counts = np.unique(self._lengths, return_counts=True)
-        common = np.flatnonzero(self._lengths == lengths[counts.argmax()])
-        few = np.union1d(self._few, common[[0, -1]])
-        beside = [few]
-        for length in np.unique(self._lengths[few]):
-            rows = np.flatnonzero(self._lengths == length)
-            beside.append(_spread(rows, max(1, self._tokens // int(length) - len(few))))
-        return few, np.unique(np.concatenate(beside))
+        for length in {*self._lengths[self._few].tolist(), int(lengths[counts.argmax()])}:
+            alike = np.flatnonzero(self._lengths == length)
+            rows = _spread(alike, max(1, self._tokens // length))
+            yield np.unique(rows[[0, -1]]), rows
 
-    def _rows_shared(self) -> tuple[np.ndarray, np.ndarray]:
+    def _batches_shared(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Whole sequences: the longest one, and those of the rows that tell most."""
         shared = Shared(self._prompts)
         longest = shared.longest_rows()
         few = np.union1d(self._few, longest[[0, len(longest) // 2, -1]])
-        return few, shared.beside(few)
+        sequences = {shared.beside(row[None]).tobytes(): shared.beside(row[None]) for row in few}
+        for rows in self._around_the_longest(list(sequences.values()), few, shared.longest):
+            yield np.intersect1d(rows, few), rows
+
+    def _around_the_longest(
+        self, units: list[np.ndarray], few: np.ndarray, length: int = 0
+    ) -> Iterator[np.ndarray]:
+        """Units of rows in batches of bounded size, each with the unit of the longest row in it."""
+        top = few[self._lengths[few].argmax()]
+        first = next(unit for unit in units if top in unit)
+        others = [unit for unit in units if unit is not first]
+        count = self._tokens // (length or int(self._lengths[top])) - 1
+        if count < 1:  # no batch holds two of them
+            yield from units
+            return
+        for begin in range(0, max(1, len(others)), count):
+            yield np.sort(np.concatenate([first, *others[begin : begin + count]]))
 
     def _read(self, rows: np.ndarray, way: Way) -> dict[int, Tensor]:
-        """The states [stream, position, width] of some rows, read in one go."""
+        """The states [stream, position, width] of some rows, read in one batch."""
         some = _taken(self._prompts, rows)
         out = Collector(self._model, some, scores=False)
-        tokens = int(self._lengths[rows].max()) * len(rows)
-        if way == "shared":
-            shared = Shared(some)
-            batches = shared.batches(shared.longest * len(rows))
-        else:
-            batches = _plain(some, tokens, way)
+        batches = (
+            Shared(some).batches(_NO_LIMIT)
+            if way == "shared"
+            else _plain(some, 1 if way == "alone" else _NO_LIMIT, way)
+        )
         read_batches(self._model, batches, out, self._memory)
         self.keeps |= self._memory.changed()
         states = out.reading().states
@@ -321,18 +349,18 @@ def _telling_rows(model: nn.Module, lengths: Int[np.ndarray, "row"]) -> Int[np.n
 
 
 def _numbers_in(config: Any) -> list[int]:
-    """The whole numbers of a configuration; those of positions first."""
-    found: dict[int, bool] = {}
+    """The whole numbers of a configuration that may be lengths."""
+    found: dict[int, None] = {}
 
     def walk(name: str, value: Any) -> None:
         if isinstance(value, dict):
             for key, one in value.items():
                 walk(str(key), one)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            found[value] = found.get(value, False) or "position" in name
+        elif isinstance(value, int) and any(word in name for word in _LENGTHS):
+            found[int(value)] = None
 
     walk("", config.to_dict() if hasattr(config, "to_dict") else {})
-    return sorted(found, key=lambda number: not found[number])
+    return list(found)
 
 
 def _spread(rows: Int[np.ndarray, "row"], count: int) -> Int[np.ndarray, "chosen"]:

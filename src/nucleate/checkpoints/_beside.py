@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nucleate.checkpoints._find import CONFIGS, SAFE, WEIGHTS
+from nucleate.checkpoints._find import CONFIGS, PICKLED, SAFE, WEIGHTS
 from nucleate.checkpoints._series import Checkpoint
 
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
@@ -22,8 +22,7 @@ _FEW = 3
 
 def lacks_config(checkpoint: Checkpoint) -> str:
     """The file without which the weights cannot be loaded and that is not there, or nothing."""
-    adapter = (checkpoint.path / SAFE[-1]).exists() and not _is_full(checkpoint.path)
-    wanted = CONFIGS[1] if adapter else CONFIGS[0]
+    wanted = CONFIGS[1] if _is_adapter(checkpoint.path) else CONFIGS[0]
     return "" if (checkpoint.path / wanted).exists() else wanted
 
 
@@ -57,14 +56,18 @@ def notes(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
 
 
 def _mixed(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
-    adapters = [one for one in checkpoints if (one.path / CONFIGS[1]).exists()]
+    adapters = [one for one in checkpoints if _is_adapter(one.path)]
     if not adapters:
         return
     if len(adapters) < len(checkpoints):
-        yield f"{_some(adapters)} hold adapters, the others whole models"
-    names = {_read(one.path / CONFIGS[1]).get("base_model_name_or_path") for one in adapters}
-    shown = " and ".join(str(name) for name in sorted(map(str, names)))
-    if len(names) > 1:
+        verb = "holds an adapter" if len(adapters) == 1 else "hold adapters"
+        yield f"{_some(adapters)} {verb}, the others whole models"
+    named = [_read(one.path / CONFIGS[1]).get("base_model_name_or_path") for one in adapters]
+    names = sorted({str(name) for name in named if name})
+    shown = " and ".join(names)
+    if not names:
+        yield "the adapters name no base model: give it with --base"
+    elif len(names) > 1:
         yield f"the adapters are of several base models: {shown}"
     elif not Path(shown).is_dir():
         yield (
@@ -91,8 +94,12 @@ def _some(checkpoints: Sequence[Checkpoint]) -> str:
     return ", ".join(str(one) for one in checkpoints[:_FEW]) + more
 
 
-def _is_full(folder: Path) -> bool:
-    return any((folder / name).exists() for name in SAFE[:-1])
+def _is_adapter(folder: Path) -> bool:
+    full = (*SAFE[:-1], *PICKLED[:-1])
+    own = (CONFIGS[1], SAFE[-1], PICKLED[-1])
+    return not any((folder / name).exists() for name in full) and any(
+        (folder / name).exists() for name in own
+    )
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -116,8 +116,9 @@ def check_series(
       that most checkpoints have are not there; a step is missing in spacing that is otherwise even
       or geometric.
     - `out_of_order`: a folder's name and its `trainer_state.json` disagree; a step occurs twice;
-      two neighbors exchanged would make the way through the weights shorter than 0.8 of what it
-      is (0.5 in a steady drift, 0.71 in a random walk, 1 in noise around one place).
+      a stage has several branches; checkpoints (two, or a few) exchanged would make the ways into
+      and out of them shorter than 0.8 of what they are (between neighbors, 0.5 in a steady drift,
+      0.71 in a random walk, 1 in noise around one place), and all others look right then.
     - `jump`: a checkpoint, or a stretch of them, is more than twice as far from the ones on
       either side as those are from each other; the first or last moved more than 10 times the
       usual by distance, by distance per step and by distance per unit of log(step); or a norm is
@@ -142,10 +143,12 @@ def check_series(
     Notes:
         A training run that returns to an earlier point at every restart of a cyclic learning rate,
         or that oscillates between two sides of a valley and is saved at every step, can look
-        misplaced or swapped. Neighbors in noise around one point can be swapped without a flag, and
-        so can the first two and the last two checkpoints. Hashes do not tell which of two equal
-        checkpoints is the wrong one.
+        misplaced, and of swapped checkpoints of such a run others may be named. Checkpoints in
+        noise around one point can be swapped without a flag. Hashes do not tell which of two equal
+        checkpoints is the wrong one. docs/recording.md has measured rates.
     """
+    if not isinstance(series, Series):
+        raise BadInput(f"series is {series!r}; find it with Series.find")
     found = scan(series, progress)
     checkpoints = tuple(
         _checked(index, checkpoint, found) for index, checkpoint in enumerate(series)
@@ -286,9 +289,19 @@ def _ways(series: Series, found: Scan) -> Iterator[Flag]:
 
 
 def _misplaced(step: Sequence[int], far: rules.Distances, stretch: rules.Stretch) -> str:
+    sentence = _place(step, far, stretch)
+    if stretch.instead:
+        pair = _steps([step[one] for one in stretch.instead])
+        sentence += f"; or {pair} are swapped, which the distances do not tell apart"
+    return sentence
+
+
+def _place(step: Sequence[int], far: rules.Distances, stretch: rules.Stretch) -> str:
     members = stretch.members
     named = _steps([step[member] for member in members])
     if stretch.sign == "swapped":
+        if len(members) > 2:
+            return f"the weights of {named} look exchanged among one another"
         return f"the weights of {named} look swapped: exchanged, the way past them is shorter"
     named += " is out of place" if len(members) == 1 else " are out of place"
     if stretch.sign == "far":

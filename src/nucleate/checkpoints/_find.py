@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 
 CONFIGS = ("config.json", "adapter_config.json")
@@ -16,19 +17,6 @@ PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.b
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Weights of other frameworks and optimizer states stay on the hub.
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
-
-
-def as_path(source: str | PathLike[str]) -> Path:
-    """A path as users give it, with `~` for the home folder.
-
-    Raises:
-        BadInput: it is no path.
-    """
-    if not isinstance(source, str | PathLike):
-        raise BadInput(
-            f"{source!r} is a {type(source).__name__}: name a folder, or a model on the hub."
-        )
-    return Path(source).expanduser()
 
 
 def trainer_step(folder: Path) -> int | None:
@@ -60,7 +48,7 @@ def local_folder(source: str | PathLike[str], *, allow_pickle: bool) -> Path:
     Raises:
         BadInput: there is neither, and it cannot be downloaded.
     """
-    path = as_path(source)
+    path = as_path("the checkpoint", source)
     if path.is_dir():
         return path
     repository, _, revision = str(source).partition("@")

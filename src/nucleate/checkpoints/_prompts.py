@@ -5,9 +5,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.checkpoints._beside import TOKENIZERS
-from nucleate.checkpoints._find import as_path, local_folder
+from nucleate.checkpoints._find import local_folder
 from nucleate.checkpoints._series import Series
 from nucleate.prompts import PromptSet, check_template, position_names
 
@@ -65,7 +66,7 @@ def load_prompts(
         BadInput: there is no such file or folder; the rows cannot be read; positions or a template
             are given for a saved prompt set; the prompt set was made with another tokenizer.
     """
-    path = as_path(source)
+    path = as_path("source", source)
     if path.is_dir() and not (path / _DATASET).exists():
         for option, value in (("positions", positions), ("template", template)):
             if value is not None:

@@ -15,7 +15,7 @@ from nucleate.checkpoints._rules import repeated
 from nucleate.checkpoints._series import Checkpoint, Series
 from nucleate.prompts import PromptSet
 from nucleate.recording import Recorder, Schedule, open_run, prompts_of, refusal_to_void
-from nucleate.runs import Run
+from nucleate.runs import Run, check_unlocked, check_writable
 
 _SOURCE = "source"
 
@@ -83,6 +83,8 @@ def record_series(
         _check_order(run, series, pending[0].step)
     done: list[int] = []
     if pending:
+        check_writable(where)
+        check_unlocked(where)
         with _quick_collection():
             done = _read(where, prompts, series, pending[0], load, hashes, progress)
     progress(len(series), len(series))

@@ -19,9 +19,16 @@ Distances = Float[np.ndarray, "checkpoint checkpoint"]
 # How many times longer a way must be than another to be out of place. Noise around one place
 # gives 1, a random walk and a steady drift less.
 FAR = 2.0
-# Exchanging two neighbors must shorten the way by this factor: 0.5 in a steady drift, 0.71 in
-# a random walk, 1 in noise around one place.
+# Exchanging two checkpoints must shorten the ways to them by this factor: to neighbors, 0.5 in a
+# steady drift, 0.71 in a random walk, 1 in noise around one place; less the farther apart they are.
 SWAPPED = 0.8
+# And the ways to neither may become longer than this: else one odd checkpoint would be moved to an
+# end, where it has one neighbor only.
+_LONGER = 2.5
+# Of two at an end that are exchanged, one is between the other and the rest; one that is odd is as
+# far from both.
+_NEAR = 0.9
+_MOST_EXCHANGES = 3
 # How much faster than usual the weights must move to the first or the last checkpoint.
 FAST = 10.0
 # How far a norm must be from both neighbors' norms.
@@ -106,34 +113,38 @@ def _odd_intervals(
 
 @dataclass(frozen=True)
 class Stretch:
-    """Checkpoints beside each other that do not lie where their steps say.
+    """Checkpoints that do not lie where their steps say.
 
     Attributes:
-        members: which.
+        members: which; beside each other, but for those that are swapped.
         sign: how it shows: `far` from the checkpoints before and after, which are near each
-            other; `elsewhere` is one that it is nearer to than to those; two are `swapped`.
-        others: the two before and after; if `elsewhere`, the one there and those beside.
+            other; `elsewhere` is one that it is nearer to than to those; `swapped` ones have taken
+            each other's places.
+        others: the two before and after; if `elsewhere`, the one there and those beside; none if
+            `swapped`.
+        instead: two that, exchanged, would explain all as well; mostly none.
     """
 
     members: tuple[int, ...]
     sign: Literal["far", "elsewhere", "swapped"]
     others: tuple[int, ...]
+    instead: tuple[int, ...] = ()
 
 
 def misplaced(distances: Distances, kept: Sequence[int]) -> list[Stretch]:
     """Stretches of checkpoints that are out of place.
 
-    *Far*: each member is more than `FAR` times as far from the checkpoint before the stretch, and
-    from the one after it, as those two are from each other. *Elsewhere*: the ways into the
-    stretch and out of it are both more than `FAR` times as long as the way from a member to some
-    checkpoint that is no neighbor. *Swapped*: two neighbors exchanged make the ways into and out
-    of them shorter by the factor `SWAPPED`; those at either end cannot be told.
+    *Swapped*: two checkpoints exchanged make the ways into and out of them shorter by the factor
+    `SWAPPED`. *Far*: each member is more than `FAR` times as far from the checkpoint before the
+    stretch, and from the one after it, as those two are from each other. *Elsewhere*: the ways
+    into the stretch and out of it are both more than `FAR` times as long as the way from a member
+    to some checkpoint that is no neighbor.
 
-    One misplaced stretch makes others look so. If exchanging two neighbors puts all right, that
-    is it. Otherwise the one is taken that makes the way from the first to the last checkpoint
-    longest for each of its members, or what stands between a stretch and its place elsewhere if
-    that makes it longer still. It is taken out (swapped ones are put right), and the rest is
-    looked at again.
+    One misplaced stretch makes others look so. If exchanging the two that shorten the way most
+    (up to three times) puts all right, that is it. Otherwise the one is taken that makes the way
+    from the first to the last checkpoint longest for each of its members, or what stands between a
+    stretch and its place elsewhere if that makes it longer still. It is taken out (swapped ones
+    are put right), and the rest is looked at again.
 
     Args:
         distances: of all pairs.
@@ -142,15 +153,94 @@ def misplaced(distances: Distances, kept: Sequence[int]) -> list[Stretch]:
     left, found = list(kept), []
     while len(left) > 2:
         local = distances[np.ix_(left, left)]
+        swaps, sure = _exchanges(local)
+        if swaps and sure:
+            found += [Stretch(tuple(left[k] for k in group), "swapped", ()) for group in swaps]
+            break
         stretch = _worst(local)
         if stretch is None:
             break
         members = tuple(left[place] for place in stretch.members)
         others = tuple(left[place] for place in stretch.others)
-        found.append(Stretch(members, stretch.sign, others))
+        instead = tuple(left[k] for k in swaps[0]) if len(swaps) == 1 else ()
+        found.append(Stretch(members, stretch.sign, others, instead))
         start, end = stretch.members[0], stretch.members[-1] + 1
         left[start:end] = reversed(members) if stretch.sign == "swapped" else ()
     return found
+
+
+def _exchanges(distances: Distances) -> tuple[list[tuple[int, ...]], bool]:
+    """Groups of checkpoints that have taken each other's places, and whether that is sure.
+
+    There are none if that explains not all. It is not sure where leaving out one checkpoint would
+    explain it as well, and by less.
+    """
+    order = np.arange(len(distances))
+    for _ in range(_MOST_EXCHANGES):
+        pair = _best_exchange(distances[np.ix_(order, order)])
+        if pair is None:
+            break
+        order[list(pair)] = order[list(pair)][::-1]
+    right = distances[np.ix_(order, order)]
+    if not _in_order(right):
+        return [], False
+    found, seen = [], set[int]()
+    for start in range(len(order)):
+        cycle = [start]
+        while (after := int(order[cycle[-1]])) != start:
+            cycle.append(after)
+        if len(cycle) > 1 and start not in seen:
+            found.append(tuple(sorted(cycle)))
+        seen.update(cycle)
+    gain = _way(distances) - _way(right)
+    return found, _neighbors(found) or not _one_is_odd(distances, gain)
+
+
+def _one_is_odd(distances: Distances, gain: float) -> bool:
+    """Whether leaving out one checkpoint puts all right and shortens the way more than `gain`."""
+    inner = range(1, len(distances) - 1)
+    odd = max(inner, key=lambda place: _detour(distances, (place,)))
+    rest = np.delete(np.arange(len(distances)), odd)
+    return _detour(distances, (odd,)) >= gain and _in_order(distances[np.ix_(rest, rest)])
+
+
+def _in_order(distances: Distances) -> bool:
+    """Whether nothing looks out of place."""
+    return next(_signs(distances), None) is None and _best_exchange(distances) is None
+
+
+def _neighbors(groups: list[tuple[int, ...]]) -> bool:
+    """Whether two neighbors are all that was exchanged."""
+    return len(groups) == 1 and len(groups[0]) == 2 and groups[0][1] == groups[0][0] + 1
+
+
+def _way(distances: Distances) -> float:
+    """The length of the way past all checkpoints."""
+    return float(np.diagonal(distances, 1).sum())
+
+
+def _best_exchange(distances: Distances) -> tuple[int, int] | None:
+    """The two that shorten the way most when exchanged, if they shorten it enough."""
+    count = len(distances)
+    i, j = np.triu_indices(count, 1)
+    # A place before the first and one behind the last, to which there is no way.
+    padded = np.zeros((count + 2, count + 2))
+    padded[1:-1, 1:-1] = distances
+    a, b = i + 1, j + 1
+    apart = b > a + 1
+    old = np.stack(
+        [padded[a - 1, a] + padded[a, a + 1] * apart, padded[b - 1, b] * apart + padded[b, b + 1]]
+    )
+    new = np.stack(
+        [padded[a - 1, b] + padded[b, a + 1] * apart, padded[b - 1, a] * apart + padded[a, b + 1]]
+    )
+    best = int((old - new).sum(0).argmax())
+    first, second = int(i[best]), int(j[best])
+    before, after = old[:, best], new[:, best]
+    fits = (after <= _LONGER * before).all()
+    if second == first + 1 and (first == 0 or second == count - 1):
+        fits &= distances[first, second] <= _NEAR * before.sum()
+    return (first, second) if fits and after.sum() < SWAPPED * before.sum() else None
 
 
 def _worst(distances: Distances) -> Stretch | None:
@@ -158,13 +248,6 @@ def _worst(distances: Distances) -> Stretch | None:
     signs = list(_signs(distances))
     if not signs:
         return None
-    swaps = [one for one in signs if one[1].sign == "swapped"]
-    if swaps:
-        _, swap = max(swaps, key=lambda one: one[0])
-        order = np.arange(len(distances))
-        order[list(swap.members)] = swap.members[::-1]
-        if next(_signs(distances[np.ix_(order, order)]), None) is None:
-            return swap
     detour, stretch = max(signs, key=lambda one: (one[0], -one[1].members[0]))
     if stretch.sign == "elsewhere" and _detour(distances, (gap := _gap(stretch)).members) > detour:
         return gap
@@ -228,7 +311,7 @@ def _swapped(distances: Distances) -> Iterator[tuple[float, Stretch]]:
         here = distances[a, b] + distances[c, d]
         exchanged = distances[a, c] + distances[b, d]
         if exchanged < SWAPPED * here:
-            yield float(here - exchanged) / 2, Stretch((b, c), "swapped", (a, d))
+            yield float(here - exchanged) / 2, Stretch((b, c), "swapped", ())
 
 
 def _detour(distances: Distances, members: tuple[int, ...]) -> float:

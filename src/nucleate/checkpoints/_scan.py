@@ -132,18 +132,23 @@ def _usual(
     first = next(index for index in whole if shapes[index] == usual)
     others = []
     for checkpoint, own in zip(series, shapes, strict=True):
-        name = next((n for n, shape in own.items() if usual.get(n, shape) != shape), None)
-        if name is None:
-            others.append("")
-            continue
-        differs = (
-            f"{name} is {list(own[name])} in {checkpoint} and {list(usual[name])} in "
-            f"{series.checkpoints[first]}"
-        )
-        if 2 * count <= len(whole):
+        differs = _differs(own, usual, str(checkpoint), str(series.checkpoints[first]))
+        if differs and 2 * count <= len(whole):
             raise BadInput(f"{differs}; give checkpoints of one model")
         others.append(differs)
     return usual, others
+
+
+def _differs(
+    own: dict[str, tuple[int, ...]], usual: dict[str, tuple[int, ...]], name: str, first: str
+) -> str:
+    """In what tensors are those of another model; empty if they are not."""
+    if own and usual.keys().isdisjoint(own):
+        return f"{name} has none of the {len(usual)} tensors of {first}"
+    odd = next((one for one, shape in own.items() if usual.get(one, shape) != shape), None)
+    if odd is None:
+        return ""
+    return f"{odd} is {list(own[odd])} in {name} and {list(usual[odd])} in {first}"
 
 
 class _Walk:

@@ -24,7 +24,7 @@ def places_in(folder: Path) -> tuple[list[Place], list[str]]:
     """Find the checkpoints in a folder, in its folder `checkpoints`, or in folders of stages.
 
     Returns:
-        the checkpoints; and the names of what looks like one but does not tell its step.
+        the checkpoints; and sentences about what looks like one but cannot be part of a series.
 
     Raises:
         BadInput: the folder cannot be read.
@@ -64,9 +64,17 @@ def _children(folder: Path) -> tuple[list[Place], list[str]]:
             steps[path] = step
     if not steps:
         steps = {path: epoch for path in folders if (epoch := epoch_in(path.name)) is not None}
-    lost = [path.name for path in sorted(likely - steps.keys())]
-    lost += [path.name for path in files if _numbered(path.stem)]
-    return [Place(step, path, stage_of(path)) for path, step in steps.items()], lost
+    unnamed = [path.name for path in sorted(likely - steps.keys())]
+    single = [path.name for path in files if _numbered(path.stem)]
+    left_out = [
+        f"{_some(names)} in {folder} left out of the series, since {why}"
+        for names, why in (
+            (unnamed, "no step can be told: name the folder like checkpoint-500"),
+            (single, "a checkpoint is a folder that save_pretrained has written: save it so"),
+        )
+        if names
+    ]
+    return [Place(step, path, stage_of(path)) for path, step in steps.items()], left_out
 
 
 def stage_of(path: Path) -> Stage:
@@ -95,13 +103,9 @@ def in_stages(steps: Iterable[tuple[Stage, int]]) -> list[int]:
     return [step + shift[stage] for stage, step in given]
 
 
-def left_out_sentence(folder: Path, names: list[str]) -> str:
-    """What was left out of a series, and what to do about it."""
+def _some(names: list[str]) -> str:
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return (
-        f"{', '.join(names[:_FEW])}{more} in {folder} {'is' if len(names) == 1 else 'are'} left "
-        "out of the series, since no step can be told: name the folder like checkpoint-500"
-    )
+    return ", ".join(names[:_FEW]) + more
 
 
 def _state(path: Path) -> int | None:

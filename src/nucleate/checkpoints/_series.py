@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from warnings import warn
 
+from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.checkpoints._find import (
     PICKLED,
     SAFE,
-    as_path,
     local_folder,
     trainer_step,
 )
 from nucleate.checkpoints._names import Stage, epoch_in, stage_in, step_in
-from nucleate.checkpoints._search import in_stages, left_out_sentence, places_in, stage_of
+from nucleate.checkpoints._search import in_stages, places_in, stage_of
 from nucleate.runs import Journal
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Checkpoint:
             BadInput: there is no such checkpoint, or its step is unknown.
         """
         path = local_folder(source, allow_pickle=allow_pickle)
-        if step is None:
+        if step is not None:
+            check_whole("step", step, least=0)
+        else:
             step = _named_step(source, path)
         if step is None:
             step = trainer_step(path)
@@ -139,6 +141,9 @@ class Series:
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise BadInput("a series needs at least one checkpoint; name some")
+        for one in self.checkpoints:
+            if not isinstance(one, Checkpoint):
+                raise BadInput(f"{one!r} is no checkpoint; find it with Checkpoint.find")
         ordered = tuple(sorted(self.checkpoints, key=lambda checkpoint: checkpoint.step))
         object.__setattr__(self, "checkpoints", ordered)
 
@@ -179,8 +184,9 @@ class Series:
         if not many:
             raise BadInput("no checkpoint is named; name folders, or revisions on the hub")
         if revisions:
+            revisions = [revisions] if isinstance(revisions, str) else revisions
             many = [f"{many[0]}@{revision}" for revision in revisions]
-        if len(many) == 1 and (as_path(many[0]).is_dir() or "@" not in str(many[0])):
+        if len(many) == 1 and (as_path("source", many[0]).is_dir() or "@" not in str(many[0])):
             return cls(_in_folder(many[0], allow_pickle=allow_pickle))
         return cls(_in_list(many, allow_pickle))
 
@@ -204,6 +210,7 @@ class Series:
         """
         path = local_folder(source, allow_pickle=allow_pickle)
         taken = (_named_step(source, path) or 0) if step is None else step
+        check_whole("step", taken, least=0)
         return cls((Checkpoint(taken, path, str(source), allow_pickle),))
 
     @classmethod
@@ -213,7 +220,7 @@ class Series:
         Raises:
             BadInput: it holds none.
         """
-        folder = as_path(run) / "checkpoints"
+        folder = as_path("run", run) / "checkpoints"
         if not folder.is_dir():
             raise BadInput(f"the run {run} holds no checkpoint; name the trained model")
         return cls.find(folder)
@@ -236,7 +243,7 @@ def _named_step(source: str | PathLike[str], path: Path) -> int | None:
 
 
 def _name(source: str | PathLike[str], path: Path) -> str:
-    own = as_path(source) == path
+    own = as_path("source", source) == path
     return path.absolute().name if own else str(source).partition("@")[2]
 
 
@@ -253,7 +260,7 @@ def _in_list(many: Iterable[str | PathLike[str]], allow_pickle: bool) -> tuple[C
         for (one, _), epoch in zip(places, epochs, strict=True)
     ]
     stages = [
-        stage_of(path) if as_path(one) == path else stage_in(name)
+        stage_of(path) if as_path("source", one) == path else stage_in(name)
         for (one, path), name in zip(places, names, strict=True)
     ]
     return _staged(found, stages)
@@ -265,7 +272,7 @@ def _staged(found: Sequence[Checkpoint], stages: Sequence[Stage]) -> tuple[Check
 
 
 def _in_folder(source: str | PathLike[str], *, allow_pickle: bool) -> tuple[Checkpoint, ...]:
-    folder = as_path(source)
+    folder = as_path("source", source)
     if not folder.is_dir():
         raise BadInput(
             f"{source} is no folder of checkpoints; name one, or revisions on the hub as "
@@ -277,13 +284,13 @@ def _in_folder(source: str | PathLike[str], *, allow_pickle: bool) -> tuple[Chec
     if not places and any((folder / name).exists() for name in (*SAFE, *PICKLED)):
         return (Checkpoint.find(folder, allow_pickle=allow_pickle),)
     if not places:
-        seen = f" ({', '.join(left_out[:3])} tell no step)" if left_out else ""
+        seen = f" ({'; '.join(left_out)})" if left_out else ""
         raise BadInput(
             f"{folder} holds no checkpoints{seen}; they are folders named like checkpoint-500, "
             "step500, step-10k or 500"
         )
-    if left_out:
-        warn(left_out_sentence(folder, left_out), stacklevel=4)
+    for sentence in left_out:
+        warn(sentence, stacklevel=4)
     found = [Checkpoint(place.step, place.path, "", allow_pickle) for place in places]
     return _staged(found, [place.stage for place in places])
 

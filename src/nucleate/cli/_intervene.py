@@ -106,6 +106,7 @@ def intervene(
             scored=own["scored"] if scored is None else scored.value,
             seed=seed,
             progress=stoppable(watcher, "causal map"),
+            say=watcher.say,
         )
     folder = out or Path(source)
     found.save(folder)
@@ -115,7 +116,7 @@ def intervene(
     if as_json:
         typer.echo(_as_json(places, found.about))
         return
-    _show(places, folder)
+    _show(places, found.about, folder)
 
 
 def _source(
@@ -148,11 +149,14 @@ def _panel(run: Path, step: int) -> "Panel | None":
     return panel if int(panel.table["step"].max()) == step else None
 
 
-def _show(table: "pd.DataFrame", folder: Path) -> None:
-    """Places grouped by what they are called, with the numbers of each, and the rules."""
-    from nucleate.findings import RULES
+def _show(table: "pd.DataFrame", about: "Mapping[str, object]", folder: Path) -> None:
+    """Places with the numbers of each, what could not be asked, and the rules."""
+    from nucleate.findings import RULES, rows_to_decide
 
     say(f"{len(table)} places, {int(table['rows'].iloc[0])} rows -> {folder}/causal_map.csv")
+    remarks = about.get("remarks")
+    for remark in remarks if isinstance(remarks, list) else ():
+        say(f"note: {remark}")
     head = ("place", *_SHOWN, "verdict")
     body = [
         (f"{row['position']}/{row['stream']}", *(_number(row[name]) for name in _SHOWN),
@@ -164,6 +168,9 @@ def _show(table: "pd.DataFrame", folder: Path) -> None:
         cells = [cell.ljust(width) if k in (0, len(head) - 1) else cell.rjust(width)
                  for k, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
         typer.echo("  ".join(cells).rstrip())
+    more = rows_to_decide(table)
+    if more:
+        say(more)
     for rule in RULES:
         say(rule)
 

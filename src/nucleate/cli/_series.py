@@ -66,22 +66,29 @@ def _span(steps: tuple[int, ...]) -> str:
 
 
 def _show(report: "SeriesReport") -> None:
-    """A table, and a sentence for each flag."""
-    header = ("step", "weights", "norm", "moved", "flags")
+    """A table, and a sentence for each flag; names where they do not tell the step."""
+    from nucleate.checkpoints import step_in
+
+    names = [one.name.rpartition("/")[2].rpartition("@")[2] for one in report.checkpoints]
+    told = all(
+        step_in(name) == one.step for name, one in zip(names, report.checkpoints, strict=True)
+    )
+    header = ("step", *(() if told else ("name",)), "weights", "norm", "moved", "flags")
     rows = [
         (
             str(one.step),
+            *(() if told else (name,)),
             one.sha256[:12] if one.sha256 else "-",
             _number(one.norm),
             _number(one.moved),
             ", ".join(dict.fromkeys(flag.kind for flag in report.flags_of(one.step))),
         )
-        for one in report.checkpoints
+        for one, name in zip(report.checkpoints, names, strict=True)
     ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
-        cells = (text.rjust(width) for text, width in zip(row[:4], widths, strict=False))
-        typer.echo(f"{'  '.join(cells)}  {row[4]}".rstrip())
+        cells = (text.rjust(width) for text, width in zip(row[:-1], widths, strict=False))
+        typer.echo(f"{'  '.join(cells)}  {row[-1]}".rstrip())
     for flag in report.flags:
         say(f"{flag.kind}: {flag.sentence}")
     for note in report.notes:

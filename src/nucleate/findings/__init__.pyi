@@ -14,6 +14,7 @@ from ._dynamics_words import describe_between_tasks as describe_between_tasks
 from ._dynamics_words import describe_change_points as describe_change_points
 from ._dynamics_words import describe_onset as describe_onset
 from ._dynamics_words import describe_order as describe_order
+from ._enough import rows_to_decide as rows_to_decide
 from ._factor import Factor as Factor
 from ._findings import Findings as Findings
 from ._findings import empty_panel as empty_panel

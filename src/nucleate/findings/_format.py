@@ -1,5 +1,6 @@
 """How numbers, intervals and places are written in words, tables and figures."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -27,15 +28,19 @@ def highest_null(rows: pd.DataFrame) -> Float[np.ndarray, " row"]:
 
 
 def depth_order(streams: Iterable[str]) -> list[str]:
-    """Streams from the embedding upwards; names that are not known keep their order, on top."""
+    """Streams from the embedding upwards; blocks that are not numbered through keep their order."""
+    names = [str(name) for name in streams]
+    blocks = {name: re.fullmatch(r"block\.(\d+)", name) for name in names}
+    ends = {name: name == "final_norm" or name.startswith("embed") for name in names}
+    numbered = all(blocks[name] or ends[name] for name in names)
 
     def depth(name: str) -> float:
-        block = re.fullmatch(r"block\.(\d+)", name)
-        if block:
+        block = blocks[name]
+        if block and numbered:
             return float(block[1])
-        return {"embed": -1.0, "final_norm": 1e6}.get(name, 1e7)
+        return {"embed": -1.0, "final_norm": math.inf}.get(name, -0.5 if ends[name] else 0.0)
 
-    return sorted((str(name) for name in streams), key=depth)
+    return sorted(names, key=depth)
 
 
 def in_order(positions: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from nucleate._core.errors import BadInput
+from nucleate.intervene import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from nucleate.panel import select_rows
 
 ClusterVerdict = Literal["clusters", "none", "undecided"]
@@ -22,13 +23,6 @@ NULLS = ("n0_q99", "n1_max", "n2")
 _NAMES = ("N0", "N1", "N2")
 # An effect smaller than this is called none: a tenth of the answers.
 MARGIN = 0.1
-FEWEST_STRINGS_USED = 20
-"""Fewest instruction strings on which *used* and *not used* may rest.
-
-From here on the 95 % percentile bootstrap over strings covers in about 90 % or more of simulated
-sets, whatever the share and as long as rows of a string are correlated by at most .5; over 10
-strings it covers in 77 to 93 % (`benchmarks/intervene/few_strings.py` prints the table).
-"""
 FEWEST_STRINGS_CLUSTERS = 10
 """Fewest instruction strings on which *clusters* and *none* may rest.
 
@@ -178,7 +172,7 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
         step: at which to choose.
 
     Returns:
-        One of the blocks or `final_norm`; the first of those that are equal.
+        Any but the embedding; the first of those that are equal.
 
     Raises:
         BadInput: no stream has a value there.
@@ -186,7 +180,7 @@ def choose_stream(table: pd.DataFrame, position: str, view: str, step: int) -> s
     rows = select_rows(
         table, position=position, view=view, step=step, label="task", metric="ari", half="choose"
     )
-    deep = rows["stream"].str.startswith("block.") | (rows["stream"] == "final_norm")
+    deep = ~rows["stream"].str.match(r"embed(\.|$)")
     wanted = rows[deep & rows["value"].notna()]
     if wanted.empty:
         raise BadInput(

@@ -7,6 +7,7 @@ from ._doses import look_closely as look_closely
 from ._doses import redirections as redirections
 from ._edited_answers import EditedAnswers as EditedAnswers
 from ._erasers import Eraser as Eraser
+from ._interventions import FittedElsewhere as FittedElsewhere
 from ._interventions import Intervention as Intervention
 from ._interventions import Norms as Norms
 from ._interventions import edit as edit
@@ -17,5 +18,6 @@ from ._interventions import steer as steer
 from ._knock_out import knock_out as knock_out
 from ._logits import logits_under as logits_under
 from ._places import Onwards as Onwards
+from ._settings import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._settings import map_settings_differences as map_settings_differences
 from ._settings import map_settings_of as map_settings_of

@@ -1,5 +1,6 @@
 """The roles that rows play: who is tested, what another task would answer, who lends states."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from nucleate._core.errors import BadInput
+from nucleate._core.strings import announced
 from nucleate.intervene._answers import AnswerTokens
 from nucleate.prompts import PromptSet
 
@@ -41,6 +43,9 @@ class Cast:
         chance: for each tested row, the share of the other tasks that answer as B does.
         wanted: `own`, `target` and `third` -> the answers, as tokens.
         task_blind: the best accuracy on the tested rows for who knows the input and not the task.
+        one_input: whether all rows count as asking about one input: they have none but the text
+            that tells the task, so that the folds are of instruction strings.
+        erasable: whether the states have more dimensions than the tasks can span.
     """
 
     fitted: Int[np.ndarray, "fitted"]
@@ -58,6 +63,39 @@ class Cast:
     chance: Float[np.ndarray, "row"]
     wanted: dict[str, AnswerTokens]
     task_blind: float
+    one_input: bool = False
+    erasable: bool = True
+
+    @property
+    def erasable_rows(self) -> Bool[np.ndarray, "row"]:
+        """The tested rows from whose states the tasks can be removed: all, or none."""
+        return np.full(len(self.tested), self.erasable)
+
+    @property
+    def erased(self) -> Bool[np.ndarray, "row"]:
+        """The tested rows on which removal decides."""
+        return self.compared & self.erasable
+
+    @property
+    def not_asked(self) -> dict[str, str]:
+        """The questions that these rows do not allow, each with the reason."""
+        found = {}
+        if not self.compared.any():
+            found["shift, patch and erase"] = (
+                "no tested row has an input that another task has too, so that nobody knows what "
+                "another task would answer, and the task cannot be told from the input"
+            )
+        elif not self.redirectable.any():
+            found["shift and patch"] = (
+                "no input has different answers of three tasks with other inputs to fit means on; "
+                "the third one is the control"
+            )
+        if not self.erasable:
+            found["erase"] = (
+                f"{self.tasks} tasks can span all dimensions of the states, so that erasing them "
+                "would leave nothing"
+            )
+        return found
 
     @property
     def folds(self) -> int:
@@ -85,26 +123,32 @@ def cast(
             scored against each other, a row without a rival answer is always right.
 
     Raises:
-        BadInput: a label is missing; fewer than two tasks or two inputs; no row with a rival.
+        BadInput: a label is missing; no row has an answer; fewer than two tasks; no row with a
+            rival.
+
+    Notes:
+        Where all rows have the same input, such as none, or the same instruction, the task is told
+        by the text alone. They count as rows with one input, to which each task has its most
+        frequent answer; what is fitted comes from other instruction strings instead of other
+        inputs. A task and its answer are one thing then.
     """
     prompts.check_labels("task", "instruction", "input", user="the causal map")
     codes = {
         name: np.unique(np.array(prompts.labels[name], object), return_inverse=True)[1]
         for name in ("task", "input")
     }
-    fitted = np.flatnonzero(_usable(prompts))
-    for name in ("task", "input"):
-        if len(set(codes[name][fitted])) < 2:
-            raise BadInput(
-                "the causal map needs at least two tasks and two inputs among the prompt set's "
-                f"answered rows of trained instructions, and finds fewer of {name}s; add some"
-            )
+    fitted = _fitted(prompts, codes["task"])
+    string = _strings(prompts)
+    one_input = len(set(codes["input"][fitted])) < 2 or not announced(prompts.labels).any()
+    if one_input:
+        codes["input"] = np.zeros_like(codes["input"])
+    unit = string if one_input else codes["input"]
     order = rng.permutation(fitted)
-    inputs = rng.permutation(np.unique(codes["input"][fitted]))
-    of_input = np.zeros(codes["input"].max() + 1, dtype=np.int64)
-    of_input[inputs] = np.arange(len(inputs)) % _INPUT_FOLDS
-    fold = of_input[codes["input"]]
-    roles = _Roles(prompts, codes["task"], codes["input"], fold, fitted, rng)
+    units = rng.permutation(np.unique(unit[fitted]))
+    of_unit = np.zeros(unit.max() + 1, dtype=np.int64)
+    of_unit[units] = np.arange(len(units)) % _INPUT_FOLDS
+    fold = of_unit[unit]
+    roles = _Roles(prompts, codes["task"], codes["input"], unit, fold, fitted, rng)
     if rivals:
         order = np.array([row for row in order if roles.rivals(int(row))], dtype=np.int64)
     if not len(order):
@@ -119,11 +163,28 @@ def cast(
         task=codes["task"],
         tasks=int(codes["task"].max()) + 1,
         fold=fold,
-        string=_strings(prompts),
+        string=string,
         input=codes["input"],
         **roles.of(tested),
         task_blind=roles.task_blind(tested),
+        one_input=one_input,
     )
+
+
+def _fitted(prompts: PromptSet, task: Int[np.ndarray, "all"]) -> Int[np.ndarray, "fitted"]:
+    """The rows that can be used; refused where they cannot be of two tasks."""
+    fitted = np.flatnonzero(_usable(prompts))
+    if not len(fitted):
+        raise BadInput(
+            "no row of a trained instruction has an answer, so that there is nothing to ask; give "
+            "rows with an output"
+        )
+    if len(set(task[fitted])) < 2:
+        raise BadInput(
+            "the causal map needs at least two tasks among the prompt set's answered rows of "
+            f"trained instructions, and finds {prompts.labels['task'][fitted[0]]!r} alone; add some"
+        )
+    return fitted
 
 
 def _usable(prompts: PromptSet) -> Bool[np.ndarray, "all"]:
@@ -134,11 +195,15 @@ def _usable(prompts: PromptSet) -> Bool[np.ndarray, "all"]:
 
 
 def _strings(prompts: PromptSet) -> Int[np.ndarray, "all"]:
-    """Instruction strings, numbered; rows with an empty one have no wording but their prompt's."""
+    """Instruction strings, numbered.
+
+    Rows with an empty one, or with one that all rows have, have no wording but their prompt's.
+    """
+    tells = announced(prompts.labels)
     named = [
-        (text, b"" if text.strip() else ids[:length].tobytes())
-        for text, ids, length in zip(
-            prompts.labels["instruction"], prompts.ids, prompts.prompt_lengths, strict=True
+        (text, b"" if told and text.strip() else ids[:length].tobytes())
+        for text, told, ids, length in zip(
+            prompts.labels["instruction"], tells, prompts.ids, prompts.prompt_lengths, strict=True
         )
     ]
     number = {unit: index for index, unit in enumerate(sorted(set(named)))}
@@ -153,11 +218,12 @@ class _Roles:
         prompts: PromptSet,
         task: Int[np.ndarray, "all"],
         inputs: Int[np.ndarray, "all"],
+        unit: Int[np.ndarray, "all"],
         fold: Int[np.ndarray, "all"],
         fitted: Int[np.ndarray, "fitted"],
         rng: np.random.Generator,
     ) -> None:
-        self._task, self._input, self._rng = task, inputs, rng
+        self._task, self._input, self._unit, self._rng = task, inputs, unit, rng
         spans = zip(prompts.prompt_lengths, prompts.lengths, strict=True)
         self._answer = [
             tuple(ids[a:b].tolist()) for ids, (a, b) in zip(prompts.ids, spans, strict=True)
@@ -165,9 +231,10 @@ class _Roles:
         self._of_pair: dict[tuple[int, int], list[int]] = {}
         self._answers_to: dict[int, dict[int, Answer]] = {}
         for row in fitted:
-            pair = int(inputs[row]), int(task[row])
-            self._of_pair.setdefault(pair, []).append(int(row))
-            self._answers_to.setdefault(pair[0], {}).setdefault(pair[1], self._answer[row])
+            self._of_pair.setdefault((int(inputs[row]), int(task[row])), []).append(int(row))
+        for (given, own), rows in self._of_pair.items():
+            most, _ = Counter(self._answer[row] for row in rows).most_common(1)[0]
+            self._answers_to.setdefault(given, {})[own] = most
         self._fitted = fitted
         self._fold = fold
         # mu_B - mu_A needs rows of both tasks with inputs of other folds.
@@ -192,7 +259,7 @@ class _Roles:
         task, given, own = int(self._task[row]), int(self._input[row]), self._answer[row]
         others, rivals = self._others(row), self.rivals(row)
         mates = self._fitted[
-            (self._task[self._fitted] == task) & (self._input[self._fitted] != given)
+            (self._task[self._fitted] == task) & (self._unit[self._fitted] != self._unit[row])
         ]
         other = int(self._rng.choice(mates)) if len(mates) else NOBODY
         if not rivals:

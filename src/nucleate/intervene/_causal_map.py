@@ -15,9 +15,10 @@ about the mean of the row's own input: see `_controls`.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -41,13 +42,15 @@ from nucleate.intervene._engine import (
     tails,
     way_of,
 )
+from nucleate.intervene._outlook import remarks, time_needed
 from nucleate.intervene._presence import presence
 from nucleate.prompts import PromptSet
 from nucleate.runs import write_json, write_whole
 from nucleate.tasks import canonical_hash
 
 _TABLE, _EDITS, _ABOUT = "causal_map.csv", "causal_edits.csv", "causal_map.json"
-_TEXTS = ("stream", "position", "edit")
+_TEXTS = ("stream", "position", "edit", "not_asked")
+_log = logging.getLogger("nucleate")
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,15 @@ class CausalMap:
             (the effect less its largest control) are corrected for the number of places and
             questions. `erase_excess` and `ablate_excess` are of the rows whose input other tasks
             have too: where they have not, the task cannot be told from the input. NaN: not
-            defined for these rows. Whether a place is *used* is judged by `nucleate.findings`.
+            defined for these rows. `not_asked`: the questions that these rows do not allow, with
+            the reason; empty where all are asked. Whether a place is *used* is judged by
+            `nucleate.findings`.
         edits: one row per (stream, position, edit): `redirected` (B's answer), `third`,
             `prefers_target` (B's answer likelier than A's), `accuracy`, `flip` (likeliest token
             changed), `kl`, `beyond`, with intervals. What the edits are: `EDITS`.
         about: how the map was made: `way` of running on, `scored`, `seed`, `seconds`,
-            `settings` (rows, scored, seed) and `settings_hash`.
+            `settings` (rows, scored, seed) and `settings_hash`, `remarks`: sentences about what
+            the rows did not allow.
 
     Examples:
         A map is made by `causal_map`, kept in a folder and read from there:
@@ -225,6 +231,7 @@ def causal_map(
     scored: Literal["greedy", "likelihood"] = "greedy",
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = _log.warning,
 ) -> CausalMap:
     """Every edit with its controls at every (stream, position) of the prompt set.
 
@@ -232,7 +239,9 @@ def causal_map(
         model: a trained causal LM in evaluation mode; left as it was.
         prompts: rows with answers and the labels `task`, `instruction` and `input`; where there is
             a label `split`, rows of trained instructions and inputs are used. Task B's answer to an
-            input is that of the prompt set's rows of task B with that input.
+            input is that of the prompt set's rows of task B with that input. Where all rows have
+            the same input or the same instruction, as texts with a class each, they count as rows
+            with one input, and folds are of instruction strings.
         rows: how many rows are tested at most, drawn at random; all if None. Means and subspaces
             are made of all.
         scored: `greedy`: an answer is what the model would say, word by word. `likelihood`: the
@@ -241,11 +250,13 @@ def causal_map(
             differently are left out: their own answer has no rival.
         seed: of the rows, target tasks, random directions and subspaces, and resamples.
         progress: called with the places done and their number.
+        say: gets, before the work, a sentence about each question that these rows do not allow,
+            each position that is left out (a mean over tokens, or within the answer), too few
+            instruction strings for a verdict, and the time where it is above a minute.
 
     Raises:
-        BadInput: a model in training mode; fewer than two tasks or two inputs; positions that are
-            no single tokens; a prompt set without the labels; by likelihood, no row with a rival
-            answer.
+        BadInput: a model in training mode; fewer than two tasks; no position that can be edited;
+            a prompt set without the labels or answers; by likelihood, no row with a rival answer.
 
     Notes:
         A subspace of rank T - 1 is a large part of a narrow model, so that a random one of that
@@ -253,11 +264,15 @@ def causal_map(
         tells). With few strings the intervals are too narrow, and no verdict rests on them.
     """
     began = time.perf_counter()
-    check_askable(model, prompts)
+    prompts, skipped = askable(model, prompts)
     rng = np.random.default_rng(seed)
     roles = cast(prompts, rows, rng, rivals=scored == "likelihood")
     states = read(model, prompts, scores=False).states
-    study = _Study(model, prompts, roles, states.values, states.streams, seed, progress)
+    roles = replace(roles, erasable=roles.tasks <= states.values.shape[-1])
+    said = remarks(roles, skipped)
+    for remark in said:
+        say(remark)
+    study = _Study(model, prompts, roles, states.values, states.streams, seed, progress, say)
     study.likeliest = scored == "likelihood"
     places = [place for position in range(len(states.positions)) for place in study.at(position)]
     table, edits = place_table(places, roles, Resampled(roles.string[roles.tested], rng))
@@ -267,30 +282,33 @@ def causal_map(
     settings = {"rows": rows, "scored": scored, "seed": seed}
     about = {
         "way": study.ways, "scored": scored, "seed": seed, "seconds": seconds,
-        "settings": settings, "settings_hash": canonical_hash(settings),
+        "settings": settings, "settings_hash": canonical_hash(settings), "remarks": said,
     }  # fmt: skip
     return CausalMap(table, edits, about, EditedAnswers.of(places, roles))
 
 
-def check_askable(model: nn.Module, prompts: PromptSet) -> None:
-    """Refuse a model that draws at random, and positions that are no tokens of the prompt."""
+def askable(model: nn.Module, prompts: PromptSet) -> tuple[PromptSet, dict[str, str]]:
+    """The prompt set at the positions whose states can be edited, and why not at the others.
+
+    Raises:
+        BadInput: a model that draws at random; no such position.
+    """
     if model.training:
         raise BadInput(
             "the model is in training mode, in which dropout changes its answers; call "
             "model.eval() before causal_map"
         )
-    spans = [name for name, where in prompts.positions.items() if where.ndim != 1]
-    if spans:
-        raise BadInput(
-            f"position {spans[0]!r} is a mean over tokens, and only a token can be changed; use a "
-            "prompt set of token positions for causal_map"
-        )
-    late = [n for n, where in prompts.positions.items() if (where >= prompts.prompt_lengths).any()]
-    if late:
-        raise BadInput(
-            f"position {late[0]!r} is within the answer of some rows; use positions in "
-            "the prompt for causal_map"
-        )
+    skipped = {}
+    for name, where in prompts.positions.items():
+        if where.ndim != 1:
+            skipped[name] = "it is a mean over tokens, and only a token can be changed"
+        elif (where >= prompts.prompt_lengths).any():
+            skipped[name] = "it is within the answer of some rows"
+    kept = {name: at for name, at in prompts.positions.items() if name not in skipped}
+    if not kept:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in skipped.items())
+        raise BadInput(f"no position can be edited ({reasons}); name a token, such as last")
+    return (replace(prompts, positions=kept) if skipped else prompts), skipped
 
 
 class _Study:
@@ -305,7 +323,9 @@ class _Study:
         streams: tuple[str, ...],
         seed: int,
         progress: Callable[[int, int], None],
+        say: Callable[[str], None],
     ) -> None:
+        self._say: Callable[[str], None] | None = say
         self.model, self.prompts, self.roles = model, prompts, roles
         self.states, self.streams, self.seed = states, streams, seed
         self.asked = askings(prompts, roles.tested, roles.wanted)
@@ -348,7 +368,7 @@ class _Study:
         clean: dict[str, np.ndarray],
     ) -> None:
         """One batch of rows at every stream."""
-        rows = torch.as_tensor(tail.rows)
+        began, rows = time.perf_counter(), torch.as_tensor(tail.rows)
         self._keep(clean, asking.score(tail.rows, tail.clean[:, None], tail.clean), tail.rows)
         for stream in range(len(self.streams)):
 
@@ -361,6 +381,23 @@ class _Study:
             found = asking.score(tail.rows, logits, tail.clean)
             self._keep(scores[stream], found, tail.rows)
             self._tick(len(tail.rows))
+        self._tell_time(time.perf_counter() - began, tail.tokens)
+
+    def _tell_time(self, seconds: float, tokens: int) -> None:
+        """Say once how long all of it takes, if so many tokens take so many seconds."""
+        say, self._say = self._say, None
+        if say is None:
+            return
+        lengths = sum(asking.text.lengths.sum() for asking in self.asked)
+        before = sum(
+            token[self.roles.tested].sum() * len(self.asked)
+            for token in self.prompts.positions.values()
+            if WAYS[next(iter(self.ways.values()))].cached
+        )
+        everything = lengths * len(self.prompts.positions) - before
+        said = time_needed(seconds * float(everything) / tokens)
+        if said is not None:
+            say(said)
 
     def _tick(self, rows: int) -> None:
         """Tell each number of places once: they are done side by side, batch by batch."""

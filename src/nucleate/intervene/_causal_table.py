@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from nucleate.intervene._cast import NOBODY, Cast
-from nucleate.intervene._controls import EDITS, SHIFTS
+from nucleate.intervene._controls import EDITS, REMOVALS, SHIFTS
 
 Interval = tuple[float, float]
 Scores = dict[str, Float[np.ndarray, "row edit"]]
@@ -134,11 +134,11 @@ class PlaceScores:
         over = ("random_erase", "displaced")
         return {
             "shift_excess": [moved - rival for rival in rivals],
-            "erase_excess": self._excess("erase", over, roles.compared, resampled),
-            "ablate_excess": self._excess("ablate", over[:1], roles.compared, resampled),
+            "erase_excess": self._excess("erase", over, roles.erased, resampled),
+            "ablate_excess": self._excess("ablate", over[:1], roles.erased, resampled),
             "patch_excess": [patched],
             "shift_simultaneous": [moved],
-            "erase_simultaneous": [self._cost("erase", resampled)],
+            "erase_simultaneous": [self._cost("erase", resampled, roles.erasable_rows)],
         }
 
     def numbers(self, roles: Cast, resampled: Resampled) -> dict[str, object]:
@@ -149,11 +149,12 @@ class PlaceScores:
             "rows": len(roles.tested),
             "strings": resampled.strings,
             "shift_strings": resampled.strings_of(roles.redirectable),
-            "erase_strings": resampled.strings_of(roles.compared),
+            "erase_strings": resampled.strings_of(roles.erased),
             **_with_interval("accuracy", resampled.mean(self.clean["hit.own"])),
             "task_blind": roles.task_blind,
             **self._sufficiency(roles, resampled),
-            **self._necessity(resampled),
+            **self._necessity(roles, resampled),
+            "not_asked": "; ".join(f"{what}: {why}" for what, why in roles.not_asked.items()),
         }
 
     def edits(self, roles: Cast, resampled: Resampled) -> list[dict[str, object]]:
@@ -186,22 +187,19 @@ class PlaceScores:
             "agreement": _share(full == part, lent),
         }
 
-    def _necessity(self, resampled: Resampled) -> dict[str, object]:
+    def _necessity(self, roles: Cast, resampled: Resampled) -> dict[str, object]:
         """What removal costs."""
         numbers: dict[str, object] = {}
-        for name in (
-            "erase", "random_erase", "displaced", "ablate",
-            "erase_onward", "random_onward", "displaced_onward",
-        ):  # fmt: skip
-            cost = self._cost(name, resampled)
+        for name in REMOVALS:
+            cost = self._cost(name, resampled, roles.erasable_rows)
             whole = name in ("erase", "ablate", "erase_onward")
             numbers |= _with_interval(name, cost) if whole else {name: cost.value}
-        numbers["erase_kl"] = float(self._of("erase", "kl").mean())
+        numbers["erase_kl"] = _share(self._of("erase", "kl"), roles.erasable_rows)
         return numbers
 
     def _edit(self, name: str, roles: Cast, resampled: Resampled) -> dict[str, object]:
-        tested = np.ones(len(roles.tested), dtype=bool)
-        rows = roles.redirectable
+        tested = roles.erasable_rows if name in REMOVALS else np.ones(len(roles.tested), dtype=bool)
+        rows = roles.redirectable & tested
         if name in _BORROWED:
             tested = getattr(roles, _BORROWED[name]) != NOBODY
             rows = rows & tested

@@ -40,6 +40,9 @@ EDITS = {
 """What is done to the state of a row of task A at one place."""
 SHIFTS = ("mean_shift", "random_direction", "shuffled", "other_input")
 """The controls of `shift`; the fifth is how often it makes a third task's answer."""
+REMOVALS = ("erase", "random_erase", "displaced", "ablate", "erase_onward", "random_onward",
+            "displaced_onward")  # fmt: skip
+"""What takes the task out of a state, with its controls."""
 
 _NAMES = tuple(EDITS)
 _ERASED, _RANDOM, _DISPLACED = (_NAMES.index(f"{name}_onward") for name in
@@ -119,7 +122,8 @@ class Editor:
         removed = (own - erased).norm(dim=-1, keepdim=True)
         displaced = own + self._units[stream] * removed
         ablated = self._ablate(stream, own)
-        inside = patched - own - self._ablate(stream, patched) + ablated
+        whole = patched - own
+        inside = whole - self._ablate(stream, patched) + ablated if roles.erasable else whole
         made = {
             "shift": own + by,
             "mean_shift": own + fitted.mean[self.fold] - means[each, task],
@@ -173,6 +177,11 @@ class Editor:
         for fold in range(roles.folds):
             rows = roles.fitted[roles.fold[roles.fitted] != fold]
             some = centered[torch.as_tensor(rows)]
+            if not roles.erasable:
+                nothing = Eraser.subspace(some[:0], some.new_zeros(some.shape[-1]))
+                erasers.append(nothing)
+                spans.append(nothing)
+                continue
             erasers.append(Eraser.leace(some, roles.task[rows]))
             spans.append(Eraser.means(some, roles.task[rows]))
         there = averages.any(-1).sum(1, keepdim=True)  # a task may have no input but the fold's

@@ -14,7 +14,7 @@ from nucleate._core.errors import BadInput
 from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings
 from nucleate.intervene._cast import Cast, cast
-from nucleate.intervene._causal_map import check_askable
+from nucleate.intervene._causal_map import askable
 from nucleate.intervene._causal_table import Resampled
 from nucleate.intervene._controls import EDITS, Editor
 from nucleate.intervene._engine import WAYS, tails, way_of
@@ -212,7 +212,7 @@ class _EditedPlace(_TestedRows):
         rows: int | None,
         seed: int,
     ) -> None:
-        check_askable(model, prompts)
+        prompts, _ = askable(model, prompts)
         states = read(model, prompts, scores=False).states
         at = index_of(position, states.positions, "position")
         self.roles = cast(prompts, rows, np.random.default_rng(seed))

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate.activations import (
+    anatomy_of,
     blocks_of,
     device_of,
     evaluating,
@@ -112,6 +113,7 @@ class Tail:
     Attributes:
         rows: which rows of the text these are.
         clean: their logits without any edit, at the tokens that are wanted.
+        tokens: how many tokens are run, those of padding left out.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Tail:
         stop = int(text.lengths[rows].max())
         ids = torch.as_tensor(text.ids[rows, :stop].astype(np.int64), device=device)
         self._ids = ids[:, start:]
+        self.tokens = int((text.lengths[rows] - start).sum())
         self._reads = torch.as_tensor(text.reads[rows] - start, device=device)
         self._at = torch.as_tensor(token[rows] - start, device=device)
         self._cache = _cache_of(model, ids[:, :start]) if start else None
@@ -213,6 +216,8 @@ def way_of(model: nn.Module, text: Text, token: Int[np.ndarray, "row"]) -> str:
     Returns:
         A key of `WAYS`.
     """
+    if not anatomy_of(model).runs_once:
+        return "plain"
     few = np.unique([text.lengths.argmin(), text.lengths.argmax(), token.argmax()])
     some = Text(text.ids[few], text.lengths[few], text.reads[few])
     with evaluating(model):

@@ -1,7 +1,7 @@
 """Erasers: affine maps that remove a subspace, or a concept, from hidden states."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,21 @@ class Eraser:
     """The map x -> x - write^T read (x - mean): what `read` finds is taken out along `write`.
 
     With orthonormal `read` = `write` it removes a subspace; LEACE's is oblique. Applied twice it is
-    the same as once, and the mean stays where it is. It may be applied at other streams than the
-    one it was fitted on, such as all later ones.
+    the same as once, and the mean stays where it is. What is fitted fits states of its own place;
+    `erase` warns where one is applied elsewhere.
 
     Attributes:
         read: what is looked for, one direction a line; lines of zeros remove nothing.
         write: along what it is taken out.
         mean: of the states, in the same units.
+        fitted_at: stream and position of the states that it was fitted on; None where one is not
+            known, and None altogether for a subspace that was given.
     """
 
     read: Float[Tensor, "*row rank width"]
     write: Float[Tensor, "*row rank width"]
     mean: Float[Tensor, "*row width"]
+    fitted_at: tuple[str | None, str | None] | None = None
 
     def __post_init__(self) -> None:
         rank, width = self.read.shape[-2:]
@@ -72,20 +75,28 @@ class Eraser:
         return cls(kept, kept, mean.to(kept.dtype).to(kept.device))
 
     @classmethod
-    def means(cls, states: Numbers, labels: "Labels") -> "Eraser":
+    def means(
+        cls,
+        states: Numbers,
+        labels: "Labels",
+        *,
+        stream: str | None = None,
+        position: str | None = None,
+    ) -> "Eraser":
         """Remove the span of the differences between the classes' means, at right angles.
 
         Args:
             states: as for `leace`.
             labels: as for `leace`.
+            stream, position: as for `leace`.
 
         Raises:
             BadInput: as for `leace`.
         """
         x, onehot, stored, device = _fitting(states, labels)
         centroids = (onehot.T @ x) / onehot.sum(0)[:, None]
-        span = cls.subspace(centroids - centroids.mean(0), x.mean(0))
-        return span.to(stored).to(device)
+        span = cls.subspace(centroids - centroids.mean(0), x.mean(0)).to(stored).to(device)
+        return replace(span, fitted_at=_place_of(states, stream, position))
 
     @classmethod
     def leace(
@@ -93,6 +104,9 @@ class Eraser:
         states: Numbers,
         labels: "Labels",
         *,
+        others: Numbers | None = None,
+        stream: str | None = None,
+        position: str | None = None,
         shrink: bool = True,
         tolerance: float = 0.01,
     ) -> "Eraser":
@@ -106,11 +120,17 @@ class Eraser:
                 pandas columns. Gradients are not followed.
             labels: a class per row, by name or number; one column of a table will do. Continuous
                 concepts are not meant.
+            others: states [row width] of the same place under prompts that have nothing to do with
+                the classes and should stay as they are. Among all maps that erase, the one is taken
+                that changes both least, on average and at equal weights.
+            stream, position: the place of the states, by name. States that come right from
+                `States.at` know it; rows that were chosen from them do not.
             shrink: shrink the covariance towards a multiple of the identity by the amount that is
                 best for many dimensions (Bodnar, Gupta & Parolya 2014). Without it, and with fewer
                 rows than dimensions, rows are learned by heart and everything is removed.
             tolerance: directions whose covariance with the classes, in standard deviations of the
                 states, is not above it are kept; at most one fewer than the classes are removed.
+                With `others` it is relative to the largest such covariance.
 
         Raises:
             BadInput: states that are not finite; labels for another number of rows, missing or
@@ -120,7 +140,8 @@ class Eraser:
 
         Notes:
             Only linear traces, and only those at this place, are gone; later blocks may compute
-            them anew from other tokens. The erasure is oblique and may enlarge norms. What else
+            them anew from other tokens. The erasure is oblique and may enlarge norms, and without
+            `others` it moves states that are far from the fitted ones far. What else
             tells rows of the fitted states from those it is applied to, such as another input, is
             partly removed as well: subtract each input's own mean first, as `causal_map` does.
         """
@@ -130,11 +151,16 @@ class Eraser:
         covariance = centered.T @ centered / (len(x) if shrink else len(x) - 1)
         if shrink:
             covariance = _shrunk(covariance, len(x))
+        if others is not None:
+            apart = in_double(_others(others, mean)).to(mean.device) - mean
+            covariance = (covariance + apart.T @ apart / len(apart)) / 2
         cross = centered.T @ (onehot - onehot.mean(0)) / (len(x) - 1)
         whiten, color = _roots(covariance)
         directions, extents, _ = torch.linalg.svd(whiten @ cross, full_matrices=False)
-        basis = directions[:, extents > tolerance].T
-        return cls(basis @ whiten, basis @ color, mean).to(stored).to(device)
+        least = tolerance if others is None else tolerance * extents[0]
+        basis = directions[:, extents > least].T
+        made = cls(basis @ whiten, basis @ color, mean).to(stored).to(device)
+        return replace(made, fitted_at=_place_of(states, stream, position))
 
     def __call__(self, states: Numbers) -> Float[Tensor, "*any width"]:
         """The states without what is removed, in their own dtype.
@@ -159,11 +185,12 @@ class Eraser:
 
     def __getitem__(self, rows: Any) -> "Eraser":
         """Erasers of some rows, of one that has an eraser a row."""
-        return Eraser(self.read[rows], self.write[rows], self.mean[rows])
+        return Eraser(self.read[rows], self.write[rows], self.mean[rows], self.fitted_at)
 
     def to(self, *where: Any) -> "Eraser":
         """The same eraser in another dtype or on another device, as `Tensor.to`."""
-        return Eraser(self.read.to(*where), self.write.to(*where), self.mean.to(*where))
+        read, write, mean = (part.to(*where) for part in (self.read, self.write, self.mean))
+        return Eraser(read, write, mean, self.fitted_at)
 
     @property
     def rank(self) -> int:
@@ -193,6 +220,24 @@ def _fitting(states: Numbers, labels: Labels) -> tuple[Tensor, Tensor, torch.dty
     exact = in_double(x)
     onehot = torch.nn.functional.one_hot(classes.to(exact.device), count).double()
     return exact, onehot, _stored(x), x.device
+
+
+def _others(states: Numbers, mean: Tensor) -> Tensor:
+    """States that should stay as they are."""
+    x = as_numbers(states, "others").detach()
+    if x.ndim != 2 or x.shape[-1] != len(mean) or not len(x):
+        raise BadInput(
+            f"others= is of shape {list(x.shape)}; give states [row, {len(mean)}] of the same place"
+        )
+    return x
+
+
+def _place_of(
+    states: Any, stream: str | None, position: str | None
+) -> tuple[str | None, str | None]:
+    """Where states were read: as is said, or as `States.at` has noted."""
+    noted = getattr(states, "place", (None, None))
+    return stream or noted[0], position or noted[1]
 
 
 def _stored(states: Tensor) -> torch.dtype:

@@ -1,5 +1,6 @@
 """Interventions on hidden states: edits at chosen streams and tokens, while the model runs."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
+from nucleate.activations import stream_names
 from nucleate.intervene._erasers import Eraser
 from nucleate.intervene._gate import (
     Numbers,
@@ -21,7 +23,14 @@ from nucleate.intervene._gate import (
     moved_to,
 )
 from nucleate.intervene._passes import Pass
-from nucleate.intervene._places import Selected, Stream, TokenPosition, Tokens, streams_at
+from nucleate.intervene._places import (
+    Selected,
+    Stream,
+    TokenPosition,
+    Tokens,
+    name_of,
+    streams_at,
+)
 from nucleate.intervene._watch import intervening
 
 # Gets a stream's states [row token width], the columns to be edited, and the pass; returns what
@@ -182,7 +191,8 @@ def erase(
 
     Args:
         model: as for `shift`.
-        stream: as for `shift`; one eraser may be used at all later streams.
+        stream: as for `shift`. An eraser that was fitted fits its own stream: give each stream one
+            of its own.
         position: as for `shift`.
         eraser: `Eraser.leace(states, labels)`, `.means(states, labels)` or
             `.subspace(basis, mean)`; one for all rows, or one a row. (Mean ablation of whole states
@@ -190,8 +200,12 @@ def erase(
 
     Raises:
         BadInput: as for `shift`.
-    """
 
+    Notes:
+        An eraser that is applied at another stream or position than it was fitted on gives a
+        `FittedElsewhere` warning: states there have another mean and covariance, so that it changes
+        what has nothing to do with the classes.
+    """
     if not isinstance(eraser, Eraser):
         raise BadInput(
             f"eraser= is a {type(eraser).__name__}; make an eraser with Eraser.leace, .means or "
@@ -206,7 +220,9 @@ def erase(
         chosen = now.of_rows(rows, "the eraser")
         return eraser[chosen[where.row.to(chosen.device)]](states)
 
-    return _edits(model, stream, position, change)
+    made = _edits(model, stream, position, change)
+    _warn_elsewhere(model, eraser, stream, position)
+    return made
 
 
 def patch(
@@ -313,6 +329,33 @@ class Norms:
         if not self.steered:
             raise BadInput("nothing has been steered yet; run the model inside the steering")
         return float((torch.cat(self.steered) > self.range[1]).float().mean())
+
+
+class FittedElsewhere(UserWarning):
+    """An eraser is applied at another place than the one that it was fitted on."""
+
+
+def _warn_elsewhere(
+    model: nn.Module, eraser: Eraser, stream: Stream, position: TokenPosition
+) -> None:
+    if eraser.fitted_at is None:
+        return
+    own_stream, own_position = eraser.fitted_at
+    names = stream_names(model)
+    there = [names[index] for index in sorted(streams_at(model, stream))]
+    tokens = name_of(position)
+    same_stream = there == [own_stream or there[0]]
+    if same_stream and (own_position is None or tokens is None or tokens == own_position):
+        return
+    fitted = ", ".join(each for each in (own_stream, own_position) if each) or "one stream"
+    to = f" to {there[-1]}" if len(there) > 1 else ""
+    warnings.warn(
+        f"the eraser was fitted on states at {fitted} and is applied at {there[0]}{to}, "
+        f"{tokens or 'tokens as given'}; states there have another mean and covariance, so that it "
+        "changes what has nothing to do with the classes: fit an eraser at each place",
+        FittedElsewhere,
+        stacklevel=3,
+    )
 
 
 def _values(given: Tensor, hidden: Tensor, where: Selected, now: Pass, what: str) -> Tensor:

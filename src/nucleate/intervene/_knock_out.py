@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations import (
+    anatomy_of,
     blocks_of,
     device_of,
     evaluating,
@@ -55,6 +56,11 @@ def knock_out(
 
     Source: Geva et al. 2023, Dissecting recall of factual associations.
     """
+    if not anatomy_of(model).runs_once:
+        raise BadInput(
+            f"{type(unwrapped(model)).__name__} runs blocks more than once in a pass, or has "
+            "several residual streams; knock_out cuts attention of blocks that run once"
+        )
     blocks = blocks_of(model)
     last = len(blocks) + 1
     chosen = sorted(streams_at(model, stream) - ({last} if not isinstance(stream, str) else set()))

@@ -140,6 +140,20 @@ class Tokens:
         return wanted
 
 
+def name_of(position: TokenPosition) -> str | None:
+    """What a prompt set calls a position; None for an array, which may be any."""
+    if isinstance(position, Onwards):
+        return "all" if isinstance(position.start, int) and position.start == 0 else "several"
+    if isinstance(position, str):
+        return position
+    if isinstance(position, Tensor | np.ndarray):
+        return None
+    if isinstance(position, Sequence):
+        return name_of(position[0]) if len(position) == 1 else "several"
+    names = {number: name for name, number in _NAMED.items()}
+    return names.get(as_index(position), str(as_index(position)))
+
+
 def _as_tokens(start: Any) -> Int[Tensor, "row many"]:
     """Token numbers as given: of every row if they are arrays, of all rows alike if not."""
     if isinstance(start, str):

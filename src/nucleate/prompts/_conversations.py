@@ -6,6 +6,7 @@ from typing import Any
 from nucleate._core.errors import BadInput
 from nucleate.prompts._chat import Chat, Message, text_of
 from nucleate.prompts._forms import (
+    ANSWERS,
     OPTIONS,
     as_text,
     json_cell,
@@ -78,7 +79,7 @@ def _parts(form: str, row: dict[str, Any], where: str) -> tuple[list[Message], l
         messages = [{"role": "system", "content": system}] * bool(system) + messages
     if form != "prompt":
         return messages, []
-    answer = next((name for name in ("completion", "chosen") if row.get(name) is not None), None)
+    answer = next((name for name in ANSWERS if row.get(name) is not None), None)
     return messages, [] if answer is None else _messages(row[answer], answer, where)
 
 

@@ -10,10 +10,10 @@ FORMS = ("ids", "messages", "conversations", "text", "instruction", "prompt", "c
 """Columns that a prompt can be made of; where a row has several the first one counts."""
 OPTIONS = ("tools", "documents", "chat_template_kwargs")
 """Columns that are handed to the chat template beside the messages."""
-ANSWERS = ("completion", "chosen")
+ANSWERS = ("completion", "response", "chosen")
 COLUMNS = (*FORMS, *OPTIONS, *ANSWERS, "input", "output", "task", "split")
 """Columns that mean something here."""
-MAY_LACK = ("input", "output", "completion", "instruction_end", *OPTIONS)
+MAY_LACK = ("input", "output", "completion", "response", "instruction_end", *OPTIONS)
 Row = tuple[str, dict[str, Any]]
 
 

@@ -91,7 +91,8 @@ class Prompt:
 
 def position_names(positions: str | int | Iterable[str | int]) -> tuple[str, ...]:
     """Check what a user gave as positions; BadInput names what is not a position."""
-    given = [positions] if isinstance(positions, str | int) else list(positions)
+    many = isinstance(positions, Iterable) and not isinstance(positions, str | bytes)
+    given: list[object] = list(positions) if many else [positions]  # type: ignore[arg-type]
     names = tuple(_name(position) for position in given)
     if not names:
         raise BadInput("positions is empty: name at least one, such as 'last'.")

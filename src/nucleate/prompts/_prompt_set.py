@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.prompts._choose_rows import choose_rows
 from nucleate.prompts._encoding import Encoder
@@ -254,8 +255,10 @@ class PromptSet:
             BadInput: fewer than two rows are asked for; instruction noise left a task without a
                 string that is trained with all chosen inputs; or as for `from_records`.
         """
-        if rows < 2:
-            raise BadInput(f"rows is {rows}: a prompt set needs at least 2.")
+        if not isinstance(taskset, TaskSet):
+            raise BadInput(f"taskset is {taskset!r}; make one with nucleate.tasks")
+        check_whole("rows", rows, least=2)
+        check_whole("seed", seed, least=0)
         chosen = choose_rows(taskset, rows, np.random.default_rng(seed))
         if taskset.order == "after":
             first = {
@@ -396,7 +399,7 @@ class PromptSet:
         Raises:
             BadInput: the folder cannot be written.
         """
-        folder = Path(folder).expanduser()
+        folder = as_path("folder", folder)
         try:
             self._write(folder)
         except OSError as error:
@@ -431,7 +434,7 @@ class PromptSet:
         Raises:
             BadInput: a file is missing, damaged, or of other prompts.
         """
-        folder = Path(folder).expanduser()
+        folder = as_path("folder", folder)
         old = not (folder / TENSORS).exists() and (folder / _FORMERLY[0]).exists()
         tensors_name, texts_name = _FORMERLY if old else (TENSORS, TEXTS)
         try:

@@ -8,6 +8,7 @@ from warnings import warn
 import numpy as np
 from jaxtyping import Float
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.prompts._conversations import chat_of, last_text
 from nucleate.prompts._encoding import Encoder
@@ -52,8 +53,7 @@ class EncodedRows:
             raise BadInput(f"truncate is {truncate!r}: use 'left', 'right' or None.")
         if max_length is None:
             return self
-        if max_length < 1:
-            raise BadInput(f"max_length is {max_length}: give at least 1.")
+        check_whole("max_length", max_length, least=1)
         rows = zip(self.wheres, self.prompts, self.answers, strict=True)
         return replace(self, prompts=[_fit(*row, max_length, truncate) for row in rows])
 
@@ -144,8 +144,9 @@ def _from_instruction(row: dict[str, Any], encoder: AnyEncoder, where: str) -> E
     instruction = text_in(row, "instruction", where)
     given = input_text("" if row.get("input") is None else row["input"], where)
     unicode_of(given, "input", where)
+    output = optional_text(row, "output", where)
     try:
-        prompt, answer = encoder.encode_row(instruction, given, optional_text(row, "output", where))
+        prompt, answer = encoder.encode_row(instruction, given, output)
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from error
     return prompt, answer, {"input": given}

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.arrow import class_names, named_row, table_rows
 from nucleate._core.errors import BadInput
 from nucleate._core.tables import Row, read_table, rows_of_columns, without_missing
@@ -26,8 +27,8 @@ def read_rows(source: object, limit: int | None) -> list[Row]:
     Raises:
         BadInput: the source is none of these, cannot be read, or is empty; a line is broken.
     """
-    if limit is not None and limit < 1:
-        raise BadInput(f"limit is {limit}: give at least 1.")
+    if limit is not None:
+        check_whole("limit", limit, least=1)
     if isinstance(source, str | PathLike):
         found, name = read_table(Path(source), COLUMNS, limit), str(source)
     else:

@@ -29,6 +29,8 @@ class Template:
     @classmethod
     def parse(cls, template: str) -> "Template":
         """Take a format string apart; BadInput names what is wrong with it."""
+        if not isinstance(template, str):
+            raise BadInput(f"template is {template!r}: give a format string, or 'chat'.")
         try:
             parsed = list(Formatter().parse(template))
         except ValueError as error:

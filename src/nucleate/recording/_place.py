@@ -1,6 +1,5 @@
 """The run that a recorder writes into: opening it, and what of it a training may void."""
 
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
-from nucleate.runs import PackedSnapshot, Run
+from nucleate.runs import PackedSnapshot, Run, run_path
 
 Likeness = Literal["same", "rounding", "other", "unreadable"]
 """A new snapshot against the recorded one of its step: the same bits, equal up to rounding, of
@@ -27,7 +26,7 @@ def open_run(where: str | Path | Run, prompts: PromptSet | None) -> Run:
         raise BadInput(
             f"{where} needs a prompt set; give one, or an existing run instead of a path"
         )
-    folder = Path(where)
+    folder = run_path(where)
     try:
         if (folder / "manifest.json").exists():
             return Run(folder)
@@ -67,13 +66,12 @@ def likeness_of(run: Run, step: int, snapshot: PackedSnapshot) -> Likeness:
 
 
 def _difference(there: Tensor, here: Tensor) -> float:
-    """The largest relative distance over places; infinite where others are not finite."""
-    finite = torch.isfinite(there)
-    if not torch.equal(finite, torch.isfinite(here)):
-        return math.inf
-    there, here = there.where(finite, 0), here.where(finite, 0)
-    scale = there.flatten(2).norm(dim=2).clamp_min(1e-12)
-    return float(((here - there).flatten(2).norm(dim=2) / scale).max())
+    """The largest relative distance over places; infinite where only one of them is finite."""
+    finite = there.isfinite()
+    if not torch.equal(finite, here.isfinite()):
+        return float("inf")
+    there, here = (torch.where(finite, each, 0).flatten(2) for each in (there, here))
+    return float(((here - there).norm(dim=2) / there.norm(dim=2).clamp_min(1e-12)).max())
 
 
 def refusal_to_void(run: Run, step: int, likeness: Likeness | None) -> str | None:

@@ -1,8 +1,6 @@
 """The recorder: reads a prompt set out of a model in training, at chosen steps, into a run."""
 
 import logging
-import math
-import operator
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import nn
 
 from nucleate._core.errors import BadInput
 from nucleate.activations import check_readable, is_sharded, read
 from nucleate.prompts import PromptSet
+from nucleate.recording._arguments import check, finite, whole_step
+from nucleate.recording._first_batches import FirstBatches
 from nucleate.recording._output import Output, check_free
 from nucleate.recording._place import (
     Likeness,
@@ -27,7 +26,7 @@ from nucleate.recording._place import (
 )
 from nucleate.recording._ranks import all_agree, is_main
 from nucleate.recording._schedule import Schedule
-from nucleate.recording._session import Session
+from nucleate.recording._session import Session, what_is_missing
 from nucleate.recording._settings import model_settings
 from nucleate.runs import PackedSnapshot, Run, check_writable, pack_snapshot
 
@@ -63,6 +62,9 @@ class Recorder:
         hyperparameters: settings of the training, nested or not, to stand in the run's manifest
             (`Run.hyperparameters`) beside those that a trainer's callback takes by itself and
             those of the model.
+        tokenizer: the model's; with it, the first batches that the model is trained on are compared
+            with the prompts, and one warning tells if they are tokenized differently. A callback
+            takes the trainer's. Without one, only a token in front of all rows can be told.
 
     Attributes:
         prompts: the rows that are read.
@@ -104,9 +106,12 @@ class Recorder:
         *,
         overwrite: bool = False,
         hyperparameters: Mapping[str, Any] | None = None,
+        tokenizer: Any = None,
     ) -> None:
-        _check(where, prompts, schedule, hyperparameters)
-        self._open(where, prompts, schedule, overwrite, dict(hyperparameters or {}))
+        check(where, prompts, schedule, hyperparameters, tokenizer)
+        self._open(where, prompts, schedule, overwrite, dict(hyperparameters or {}), tokenizer)
+        if tokenizer is not None:
+            self.prompts.check_tokenizer(tokenizer)
         if self._output is not None:
             check_free(self._output.run.path)
             check_writable(self._output.run.path, "name another folder, or make it writable")
@@ -118,6 +123,7 @@ class Recorder:
         schedule: Schedule,
         overwrite: bool,
         hyperparameters: dict[str, Any],
+        tokenizer: Any,
     ) -> None:
         run = open_run(where, prompts) if is_main() or isinstance(where, Run) else None
         self._where = where.path if isinstance(where, Run) else Path(where)
@@ -132,6 +138,8 @@ class Recorder:
         self._done = set(run.steps) if run is not None and is_main() else set()
         self._overwrite = overwrite
         self._hyperparameters = hyperparameters
+        self.tokenizer = tokenizer
+        self._first_batches: FirstBatches | None = None
         self._taken: dict[str, Any] = {}
         self._refused: BadInput | None = None
         self._unwritable = False
@@ -140,23 +148,30 @@ class Recorder:
     def __reduce__(self) -> tuple[Any, ...]:
         # All that matters is in the folder: a copy in another process opens it again. A copy may
         # be made while this one writes, and is refused only if it wants to write then.
-        given = self._where, self.prompts, self.schedule, self._overwrite, self._hyperparameters
-        return _copy, given
+        given = (self._where, self.prompts, self.schedule, self._overwrite)
+        return _copy, (*given, self._hyperparameters, self.tokenizer)
 
     def take_hyperparameters(self, settings: Mapping[str, Any]) -> None:
         """Take the trainer's settings; those that the recorder was made with stay above them.
 
         Args:
             settings: nested or not; written with the next session's first `step`.
+
+        Raises:
+            BadInput: it is no mapping.
         """
+        if not isinstance(settings, Mapping):
+            raise BadInput(f"hyperparameters cannot be {settings!r}; give names and values")
         self._taken = dict(settings)
 
     def due(self, step: int) -> bool:
         """Whether `step` is to be read: on the schedule, in the budget, and not recorded yet.
 
         Raises:
-            BadInput: the schedule needs to know the last step and does not.
+            BadInput: `step` is no whole number, or the schedule needs to know the last one and does
+                not.
         """
+        step = whole_step(step)
         with self._guarded():
             self._show_life(step)
         due, always = self._now.due(self.schedule, step), self._is_last(step)
@@ -194,7 +209,7 @@ class Recorder:
             A training with other settings from the same weights has the same states at step 0, so
             that an unfinished run cannot tell the two apart there.
         """
-        self._visit(model, _step(step), scalars)
+        self._visit(model, whole_step(step), scalars)
 
     def finish(self, model: nn.Module, step: int, **scalars: Any) -> None:
         """As `step`, of the step that the training ends with: read if the schedule asks for it.
@@ -209,7 +224,7 @@ class Recorder:
         Raises:
             BadInput: as for `step`.
         """
-        self._visit(model, _step(step), scalars, last=True)
+        self._visit(model, whole_step(step), scalars, last=True)
 
     def saved(self, model: nn.Module, step: int) -> None:
         """A checkpoint is saved: read the prompt set if the schedule reads at saves, and flush.
@@ -224,7 +239,7 @@ class Recorder:
         Raises:
             BadInput: as for `step`.
         """
-        self._visit(model, _step(step), {}, save=True)
+        self._visit(model, whole_step(step), {}, save=True)
         self.flush()
 
     def log(self, step: int, **scalars: Any) -> None:
@@ -236,7 +251,7 @@ class Recorder:
         """
         with self._guarded():
             if self._writes():
-                self._append_scalars(step, _finite(scalars))
+                self._append_scalars(whole_step(step), finite(scalars))
             self._show_life(step)
 
     def rewind(self, step: int) -> None:
@@ -247,7 +262,11 @@ class Recorder:
         Args:
             step: optimizer steps taken at the checkpoint that training resumes from; -1 where it
                 starts over.
+
+        Raises:
+            BadInput: `step` is no whole number from -1 on.
         """
+        step = whole_step(step, -1)
         with self._guarded():
             self._now.forget()
             self._now.placed = True
@@ -270,8 +289,14 @@ class Recorder:
 
         Args:
             end: the step at which the training is over, if it is; by default that of `finish`.
+
+        Raises:
+            BadInput: `end` is no whole number from 0 on.
         """
+        end = None if end is None else whole_step(end)
         self.flush()
+        with self._guarded():
+            self._compare_rows(over=True)
         session, ours = self._session, self._session is not None and self._refused is None
         if session is not None and ours:
             end = session.end if end is None else end
@@ -283,7 +308,9 @@ class Recorder:
                     )
                     if end is not None and self.error is None:
                         self._output.append("run_end", durable=True, step=end)
-                    self._say_what_is_missing(session, end)
+                    words = what_is_missing(self.schedule, session, self.skipped, self.missed, end)
+                    if words and self.error is None:
+                        _log.warning("%s: %s", self._where, words)
         if self._output is not None:
             with self._guarded():
                 self._output.close()
@@ -337,9 +364,20 @@ class Recorder:
                 if due is not None and due < step:
                     self.moved[due] = step
                 self._take(step, self._read(model, step), scalars)
+            if first and self._writes():
+                self._first_batches = FirstBatches(model, self.prompts, self.tokenizer)
+            self._compare_rows()
             if not save:
                 self._now.arrive(step, last=last)
             self._show_life(step)
+
+    def _compare_rows(self, *, over: bool = False) -> None:
+        """Say whether the rows of the training are tokenized as the prompts are."""
+        told = None if self._first_batches is None else self._first_batches.said(over=over)
+        if told:
+            _log.warning("%s: %s; their states are not those of the training", self._where, told)
+            if self._writes() and self._output is not None:
+                self._output.append("event", name="tokenization", difference=told)
 
     def _is_last(self, step: int) -> bool:
         return self.schedule.reads_last and step == self.schedule.last
@@ -444,7 +482,7 @@ class Recorder:
             if snapshot.not_finite_at and not self._now.warned:
                 self._now.warned = True
                 _log.warning("states at step %d are not finite %s", step, snapshot.not_finite_at)
-            self._output.put(partial(self._commit, step, snapshot, _finite(scalars)))
+            self._output.put(partial(self._commit, step, snapshot, finite(scalars)))
 
     def _commit(self, step: int, snapshot: PackedSnapshot, scalars: dict[str, Any]) -> None:
         # What was read before a reading failed is sound and still written.
@@ -504,26 +542,6 @@ class Recorder:
             "error": None if self.error is None else repr(self.error),
         }
 
-    def _say_what_is_missing(self, session: Session, end: int | None) -> None:
-        if self.error is not None:
-            return
-        said = []
-        if self.skipped:
-            said.append(
-                f"{len(self.skipped)} of {len(self.skipped) + session.readings} due steps were not "
-                f"read, since recording may take {self.schedule.share:.0%} of the training's own "
-                "time (schedule.within(None) lifts that)"
-            )
-        if self.missed and self.missed[0] == end:
-            said.append(
-                f"the last step {end} was not read, since the model was not shown there "
-                "(recorder.finish(model, step) does)"
-            )
-        if later := [step for step in self.missed if end is not None and step > end]:
-            said.append(f"the training ended at step {end}, before {len(later)} due ones")
-        if said:
-            _log.warning("%s: %s", self._where, "; ".join(said))
-
     @contextmanager
     def _guarded(self, *raised: type[Exception]) -> Iterator[None]:
         """Count the time, and keep every error but those of the given kinds from the training."""
@@ -541,8 +559,12 @@ class Recorder:
         if self.error is not None:
             return
         self.error = error
+        # What a disk or an argument can be needs no traceback; anything else may be a fault.
+        trace = None if isinstance(error, OSError | BadInput) else error.__traceback__
         _log.warning(
-            "recording into %s is switched off, the training goes on", self._where, exc_info=error
+            "recording into %s is switched off, the training goes on",
+            self._where,
+            exc_info=(type(error), error, trace),
         )
         # The journal may be what has failed.
         with suppress(Exception):
@@ -551,41 +573,14 @@ class Recorder:
                 self._output.append("event", name="recording failed", at=reached, error=repr(error))
 
 
-def _finite(scalars: Mapping[str, Any]) -> dict[str, Any]:
-    if taken := {"kind", "durable", "time"} & scalars.keys():
-        raise BadInput(f"a scalar cannot be named {min(taken)!r}; choose another name")
-    numbers = {
-        name: float(value.detach() if isinstance(value, torch.Tensor) else value)
-        for name, value in scalars.items()
-    }
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
-
-
 def _copy(
     where: Path,
     prompts: PromptSet,
     schedule: Schedule,
     overwrite: bool,
     hyperparameters: dict[str, Any],
+    tokenizer: Any,
 ) -> Recorder:
     recorder = Recorder.__new__(Recorder)
-    recorder._open(where, prompts, schedule, overwrite, hyperparameters)
+    recorder._open(where, prompts, schedule, overwrite, hyperparameters, tokenizer)
     return recorder
-
-
-def _check(where: object, prompts: object, schedule: object, hyperparameters: object) -> None:
-    """Refuse what is of another kind than it should be, before anything is made of it."""
-    for value, kinds, name, remedy in (
-        (where, str | Path | Run, "where", "give a folder or a Run"),
-        (prompts, PromptSet | None, "prompts", "make one: PromptSet.from_records(...)"),
-        (schedule, Schedule, "schedule", "choose one, such as Schedule.log(40)"),
-        (hyperparameters, Mapping | None, "hyperparameters", "give a mapping of names to values"),
-    ):
-        if not isinstance(value, kinds):
-            raise BadInput(f"{name} cannot be {value!r}; {remedy}")
-
-
-def _step(step: object) -> int:
-    if isinstance(step, bool) or not hasattr(step, "__index__") or operator.index(step) < 0:
-        raise BadInput(f"a step is a whole number from 0 on, not {step!r}; count optimizer steps")
-    return operator.index(step)

@@ -160,7 +160,7 @@ class Schedule:
 
     def __or__(self, other: object) -> "Schedule":
         if not isinstance(other, Schedule):
-            return NotImplemented
+            raise BadInput(f"a schedule and {other!r} make none; give two schedules")
         limits = [(one.share, one.grace) for one in (self, other) if one.share is not None]
         share, grace = min(limits, default=(None, 0.0))
         return Schedule(

@@ -116,3 +116,25 @@ class Session:
             limit = min(_BORROWED * limit, whole - reserve) if enough else 0.0
         free = self.opening + schedule.grace if schedule.grace else 0.0
         return spent + cost <= max(limit, free)
+
+
+def what_is_missing(
+    schedule: Schedule, session: Session, skipped: list[int], missed: list[int], end: int | None
+) -> str:
+    """Say which due steps a session has not read, and why; empty if it has read all."""
+    said = []
+    if skipped:
+        said.append(
+            f"{len(skipped)} of {len(skipped) + session.readings} due steps were not read, since "
+            f"recording may take {schedule.share:.0%} of the training's own time "
+            "(schedule.within(None) lifts that)"
+        )
+    if end is not None and end in missed:
+        said.append(
+            f"the last step {end} was not read, since the model was not shown there "
+            "(recorder.finish(model, step) does)"
+        )
+    if end is not None and (later := [step for step in missed if step > end]):
+        noun = "one" if len(later) == 1 else "ones"
+        said.append(f"the training ended at step {end}, before {len(later)} due {noun}")
+    return "; ".join(said)

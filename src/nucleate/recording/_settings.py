@@ -10,9 +10,10 @@ def model_settings(model: nn.Module) -> dict[str, Any]:
     """Name, class, size and configuration of a model, and of the adapters that are on it."""
     inner = _configured(model)
     config = inner.config if inner is not None else None
+    kind = type(model if inner is None else inner).__name__  # a compiled model has no truth value
     found: dict[str, Any] = {
-        "model": getattr(config, "name_or_path", None) or type(inner or model).__name__,
-        "model_class": type(inner or model).__name__,
+        "model": getattr(config, "name_or_path", None) or kind,
+        "model_class": kind,
         "parameters": sum(each.numel() for each in model.parameters()),
         "trainable_parameters": sum(e.numel() for e in model.parameters() if e.requires_grad),
     }

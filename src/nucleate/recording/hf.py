@@ -58,6 +58,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         tokenizer = getattr(processing_class, "tokenizer", processing_class)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             self.recorder.prompts.check_tokenizer(tokenizer)
+            self.recorder.tokenizer = tokenizer
         self.recorder.close()  # an interrupted training run has left its session open
         self.recorder.schedule = self.recorder.schedule.bound(state.max_steps)
         settings = {"steps": state.max_steps, **_open(args.to_dict())}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nucleate._core.errors import BadInput
 from nucleate.recording._recorder import Recorder
@@ -50,6 +50,10 @@ class Callback(_Callback):  # type: ignore[misc]
         if math.isfinite(last):
             self.recorder.schedule = self.recorder.schedule.bound(int(last))
         self._weights = _stamp(self._model)
+        if self.recorder.tokenizer is None:
+            for holder in (pl_module, getattr(trainer, "datamodule", None)):
+                if isinstance(it := getattr(holder, "tokenizer", None), PreTrainedTokenizerBase):
+                    self.recorder.tokenizer = it
         self.recorder.take_hyperparameters(_settings(trainer, pl_module))
         self.recorder.step(self._model, trainer.global_step)
 

@@ -11,6 +11,7 @@ from ._parts import parts_of as parts_of
 from ._parts import peak_memory_of as peak_memory_of
 from ._run import Run as Run
 from ._schema import read_manifest as read_manifest
+from ._schema import run_path as run_path
 from ._states import States as States
 from ._states import index_of as index_of
 from ._status import Status as Status

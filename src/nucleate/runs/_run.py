@@ -30,7 +30,7 @@ from nucleate.runs._files import write_json, write_whole
 from nucleate.runs._hyperparameters import Json, flat_settings
 from nucleate.runs._journal import Journal
 from nucleate.runs._pack import PackedSnapshot, pack_snapshot
-from nucleate.runs._schema import SCHEMA_VERSION, read_manifest
+from nucleate.runs._schema import SCHEMA_VERSION, read_manifest, run_path
 from nucleate.runs._states import States
 from nucleate.runs._status import Status, last_sign, status_of
 
@@ -55,20 +55,38 @@ class Run:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = run_path(path)
         self.manifest = read_manifest(self.path)
         self.journal = Journal(self.path / "journal.jsonl")
 
     @classmethod
     def create(cls, path: Path | str, prompts: PromptSet, manifest: Mapping[str, Any]) -> "Run":
-        """Start a run folder; the manifest comes last, so a torn start is no run at all."""
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        prompts.save(folder)
-        write_json(
-            folder / "manifest.json",
-            {"schema_version": SCHEMA_VERSION, "prompts_hash": prompts.content_hash(), **manifest},
-        )
+        """Start a run folder; the manifest comes last, so a torn start is no run at all.
+
+        Args:
+            path: the folder, which is made if it is not there.
+            prompts: the rows that will be read.
+            manifest: JSON values to stand in the manifest, such as `name`.
+
+        Raises:
+            BadInput: an argument is of another kind, or the folder cannot be made or written.
+        """
+        folder = run_path(path)
+        if not isinstance(prompts, PromptSet):
+            raise BadInput(f"{prompts!r} is no prompt set; make one: PromptSet.from_records(...)")
+        if not isinstance(manifest, Mapping):
+            raise BadInput(f"{manifest!r} is no mapping; give the manifest as names and values")
+        first = {"schema_version": SCHEMA_VERSION, "prompts_hash": prompts.content_hash()}
+        known = first | dict(manifest)
+        try:
+            json.dumps(known)
+            folder.mkdir(parents=True, exist_ok=True)
+            prompts.save(folder)
+            write_json(folder / "manifest.json", known)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"the manifest {manifest!r} is not made of JSON values") from error
+        except OSError as error:
+            raise BadInput(f"{folder} cannot hold a run ({error}); name another folder") from error
         return cls(folder)
 
     @property
@@ -91,7 +109,12 @@ class Run:
         Args:
             settings: any values, nested or not; what looks like a password or a token is left out.
                 They replace those that are there, and a journal event tells which have changed.
+
+        Raises:
+            BadInput: it is no mapping.
         """
+        if not isinstance(settings, Mapping):
+            raise BadInput(f"{settings!r} is no mapping; give hyperparameters as names and values")
         before, now = self.manifest.get("hyperparameters", {}), flat_settings(settings)
         if now == before:
             return

@@ -1,6 +1,7 @@
 """The schema of run folders: the version that is written, and manifests of earlier ones."""
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ _MOST_NAMES = 8  # of runs below a folder that is none itself
 _PANEL = {"restarts": "n_init", "permutations": "n_permutations", "bootstraps": "n_bootstraps"}
 
 
+def run_path(folder: object) -> Path:
+    """The path of a run's folder.
+
+    Raises:
+        BadInput: it is no path, or an empty one.
+    """
+    if not isinstance(folder, str | PathLike) or not str(folder) or "\0" in str(folder):
+        raise BadInput(f"a run's folder cannot be {folder!r}; give its path")
+    return Path(folder)
+
+
 def read_manifest(folder: Path | str) -> dict[str, Any]:
     """The manifest of a run folder in the terms of this version; the file stays as it is.
 
@@ -20,10 +32,10 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     Raises:
         BadInput: there is no manifest, it is damaged, or its schema is newer than this version.
     """
-    path = Path(folder) / "manifest.json"
+    path = run_path(folder) / "manifest.json"
     try:
         if not path.exists():
-            raise BadInput(_no_run(Path(folder)))
+            raise BadInput(_no_run(path.parent))
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(manifest["schema_version"])
     except OSError as error:

@@ -42,10 +42,11 @@ class States:
         _, _, rows, width = self.values.shape
         dtype = str(self.values.dtype).removeprefix("torch.")
         span = self.streams if len(self.streams) < 3 else (self.streams[0], "...", self.streams[-1])
+        marked = "" if self.not_finite is None else f"; not finite {self.not_finite}"
         return (
             f"States({len(self.streams)} streams {', '.join(span)}; "
             f"positions {', '.join(self.positions)}; {rows} rows, width {width}, {dtype} on "
-            f"{self.values.device})"
+            f"{self.values.device}{marked})"
         )
 
     @property
@@ -69,14 +70,16 @@ class States:
         return f"<code>{escape(repr(self))}</code>"
 
     def at(self, stream: str, position: str) -> Float[Tensor, "row width"]:
-        """The states of one place.
+        """The states of one place; the tensor itself notes it, as its attribute `place`.
 
         Raises:
             BadInput: no such stream or position; the names that exist are listed.
         """
-        return self.values[index_of(stream, self.streams, "stream")][
+        states = self.values[index_of(stream, self.streams, "stream")][
             index_of(position, self.positions, "position")
         ]
+        states.place = stream, position  # type: ignore[attr-defined]  # erasers are fitted to it
+        return states
 
 
 def index_of(name: str, names: tuple[str, ...], kind: str) -> int:

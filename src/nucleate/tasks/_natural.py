@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nucleate._core.arguments import as_path, check_number, check_whole
 from nucleate._core.errors import BadInput
 from nucleate._core.tables import read_table
 from nucleate.tasks._splits import Example, Trained
@@ -70,7 +71,7 @@ def from_jsonl(
             training rows or no outputs; two tasks cannot be distinguished.
     """
     check_settings(held_out_wordings, evaluation_rows, seed)
-    path = Path(path)
+    path = as_path("path", path)
     rows = list(_read(path))
     trained_tasks = {row.task for row in rows if row.split == "train"}
     if not trained_tasks:
@@ -165,12 +166,11 @@ def hold_out_wordings(
 
 def check_settings(held_out_wordings: float, evaluation_rows: int, seed: int) -> None:
     """Raise BadInput where a setting that natural sets share is out of range."""
+    check_number("held_out_wordings", held_out_wordings)
     if not 0 <= held_out_wordings < 1:
         raise BadInput(f"held_out_wordings is {held_out_wordings}: give a share from 0 to below 1.")
-    if seed < 0:
-        raise BadInput(f"seed is {seed}: give a whole number of at least 0.")
-    if evaluation_rows < 1:
-        raise BadInput(f"evaluation_rows is {evaluation_rows}: give at least 1.")
+    check_whole("seed", seed, least=0)
+    check_whole("evaluation_rows", evaluation_rows, least=1)
 
 
 def _undecided_tasks(rows: list[Example]) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.tasks._taskset import TaskSet, canonical_hash
 
@@ -29,6 +30,9 @@ def train_tokenizer(taskset: TaskSet, vocab_size: int = 2048) -> Tokenizer:
     Raises:
         BadInput: `vocab_size` has no room for the 256 bytes and the five specials.
     """
+    if not isinstance(taskset, TaskSet):
+        raise BadInput(f"taskset is {taskset!r}: make one with nucleate.tasks.")
+    check_whole("vocab_size", vocab_size)
     if taskset.atoms:
         return _symbols(taskset)
     smallest = _BYTES + len(SPECIALS)
@@ -75,8 +79,9 @@ def chat_template(tokenizer: Any) -> str:
     """Return the chat template of a Hugging Face tokenizer; BadInput if there is none to use."""
     if not getattr(tokenizer, "chat_template", None):
         raise BadInput(
-            f"the tokenizer {_name(tokenizer)} has no chat template: set its chat_template, or "
-            "give a template with {instruction}, {input} and {output}."
+            f"the tokenizer {_name(tokenizer)} has no chat template, which rows of messages need: "
+            "set its chat_template; rows of instructions can take a template such as "
+            "'{instruction}\\n{input}\\n{output}' instead."
         )
     try:
         return str(tokenizer.get_chat_template())
