@@ -24,8 +24,9 @@ class Schedule:
     comes is read at the first one after it. `every`, `log` and `log_then_linear` also read the step
     at which the training ends, whichever it is (`Recorder.finish`).
 
-    These three have a budget of 5 % of the training's own time, or a second if that is more; the
-    first and the last step are always read. `within(None)` lifts it.
+    `log` and `log_then_linear`, whose steps nobody names one by one, have a budget of 5 % of the
+    training's own time, or a second if that is more; the first and the last step are always read.
+    `within(None)` lifts it, and `within` gives the others one.
 
     Attributes:
         steps: optimizer steps taken before the reading, as far as they are known from the start;
@@ -64,14 +65,14 @@ class Schedule:
 
     @classmethod
     def every(cls, period: int) -> "Schedule":
-        """Step 0, every `period`-th one, and the last.
+        """Step 0, every `period`-th one, and the last, whatever that takes.
 
         Raises:
             BadInput: `period` is no whole number, or below 1.
         """
         if _whole(period, "a period") < 1:
             raise BadInput(f"a period of {period} steps is none; choose 1 or more")
-        return cls(periods=(int(period),), reads_last=True, share=_SHARE, grace=_GRACE)
+        return cls(periods=(int(period),), reads_last=True)
 
     @classmethod
     def log(cls, points: int, last: int | None = None) -> "Schedule":
