@@ -63,8 +63,8 @@ def main():
     print("seeds  design    how seeds vary  any called (8 apart)  any called (together)  t covers")
     for first, second in SEEDS:
         for paired in (False, True) if first == second else (False,):
-            for name, draw in KINDS.items():
-                rng = np.random.default_rng(first * 100 + second)
+            for number, (name, draw) in enumerate(KINDS.items()):
+                rng = np.random.default_rng((first, second, paired, number))
                 shares = []
                 for together in (False, True):
                     found = np.array(

@@ -1,5 +1,6 @@
 """A report of any run: what there is is shown, what there is not is named."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -97,6 +99,16 @@ def test_what_a_run_does_not_have_is_named_and_the_rest_is_shown(tmp_path, kind,
     assert figures(done) >= drawn
     assert not {"causal-map", "causal-doses"} & figures(done)
     json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_rows_without_a_task_among_others_give_a_report(tmp_path):
+    labeled = prompts_of()
+    tasks = tuple(t if row % 5 else "" for row, t in enumerate(labeled.labels["task"]))
+    prompts = dataclasses.replace(labeled, labels={**labeled.labels, "task": tasks})
+    done = nc.report(make(tmp_path / "run", prompts))
+    assert "states" in figures(done)
+    twice = dataclasses.replace(prompts, ids=np.repeat(prompts.ids[::2], 2, axis=0))
+    assert "undefined: the task is not known" in page_of(nc.report(make(tmp_path / "two", twice)))
 
 
 def test_a_run_is_measured_with_its_new_snapshots_before_it_is_shown(whole, tmp_path):

@@ -13,10 +13,16 @@ import numpy as np
 import pandas as pd
 
 from nucleate._core.errors import BadInput
-from nucleate.findings._comparison_words import difference_words, setting_words, table_lines
+from nucleate.findings._comparison_words import (
+    difference_words,
+    one_run_words,
+    setting_words,
+    table_lines,
+)
 from nucleate.findings._differences import Difference, Key, Unit, differences, middle
 from nucleate.findings._factor import Factor, find_factor, of_groups, seed_of_settings
 from nucleate.findings._measured import panel_of
+from nucleate.findings._on_record import flat
 from nucleate.findings._run_numbers import RunNumbers, run_numbers
 from nucleate.findings._seed_test import mean_interval
 from nucleate.runs import Run, check_writable
@@ -52,7 +58,9 @@ class Comparison:
 
     def words(self) -> list[str]:
         """What the numbers say, and no more."""
-        return [*setting_words(self.factor), *map(difference_words, self.differences), *self.notes]
+        told = [difference_words(each) for each in self.differences]
+        alone = one_run_words(self.differences)
+        return [*setting_words(self.factor), *alone, *told, *self.notes]
 
     def lines(self) -> list[str]:
         """For a terminal: a table, then what a reader must know."""
@@ -149,11 +157,17 @@ def _open(
     for run in opened:
         if not run.steps:
             raise BadInput(f"{run.path} has no recorded step; leave it out or record it")
-    settings = [run.hyperparameters for run in opened]
+    settings = [_settings(run) for run in opened]
     if grouped is not None:
         sizes = {label: len(group) for label, group in grouped.items()}
         return opened, of_groups(sizes, [seed_of_settings(each) for each in settings])
     return opened, find_factor(settings, _names(opened), by)
+
+
+def _settings(run: Run) -> Mapping[str, Any]:
+    """The settings that decide a run: of a study its configuration, from which all else follows."""
+    config = run.manifest.get("config")
+    return flat(config) if isinstance(config, Mapping) and config else run.hyperparameters
 
 
 def _measured(run: Run, progress: Progress | None, stack: ExitStack) -> tuple[Any, str]:

@@ -22,6 +22,12 @@ def setting_words(factor: Factor) -> list[str]:
     return [f"The runs differ in {factor.name}: {told}."]
 
 
+def one_run_words(found: Sequence[Difference]) -> list[str]:
+    """That one run a side tells nothing of seeds; nothing where there are more."""
+    reasons = dict.fromkeys(each.reason for each in found if each.verdict == "one run a side")
+    return [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
+
+
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
@@ -40,7 +46,8 @@ def difference_words(found: Difference) -> str:
         f"{_of(found, found.of_second)} at {found.second} against {_of(found, found.of_first)} at "
         f"{found.first}{_nulls(found)}"
     )
-    return f"{name}: {values}; {_gap(found)}: {_verdict(found)}."
+    said = _verdict(found)
+    return f"{name}: {values}; {_gap(found)}{f': {said}' if said else ''}."
 
 
 def _of(found: Difference, value: float) -> str:
@@ -86,7 +93,7 @@ def _counted(found: Difference) -> str:
 
 def _verdict(found: Difference) -> str:
     if found.verdict == "one run a side":
-        return found.reason
+        return ""  # said once, for all numbers
     p = "" if math.isnan(found.p) else f"p {found.p:.3f}, all numbers taken together"
     why = "; ".join(filter(None, (found.reason, p)))
     return f"{found.verdict}{f' ({why})' if why else ''}"

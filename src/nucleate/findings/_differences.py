@@ -200,11 +200,11 @@ def _string_interval(
     same = one.run.manifest["prompts_hash"] == other.run.manifest["prompts_hash"]
     if a.draws is not None and b.draws is not None and a.draws.size and b.draws.size:
         return _of_draws(a.draws, b.draws, paired=same and a.draws.shape == b.draws.shape)
-    if a.metric == ACCURACY:
-        if same and a.where in one.correct and a.where in other.correct:
-            return _of_rows(*one.correct[a.where], other.correct[a.where][0])
-        return _of_intervals(a, b)
-    return math.nan, math.nan
+    if a.metric == ONSET:
+        return math.nan, math.nan
+    if a.metric == ACCURACY and same and a.where in one.correct and a.where in other.correct:
+        return _of_rows(*one.correct[a.where], other.correct[a.where][0])
+    return _of_intervals(a, b)
 
 
 def _of_draws(a: np.ndarray, b: np.ndarray, *, paired: bool) -> tuple[float, float]:
@@ -228,7 +228,7 @@ def _of_rows(a: np.ndarray, strings: np.ndarray, b: np.ndarray) -> tuple[float, 
 
 
 def _of_intervals(a: Number, b: Number) -> tuple[float, float]:
-    """Of two independent shares, from their own intervals (Newcombe 1998)."""
+    """Of two independent numbers, from their own intervals (Newcombe 1998); NaN without any."""
     gap = b.value - a.value
     low = gap - math.hypot(b.value - b.low, a.high - a.value)
     high = gap + math.hypot(b.high - b.value, a.value - a.low)

@@ -48,7 +48,7 @@ class Layout:
         string_count: how many there are.
         halves: half -> which rows are in it.
         folds: which fold each row is in, all rows of a string in one; None if a task has one
-            string only.
+            string only, or the task is undefined here.
         single: why metrics that leave a row's own string out are undefined; empty if they are not.
         nulls: label -> permutations; of the task also in each half and within the folds. The label
             alone where they would only rename its classes.
@@ -144,7 +144,10 @@ def layout(
         strings=torch.from_numpy(strings.of_row),
         string_count=count,
         halves={name: torch.from_numpy(inside) for name, inside in members.items()},
-        folds=None if folds is None else torch.from_numpy(folds[strings.of_row]),
+        # Folds are of tasks: where these are not known there are none.
+        folds=None
+        if folds is None or TASK not in codes
+        else torch.from_numpy(folds[strings.of_row]),
         single=_single(strings.task),
         nulls={name: each.first(0) if name in no_null else each for name, each in nulls.items()},
         units={
