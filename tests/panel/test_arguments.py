@@ -12,7 +12,7 @@ import torch
 import nucleate as nc
 from crossed import crossed_probe, states_of
 from nucleate._core.errors import BadInput
-from nucleate.panel import Permuted
+from nucleate.panel import METRIC_NAMES, Permuted, SurfaceText
 
 QUICK = MappingProxyType({"metrics": ["agreement"], "nulls": (), "n_bootstraps": 0})
 
@@ -65,7 +65,7 @@ WRONG_KINDS = """
 import sys
 import torch
 import nucleate as nc
-from nucleate.panel import Permuted
+from nucleate.panel import METRIC_NAMES, Permuted, SurfaceText
 
 rows = [{"ids": [i, 9], "task": "ab"[i % 2], "instruction": str(i)} for i in range(8)]
 prompts = nc.PromptSet.from_records(rows, None, positions="last")
@@ -94,6 +94,14 @@ def test_arguments_of_the_wrong_kind_end_in_a_sentence_each():
     assert [line for line in said if "accepted" in line] == []
     assert len(said) == 15
     assert "without their prompt set" in last
+
+
+@pytest.mark.parametrize("name", METRIC_NAMES)
+def test_every_metric_can_be_asked_for_alone(name, states, prompts):
+    nulls = [Permuted(9), SurfaceText()]
+    alone = nc.measure({0: states, 5: states}, prompts, metrics=name, nulls=nulls, n_bootstraps=3)
+    assert set(alone.table["step"]) == {0, 5}
+    assert len(alone.table) > 0
 
 
 def test_a_step_given_twice_is_refused(states, prompts):

@@ -55,6 +55,8 @@ def assemble(
         names = streams[chain.unit.streams]
         place = places.index((chain.unit.position, chain.unit.view))
         for step, result in zip(steps, chain.results, strict=True):
+            if not result.columns:
+                continue  # metrics that look at one view only
             part = pd.DataFrame(result.columns)
             count = len(part) // len(names)
             part["stream_number"] = np.tile(np.arange(len(names)), count) + chain.unit.streams.start
