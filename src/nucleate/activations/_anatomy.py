@@ -208,10 +208,11 @@ def _check_reported(root: nn.Module, anatomy: Anatomy, seen: _Seen) -> bool:
     whole = _same(held(anatomy.blocks[-1]), seen.reported[-1])
     for place in [*anatomy.blocks[:-1], anatomy.blocks[-1] if whole else anatomy.final]:
         if not any(_same(held(place), own) for own in waiting):
+            lists = dict.fromkeys(block.module.rpartition(".")[0] for block in anatomy.blocks)
             raise BadInput(
                 f"the states found at {anatomy.streams[place.first]} ({place.module}) of "
-                f"{type(root).__name__} are not among the hidden_states that it reports; name its "
-                "blocks with blocks="
+                f"{type(root).__name__} are not among the hidden_states that it reports; it runs "
+                f"{', '.join(lists)}: name the list that is wanted with blocks="
             )
     return True
 
