@@ -576,7 +576,7 @@ def test_arguments_of_the_wrong_kind_are_refused_in_a_sentence():
     assert not done.stderr.strip(), done.stderr
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     for name, beginning in {
-        "model": "model= is a str; give a model", "no model": "model= is a NoneType; give a model",
+        "model": "model is a str and no torch module", "no model": "model is a NoneType and no",
         "stream": "no stream named '3'", "streams": "no stream named 'None'",
         "position": "None is no position", "by": "the shift is a NoneType that holds no array",
         "number": "the shift is of shape (1,), the states are 16 wide; pass vectors",

@@ -73,6 +73,13 @@ def test_the_causal_map_of_an_offloaded_model_is_that_of_the_model(how, tmp_path
     torch.testing.assert_close(logits_under(net, prompts, [[]]), logits)
 
 
+def test_a_model_whose_weights_were_never_loaded_is_refused_in_a_sentence():
+    with torch.device("meta"):
+        net = model().eval()
+    with pytest.raises(nc.BadInput, match="meta"):
+        shift(net, stream="block.0", position="last", by=BY)
+
+
 class NoDouble(TorchDispatchMode):
     """A device without float64, as MPS: anything computed in it is an error."""
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import stream_names
+from nucleate.activations import check_readable, stream_names
 from nucleate.intervene._passes import Pass
 from nucleate.runs import index_of
 
@@ -42,8 +42,7 @@ def streams_at(model: nn.Module, stream: Stream) -> frozenset[int]:
     Raises:
         BadInput: no such stream, or none at all.
     """
-    if not isinstance(model, nn.Module):
-        raise BadInput(f"model= is a {type(model).__name__}; give a model from transformers")
+    check_readable(model)
     names = stream_names(model)
     if isinstance(stream, Onwards):
         first = index_of(str(stream.start), names, "stream")
