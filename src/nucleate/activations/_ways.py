@@ -41,7 +41,7 @@ _WORTH_SHARING = 0.8
 _OBEY_MASKS = ("eager", "sdpa")
 # Relative errors up to so many units in the last place are rounding; in float32 up to _EXACT,
 # since sums of many terms are taken in another order.
-_UNITS, _EXACT = 8, 5e-5
+_UNITS, _EXACT = 4, 5e-5
 # Products of float32 matrices may be taken in fewer digits, where the user has allowed that.
 _MATMUL_UNITS = {"high": 2.0**-10, "medium": 2.0**-8}
 # Rows that are read alone in a trial, at most, and prompt sets that are remembered for a model.
