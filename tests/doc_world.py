@@ -29,18 +29,17 @@ _TASKS = {
 
 
 def rows() -> list[dict[str, str]]:
-    """Three tasks in twenty wordings each, over shared inputs."""
+    """Three tasks in ten wordings each, over shared inputs."""
     return [
         {
             "task": task,
-            "instruction": f"{verb} {the} {task} {of}",
+            "instruction": f"{verb} {the} {task} of",
             "input": given,
             "output": answer,
         }
         for task, answers in _TASKS.items()
         for verb in _VERBS
         for the in ("the", "its")
-        for of in ("of", "for")
         for given, answer in answers.items()
     ]
 
@@ -83,7 +82,8 @@ def build(folder: Path) -> dict[str, Any]:
     for number, name in enumerate(("mine", "no-task", "other")):
         _record(folder / "runs" / name, net, prompts, number)
     run = nc.Run(folder / "runs" / "mine")
-    panel = nc.measure(run, n_bootstraps=20, n_init=2)
+    for name in ("no-task", "other", "mine"):
+        panel = nc.measure(folder / "runs" / name, n_bootstraps=20, n_init=2)
     encoded = [words(f"{row['instruction']} {row['input']}").input_ids for row in rows()]
     examples = [{"input_ids": ids, "labels": ids} for ids in encoded]
     arguments = TrainingArguments(**settings(folder / "runs" / "sft", save_strategy="steps",
@@ -110,11 +110,11 @@ def _arrays(net: PreTrainedModel, words: Any, prompts: nc.PromptSet) -> dict[str
 
 
 def _record(folder: Path, net: PreTrainedModel, prompts: nc.PromptSet, seed: int) -> None:
-    """Three snapshots of weights that drift."""
+    """Nine snapshots of weights that drift."""
     drifting = model(net.config.vocab_size)
     generator = torch.Generator().manual_seed(seed)
     with nc.Recorder(folder, prompts, nc.Schedule.every(1)) as recorder:
-        for step in range(3):
-            recorder.step(drifting, step, loss=3.0 - step)
+        for step in range(9):
+            recorder.step(drifting, step, loss=3.0 - step / 4)
             for weights in drifting.parameters():
                 weights.data += 0.02 * torch.randn(weights.shape, generator=generator)

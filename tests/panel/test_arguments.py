@@ -104,6 +104,12 @@ def test_every_metric_can_be_asked_for_alone(name, states, prompts):
     assert len(alone.table) > 0
 
 
+def test_a_metric_of_the_users_own_that_returns_no_number_is_named(states, prompts):
+    nothing = nc.Metric.of("tightness", lambda x, labels: None)
+    with pytest.raises(BadInput, match=r"'tightness' returned None .* return one number"):
+        nc.measure(states, prompts, **(QUICK | {"metrics": nothing}))
+
+
 def test_a_step_given_twice_is_refused(states, prompts):
     with pytest.raises(BadInput, match="step 4 was given twice"):
         nc.measure([(4, states), (4, states)], prompts, **QUICK)

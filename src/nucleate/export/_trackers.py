@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.runs import read_manifest
 
@@ -261,7 +262,7 @@ def check_panel(run: Path) -> None:
 
 
 def check_export(
-    run: Path, to: str, *, out: Path | str | None = None, uri: str | None = None
+    run: Path | str, to: str, *, out: Path | str | None = None, uri: str | None = None
 ) -> None:
     """Refuse at once what `export_run` could not do.
 
@@ -275,6 +276,7 @@ def check_export(
         BadInput: the folder is no run, or has no panel; the tracker is unknown; there is a URI
             where a folder is wanted.
     """
+    run = as_path("run", run)
     read_manifest(run)
     check_panel(run)
     if to not in TRACKERS:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.dynamics import Onset
 from nucleate.findings._absent import absent_words
@@ -64,7 +65,7 @@ class Findings:
     summary: Summary
 
 
-def findings(run: Run, *, folder: Path | None = None, unmeasured: str = "") -> Findings:
+def findings(run: Run, *, folder: Path | str | None = None, unmeasured: str = "") -> Findings:
     """Put together what the finished parts of a run say.
 
     Args:
@@ -75,6 +76,7 @@ def findings(run: Run, *, folder: Path | None = None, unmeasured: str = "") -> F
     Raises:
         BadInput: the run has no panel, and no reason was given.
     """
+    folder = None if folder is None else as_path("folder", folder)
     place = folder or run.path
     panel, notes = _panel(place, unmeasured)
     causal_map, unread = _causal_map(place if (place / MAP).exists() else run.path)

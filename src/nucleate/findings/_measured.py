@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.findings._headline import choosable
 from nucleate.panel import Panel, measure
@@ -14,7 +15,7 @@ from nucleate.runs import Run
 
 def panel_of(
     run: Run,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Panel | None, str]:
     """The panel of a run with all its snapshots, measured where it is not there yet.
@@ -27,6 +28,7 @@ def panel_of(
     Returns:
         The panel, and why there is none: an empty text, or a sentence.
     """
+    folder = None if folder is None else as_path("folder", folder)
     if not run.steps:
         return None, "nothing was recorded yet"
     if "task" not in run.prompts.labels:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate.dynamics import Abruptness, Onset, abruptness
 from nucleate.findings._dynamics_words import describe_abruptness, describe_onset
 from nucleate.findings._headline import (
@@ -105,13 +106,14 @@ class PanelFound:
     seconds: Mapping[str, float]
     notes: list[str]
 
-    def lines(self, folder: Path, *, details: bool = False) -> list[str]:
+    def lines(self, folder: Path | str, *, details: bool = False) -> list[str]:
         """For a terminal: a line a position, and with details all that is known.
 
         Args:
             folder: where the tables are.
             details: sentences on each position, what is missing, and where the time went.
         """
+        folder = as_path("folder", folder)
         found = [
             f"{self.numbers} numbers of {self.steps} steps and {self.streams} streams -> "
             f"{folder / 'panel.csv'}"
@@ -134,8 +136,9 @@ class PanelFound:
             found.append(f"{total:.2f} s of one core: {', '.join(told)}")
         return found
 
-    def to_json(self, run: Path) -> str:
+    def to_json(self, run: Path | str) -> str:
         """One JSON object; what is missing is null."""
+        run = as_path("run", run)
         return json.dumps(_plain({"run": str(run), **asdict(self)}))
 
 

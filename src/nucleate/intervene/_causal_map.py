@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings, by_likelihood
@@ -171,13 +172,14 @@ class CausalMap:
         found = self.best("shift")
         return None if found is None else (found.stream, found.position)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write the map, each file renamed whole.
 
         `causal_map.csv`, `causal_edits.csv`, `causal_map.json`, and `causal_answers.safetensors`
         where the answers are known: 3 bytes per tested row, edit and place (5 where token ids
         exceed 65,535).
         """
+        folder = as_path("folder", folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self._answers is None:
             (folder / FILE).unlink(missing_ok=True)
@@ -188,12 +190,13 @@ class CausalMap:
         write_json(folder / _ABOUT, {"about": dict(self.about)})
 
     @classmethod
-    def load(cls, folder: Path) -> "CausalMap":
+    def load(cls, folder: Path | str) -> "CausalMap":
         """Read what `save` wrote.
 
         Raises:
             BadInput: a file is missing or damaged.
         """
+        folder = as_path("folder", folder)
         try:
             table, edits = (_read(folder / name) for name in (_TABLE, _EDITS))
             said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.activations import evaluating, read
 from nucleate.intervene._answers import Asking, askings
@@ -133,11 +134,12 @@ def look_closely(
     stream: str,
     position: str,
     *,
-    folder: Path,
+    folder: Path | str,
     rows: int | None = None,
     seed: int = 0,
 ) -> None:
     """Write `causal_doses.csv` and `causal_redirections.csv` of one place, each renamed whole."""
+    folder = as_path("folder", folder)
     place = {"stream": stream, "position": position}
     for name, look in (("doses", dose_response), ("redirections", redirections)):
         table = look(model, prompts, **place, rows=rows, seed=seed)

@@ -12,6 +12,7 @@ from jaxtyping import Integer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.intervene._cast import NOBODY, Cast
 from nucleate.intervene._causal_table import PlaceScores
@@ -109,20 +110,22 @@ class EditedAnswers:
             }
         )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `causal_answers.safetensors`, renamed whole."""
+        folder = as_path("folder", folder)
         names = {"streams": self.streams, "positions": self.positions, "edits": self.edits}
         metadata = {name: json.dumps(value) for name, value in names.items()}
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         write_whole(folder / FILE, save(arrays, metadata))
 
     @classmethod
-    def load(cls, file: Path) -> "EditedAnswers":
+    def load(cls, file: Path | str) -> "EditedAnswers":
         """Read what `save` wrote.
 
         Raises:
             BadInput: the file is missing or damaged.
         """
+        file = as_path("file", file)
         try:
             with safe_open(file, framework="np") as opened:
                 arrays = {name: opened.get_tensor(name) for name in _ARRAYS}

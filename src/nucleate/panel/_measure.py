@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from nucleate._core.arguments import check_whole
+from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
 from nucleate._core.threads import side_by_side
 from nucleate.panel._assemble import Nulls, UnitResults, assemble
@@ -66,7 +66,7 @@ def measure(
     seed: int | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
 ) -> Panel:
     """Measure every snapshot, stream and position, each number beside its nulls.
 
@@ -127,6 +127,7 @@ def measure(
         >>> table.query("half == 'all'")["value"].tolist()
         [1.0]
     """
+    out = None if out is None else as_path("out", out)
     if several := runs_in(source):
         options: dict[str, Any] = {
             "nulls": nulls, "metrics": metrics, "n_bootstraps": n_bootstraps, "n_init": n_init,

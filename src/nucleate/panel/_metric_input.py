@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nucleate._core.errors import BadInput
 from nucleate._core.strings import Permutations
 from nucleate.metrics import Clustering, Space, Spectrum, condition, kmeans, spectrum, standardize
 from nucleate.panel._layout import LENGTH, TASK, Layout
@@ -222,9 +223,20 @@ def scores_of_function(
 ) -> Iterable[Score]:
     """Scores of a user's function; see `Metric.of`."""
     sign = -1.0 if shown == "negated" else 1.0
+
+    def value(*given: np.ndarray) -> float:
+        found = function(*given)
+        try:
+            return sign * float(found)
+        except (TypeError, ValueError) as error:
+            raise BadInput(
+                f"the metric {name!r} returned {found!r} for states of shape "
+                f"{list(given[0].shape)}; let its function return one number"
+            ) from error
+
     arrays = [points.cpu().numpy() for points in block.z]
     if not labels:
-        values = np.array([sign * float(function(points)) for points in arrays])
+        values = np.array([value(points) for points in arrays])
         yield Score("", name, values, n=block.rows, shown=shown)
     for label in labels:
         if label not in block.labels:
@@ -233,7 +245,7 @@ def scores_of_function(
             yield from block.undefined(label, name)
             continue
         codes = block.labelings(label, None if permuted else 0).labels.numpy()
-        table = [[sign * float(function(points, code)) for code in codes] for points in arrays]
+        table = [[value(points, code) for code in codes] for points in arrays]
         values, null = split(np.array(table))
         yield Score(label, name, values, k=block.where.classes(label), n=block.rows, null=null,
                     shown=shown, **block.rests_on(label))  # fmt: skip

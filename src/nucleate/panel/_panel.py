@@ -12,6 +12,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.runs import Run, write_json, write_whole
 from nucleate.tasks import canonical_hash
@@ -155,11 +156,12 @@ class Panel:
         """The streams along the depth: second dimension of the draws."""
         return tuple(dict.fromkeys(self.table["stream"]))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `panel.csv`, `panel_by_class.csv`, `panel.safetensors` (the draws), `panel.json`.
 
         Each file is written beside its place and renamed.
         """
+        folder = as_path("folder", folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / _TABLE, self.table.to_csv(index=False).encode())
         write_whole(folder / _CLASSES, self.by_class.to_csv(index=False).encode())
@@ -171,12 +173,13 @@ class Panel:
         write_json(folder / _ABOUT, about)
 
     @classmethod
-    def load(cls, folder: Path) -> "Panel":
+    def load(cls, folder: Path | str) -> "Panel":
         """Read what `save` wrote, now or in an earlier version.
 
         Raises:
             BadInput: a file is missing or damaged.
         """
+        folder = as_path("folder", folder)
         try:
             table = _read(folder / _TABLE, COLUMNS)
             with safe_open(folder / _DRAWS, framework="np") as file:

@@ -8,13 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 
 _ELSEWHERE = "write elsewhere with --out FOLDER (out=...), or make it writable"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path | str, data: bytes) -> None:
     """Put `data` at `path` by way of a temporary file: written, synced, then renamed."""
+    path = as_path("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -59,13 +61,16 @@ def check_writable(folder: Path | str, remedy: str = _ELSEWHERE) -> None:
         ) from error
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """Put a JSON value at `path`, indented, the keys as they come."""
+    path = as_path("path", path)
     write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def publish_folder(partial: Path, final: Path) -> None:
+def publish_folder(partial: Path | str, final: Path | str) -> None:
     """Rename a finished folder to its place, replacing what a crashed attempt left there."""
+    final = as_path("final", final)
+    partial = as_path("partial", partial)
     if final.exists():
         shutil.rmtree(final)
     for file in partial.iterdir():

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 
 Record = dict[str, Any]
@@ -34,7 +35,8 @@ class Journal:
         BadInput: a line other than the last is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
+        path = as_path("path", path)
         self._path = path
         self._records: list[Record] = []
         self._size = 0  # bytes of the file that hold `_records`

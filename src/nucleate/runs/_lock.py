@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 
 _log = logging.getLogger("nucleate")
@@ -68,7 +69,8 @@ class Lock:
         OSError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
+        folder = as_path("folder", folder)
         self._path = folder / _NAME
         self._me = _myself()
         while not self._create():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
 
+from nucleate._core.arguments import as_path
 from nucleate._core.devices import check_device_name
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
@@ -26,12 +27,13 @@ _LONGEST = 80
 _MODEL_TYPE = re.compile(r"""model_type\s*(?::\s*str\s*)?=\s*["']([^"']+)["']""")
 
 
-def check_settings(config: ReproduceConfig, folder: Path) -> None:
+def check_settings(config: ReproduceConfig, folder: Path | str) -> None:
     """Refuse settings that do not fit together, or do not fit the runs that a folder holds.
 
     Raises:
         BadInput: they do not.
     """
+    folder = as_path("folder", folder)
     config.model.check()
     _check_architecture(config.model.arch)
     check_device_name(config.training.device)

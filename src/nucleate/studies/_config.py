@@ -8,6 +8,7 @@ from warnings import warn
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 from nucleate._core.seeds import component_seed
@@ -193,7 +194,7 @@ _SYNTHETIC: dict[Preset, dict[str, Any]] = {
 def resolve(
     preset: Preset = "default",
     *,
-    file: Path | None = None,
+    file: Path | str | None = None,
     settings: Iterable[str] = (),
     **options: Any,
 ) -> ReproduceConfig:
@@ -208,6 +209,7 @@ def resolve(
     Raises:
         BadInput: the file is no YAML mapping, or a key or value does not fit.
     """
+    file = None if file is None else as_path("file", file)
     given: dict[str, Any] = _read_yaml(file) if file else {}
     given = _merged(given, {key: value for key, value in options.items() if value is not None})
     for setting in settings:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher
 from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
@@ -63,7 +64,7 @@ class Reproduction:
 
 def reproduce(
     config: ReproduceConfig,
-    folder: Path,
+    folder: Path | str,
     *,
     threads: int | None = None,
     watcher: Watcher | None = None,
@@ -82,6 +83,7 @@ def reproduce(
         RunFailed: a loss that is not finite, or a full disk; what was recorded is kept.
         Interrupted: the watcher asked to stop; the same call goes on.
     """
+    folder = as_path("folder", folder)
     began = time.perf_counter()
     jobs = [(config, outputs, folder / name) for name, outputs in runs_of(config)]
     try:

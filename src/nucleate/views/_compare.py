@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nucleate._core.arguments import as_path
 from nucleate.findings import (
     Comparison,
     Difference,
@@ -128,7 +129,7 @@ def _drawable(each: Difference) -> bool:
     return bool(np.isfinite(each.difference)) and not each.metric.startswith("onset")
 
 
-def write_comparison(found: Comparison, folder: Path) -> Path:
+def write_comparison(found: Comparison, folder: Path | str) -> Path:
     """Write compare.html, figures/*.{png,svg,pdf} and tables/*.csv of a comparison.
 
     Args:
@@ -141,6 +142,7 @@ def write_comparison(found: Comparison, folder: Path) -> Path:
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
+    folder = as_path("folder", folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     pictures = []

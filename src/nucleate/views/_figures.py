@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate._core.arguments import as_path
 from nucleate.findings import short_names
 from nucleate.views._curves import curve_rows, curves_figure
 from nucleate.views._doses import doses_figure
@@ -46,7 +47,7 @@ class Plate:
     width: float
 
 
-def write_figures(runs: Sequence[RunReport], folder: Path) -> list[Plate]:
+def write_figures(runs: Sequence[RunReport], folder: Path | str) -> list[Plate]:
     """Draw every figure and write it to `folder/<name>.{png,svg,pdf}`.
 
     Args:
@@ -56,6 +57,7 @@ def write_figures(runs: Sequence[RunReport], folder: Path) -> list[Plate]:
     Returns:
         What was written, in the order of the report.
     """
+    folder = as_path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     jobs = _plates_of_all(runs)
     summaries = [run.summary for run in runs]

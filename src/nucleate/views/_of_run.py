@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.findings import (
     Findings,
@@ -83,8 +84,9 @@ def report(
     return Reported(write_report([shown], folder, title=title, seconds={}), shown.summary)
 
 
-def write_findings(found: Findings, folder: Path) -> None:
+def write_findings(found: Findings, folder: Path | str) -> None:
     """Write the tables and `summary.json`."""
+    folder = as_path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "summary.json", found.summary.model_dump(mode="json"))
     for name in ("accuracy", "onsets", "places"):

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.findings import RULES, contrast_words, finding, kind_of, short_names, words
 from nucleate.views import _tables as tables
@@ -65,7 +66,7 @@ _CAPTIONS = {
 
 
 def write_report(
-    runs: Sequence[RunReport], folder: Path, *, title: str, seconds: Mapping[str, float]
+    runs: Sequence[RunReport], folder: Path | str, *, title: str, seconds: Mapping[str, float]
 ) -> Path:
     """Write report.html, figures/*.{png,svg,pdf} and tables/*.csv.
 
@@ -85,6 +86,7 @@ def write_report(
         BadInput: no runs.
         OSError: the disk is full or the folder cannot be written.
     """
+    folder = as_path("folder", folder)
     if not runs:
         raise BadInput("a report of 0 runs has nothing to show; name at least one run")
     plates = write_figures(runs, folder / "figures")
