@@ -88,7 +88,8 @@ def build(folder: Path) -> dict[str, Any]:
     examples = [{"input_ids": ids, "labels": ids} for ids in encoded]
     arguments = TrainingArguments(**settings(folder / "runs" / "sft", save_strategy="steps",
                                              save_steps=4))  # fmt: skip
-    Trainer(model(len(words)), arguments, train_dataset=examples).train()
+    trainer = Trainer(model(len(words)), arguments, train_dataset=examples, processing_class=words)
+    trainer.train()
     return names | {
         "nc": nc, "model": net, "tokenizer": words, "prompts": prompts, "run": run, "panel": panel,
         "args": arguments, "rows": examples, "np": np, "torch": torch,

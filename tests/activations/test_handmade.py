@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import nucleate as nc
+import small
 from activations import handmade
 from activations.prompt_sets import random_probe
-from nucleate import BadInput, capture
+from nucleate import BadInput, capture, verify
 from nucleate.activations import stream_names
 
 
@@ -99,3 +100,13 @@ def test_layers_that_mix_no_tokens_are_no_blocks():
 def test_knock_out_says_why_it_cannot_cut_blocks_that_run_again():
     with pytest.raises(BadInput, match="more than once"):
         nc.knock_out(handmade.LoopedMiddle(), stream="block.0", query="last", key="first")
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "gpt_neox"])
+def test_a_model_whose_attention_begins_at_zero_is_read(arch):
+    model, prompts = small.model(arch), small.material()[2]
+    for name, weights in model.named_parameters():
+        if name.endswith(("o_proj.weight", "attn.c_proj.weight", "attention.dense.weight")):
+            torch.nn.init.zeros_(weights)
+    assert capture(model, prompts).streams == ("embed", "block.0", "block.1", "final_norm")
+    assert verify(model, prompts).worst < 1e-5

@@ -384,7 +384,7 @@ def test_generated_text_is_that_of_one_pass_over_it_under_the_same_edit(name, ca
     if name == "rwkv" and cached:
         pytest.skip("with its cache the model itself writes another text than without")
     net = architectures.build(name)
-    net.generation_config.pad_token_id = 0
+    net.generation_config.pad_token_id, net.generation_config.eos_token_id = 0, None
     rows, given = padded([7, 7] if side == "alone" else [7, 4], "left")
     by = 3 * torch.randn(2, 32, generator=torch.Generator().manual_seed(2))
     plain = net.generate(**given, max_new_tokens=5, do_sample=False, use_cache=cached)
@@ -456,7 +456,7 @@ def test_many_interventions_on_a_probe_are_each_what_they_are_on_each_row_alone(
         ]
 
     found = logits_under(net, prompts, made(slice(None)), batch=5)
-    assert found.shape == (5, 16, 97)
+    assert found.shape == (5, 16, architectures.VOCABULARY)
     torch.testing.assert_close(found, logits_under(net, prompts, made(slice(None)), batch=64))
     few = logits_under(net, prompts, made(slice(None)), vocabulary=[5, 3])
     torch.testing.assert_close(few, found[:, :, [5, 3]])

@@ -1,8 +1,8 @@
 """Finding a model's blocks by watching one forward pass.
 
 A *group* is modules of one kind beside each other: a list, or attributes that are numbered alike.
-Its members are blocks if states go through them and they mix tokens. A module that runs again and
-again is a group of its own.
+Its members are blocks if states go through them and they mix tokens; where nothing does yet, those
+of the longest group are. A module that runs again and again is a group of its own.
 """
 
 import re
@@ -160,6 +160,21 @@ class Watch:
                 handle.remove()
         return mixing
 
+    def mixes_after(self, name: str) -> bool:
+        """Whether a token's state in front of a module reaches other tokens of the output."""
+        call = next(call for call in self.of(name) if call.transforms)
+        handles = _disturb(self.root.get_submodule(name), call, set())
+        try:
+            now = self._forward()
+        finally:
+            for handle in handles:
+                handle.remove()
+        pairs = zip(_states_in(now), _states_in(self.output), strict=True)
+        return any(
+            not torch.equal(*(each.narrow(_tokens(each), 1, TOKENS - 1) for each in (one, other)))
+            for (_, one), (_, other) in pairs
+        )
+
 
 def _disturb(module: nn.Module, call: Call, mixing: set[str]) -> list[Any]:
     """Hooks that change the first token in one run of a module, and see whether others change."""
@@ -205,7 +220,13 @@ def find_groups(watch: Watch) -> list[Group]:
     outer = [g for g in groups if not any(_is_stage(name, groups, watch) for name in g.members)]
     outer = [g for g in outer if not any(_is_inside(g, other) for other in outer)]
     mixing = watch.mixing({name for group in outer for name in group.members})
-    return [group for group in outer if mixing & set(group.members)]
+    found = [group for group in outer if mixing & set(group.members)]
+    if found or not outer:
+        return found
+    # Attention whose output begins at zero mixes nothing anywhere yet: the longest group, then.
+    longest = max(outer, key=lambda group: len(ran & set(group.members)))
+    first = next(call.module for call in watch.calls if call.module in ran & set(longest.members))
+    return [] if watch.mixes_after(first) else [longest]
 
 
 def named_groups(root: nn.Module, names: Sequence[str]) -> list[Group]:
