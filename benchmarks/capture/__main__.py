@@ -135,7 +135,7 @@ def parse() -> argparse.Namespace:
     reading = parser.add_argument_group("readings")
     add = reading.add_argument
     add("--models", nargs="+", choices=SHAPES, default=["gpt2", "llama"])
-    add("--prompt sets", nargs="+", choices=PROBES, default=list(PROBES))
+    add("--prompt-sets", nargs="+", choices=PROBES, default=list(PROBES))
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     add("--rows", type=int, help="rows of a prompt set; the model's own number if not given")
     add("--peer-python", default=sys.executable, help="interpreter of TransformerLens and nnsight")
