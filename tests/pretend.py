@@ -39,6 +39,10 @@ class Elsewhere(Tensor):
     def device(self) -> torch.device:
         return self.home
 
+    def tolist(self) -> Any:
+        """As on an accelerator, whose numbers are copied for it; torch refuses it to subclasses."""
+        return self.held.tolist()
+
     def __repr__(self, **_: Any) -> str:
         return f"Elsewhere({self.held}, {self.device})"
 
@@ -73,9 +77,8 @@ def _run(
         asked = torch.device(asked)
         asked = pretended if asked.type == "meta" else asked
         kwargs = kwargs | {"device": CPU}
-    if (
-        name in _INDEX
-    ):  # values that are put in are on the tensor's device; a number may be anywhere
+    # Values that are put in are on the tensor's device; the CPU may choose which, not for the CPU.
+    if name in _INDEX and isinstance(args[0], Elsewhere):
         tensors = [t for t in (args[0], *args[2:3]) if isinstance(t, Tensor)]
     weighty = [t for t in tensors if t.dim() or isinstance(t, Elsewhere)]
     devices = {t.device for t in weighty}
@@ -102,8 +105,13 @@ def _real(value: Any) -> Any:
     return tree_map(lambda t: t.held if isinstance(t, Elsewhere) else t, value)
 
 
+def elsewhere(real: Tensor, device: str = "cuda:0") -> Elsewhere:
+    """The same numbers on a device that is not there."""
+    return Elsewhere(real, torch.device(device))
+
+
 @contextmanager
-def pretending(device: str, *, refused: tuple[torch.dtype, ...] = ()) -> Iterator[None]:
+def pretending(device: str = "cuda:0", *, refused: tuple[torch.dtype, ...] = ()) -> Iterator[None]:
     """Let new tensors be made on a device that this machine does not have.
 
     Args:

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from accelerator import Accelerator, on_device
 from nucleate import metrics
 from nucleate._core.errors import BadInput
 from nucleate.metrics import as_codes, as_states
+from pretend import elsewhere, pretending
 
 ROWS, WIDTH, CLASSES = 48, 6, 3
 TASK = np.arange(ROWS) % CLASSES
@@ -190,16 +190,16 @@ def test_states_of_every_kind_give_the_same_number(name, kind):
 @pytest.mark.parametrize("name", [*OF_STATES, *OF_BOTH])
 def test_states_on_an_accelerator_mix_no_devices_and_give_the_same_number(name):
     call = OF_STATES.get(name) or (lambda x: OF_BOTH[name](x, TASK))
-    with Accelerator():
-        found = _flat(call(on_device(torch.from_numpy(X))))
+    with pretending():
+        found = _flat(call(elsewhere(torch.from_numpy(X))))
     np.testing.assert_allclose(found, _flat(call(X)), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [*OF_BOTH, *OF_LABELS])
 def test_labels_on_an_accelerator_give_the_same_number(name):
     call = OF_LABELS.get(name) or (lambda y: OF_BOTH[name](X, y))
-    with Accelerator():
-        found = _flat(call(on_device(torch.from_numpy(TASK))))
+    with pretending():
+        found = _flat(call(elsewhere(torch.from_numpy(TASK))))
     np.testing.assert_array_equal(found, _flat(call(TASK)))
 
 

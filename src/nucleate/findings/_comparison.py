@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import shortest_names
 from nucleate.findings._comparison_words import (
     difference_words,
     one_run_words,
@@ -120,7 +121,7 @@ def compare(
         run_numbers(run, panel, why, step)
         for run, (panel, why), step in zip(opened, panels, steps, strict=True)
     ]
-    names = _names(opened)
+    names = shortest_names([run.path for run in opened])
     for name, each in zip(names, found, strict=True):
         notes += [f"{name}: {note}." for note in each.notes]
     notes += _other_prompts(opened)
@@ -161,7 +162,7 @@ def _open(
     if grouped is not None:
         sizes = {label: len(group) for label, group in grouped.items()}
         return opened, of_groups(sizes, [seed_of_settings(each) for each in settings])
-    return opened, find_factor(settings, _names(opened), by)
+    return opened, find_factor(settings, shortest_names([run.path for run in opened]), by)
 
 
 def _settings(run: Run) -> Mapping[str, Any]:
@@ -186,7 +187,10 @@ def _steps(runs: Sequence[Run]) -> tuple[list[int], list[str]]:
     if len(set(last)) == 1:
         return last, []
     common = set(runs[0].steps).intersection(*(run.steps for run in runs[1:])) - {0}
-    told = ", ".join(f"{name} {step}" for name, step in zip(_names(runs), last, strict=True))
+    told = ", ".join(
+        f"{name} {step}"
+        for name, step in zip(shortest_names([run.path for run in runs]), last, strict=True)
+    )
     if common:
         step = max(common)
         return [step] * len(runs), [
@@ -197,16 +201,6 @@ def _steps(runs: Sequence[Run]) -> tuple[list[int], list[str]]:
         f"The runs end at different steps ({told}) and share none; each is taken at its own last "
         "one, so that a difference may be one of training time."
     ]
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """The shortest ends of the folders that tell runs apart."""
-    parts = [run.path.resolve().parts for run in runs]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-count:]) for each in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(run.path) for run in runs]
 
 
 def _other_prompts(runs: Sequence[Run]) -> list[str]:

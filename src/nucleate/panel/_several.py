@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nucleate._core.errors import BadInput
+from nucleate._core.names import shortest_names
 from nucleate.panel._panel import Panel
 from nucleate.runs import Run
 
@@ -37,7 +38,7 @@ def join_panels(runs: Sequence[Run], panels: Sequence[Panel]) -> Panel:
 
     What is missing in any of them is missing; draws stay with each run's own panel.
     """
-    names = _names(runs)
+    names = shortest_names([run.path for run in runs])
     tables, classes = [], []
     for name, panel in zip(names, panels, strict=True):
         tables.append(panel.table.assign(run=name))
@@ -53,12 +54,3 @@ def join_panels(runs: Sequence[Run], panels: Sequence[Panel]) -> Panel:
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     whole = pd.concat(tables, ignore_index=True)
     return whole[["run", *(name for name in whole if name != "run")]]
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    parts = [run.path.resolve().parts for run in runs]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-count:]) for each in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(run.path) for run in runs]
