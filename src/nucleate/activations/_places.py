@@ -1,7 +1,7 @@
 """From what ran in a forward pass to the places where states are, with their names."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nucleate._core.errors import BadInput
 from nucleate.activations._layout import ROWS, TOKENS, Layout, Path, tensors_in
 from nucleate.activations._model import head_of, reported_by, vocabulary
-from nucleate.activations._search import Call, Group, Watch, find_groups
+from nucleate.activations._search import Call, Group, Watch
 from nucleate.activations._tap import Anatomy, Place
 
 LANGUAGE_MODELS = "nucleate reads decoder-only language models from transformers"
@@ -33,7 +33,7 @@ def describe(watch: Watch, groups: Sequence[Group], *, named: bool) -> Anatomy:
     calls = [call for call in watch.calls if call.module in modules]
     if not calls or not all(call.transforms for call in calls):
         raise BadInput(_nothing_found(watch, groups, named))
-    if named and not watch.mixing(set(modules)) and _mixes_elsewhere(watch, modules):
+    if named and not watch.mixing(set(modules)) and watch.mixes():
         raise BadInput(
             f"{_listed(groups)} of {type(watch.root).__name__}, named as its blocks, let no token "
             "reach another; name the modules that hold its attention or recurrence"
@@ -54,12 +54,6 @@ def describe(watch: Watch, groups: Sequence[Group], *, named: bool) -> Anatomy:
         names += [name] if layout.count == 1 else several
     final = Place(module, 0, path, Layout.of(last, last.shape[-1]) or Layout(), len(names))
     return Anatomy(embed, tuple(blocks), final, before_head, (*names, "final_norm"))
-
-
-def _mixes_elsewhere(watch: Watch, modules: Container[str]) -> bool:
-    """Whether modules outside the named ones let tokens reach each other."""
-    others = {name for group in find_groups(watch) for name in group.members}
-    return bool(watch.mixing({name for name in others if name not in modules}))
 
 
 def hand_on_several(watch: Watch, anatomy: Anatomy) -> bool:

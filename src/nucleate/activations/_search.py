@@ -160,10 +160,13 @@ class Watch:
                 handle.remove()
         return mixing
 
-    def mixes_after(self, name: str) -> bool:
-        """Whether a token's state in front of a module reaches other tokens of the output."""
-        call = next(call for call in self.of(name) if call.transforms)
-        handles = _disturb(self.root.get_submodule(name), call, set())
+    def mixes(self) -> bool:
+        """Whether a token's first state reaches other tokens of the output at all.
+
+        Attention whose output begins at zero lets it not.
+        """
+        call = next(call for call in self.calls if call.transforms)
+        handles = _disturb(self.root.get_submodule(call.module), call, set())
         try:
             now = self._forward()
         finally:
@@ -221,12 +224,10 @@ def find_groups(watch: Watch) -> list[Group]:
     outer = [g for g in outer if not any(_is_inside(g, other) for other in outer)]
     mixing = watch.mixing({name for group in outer for name in group.members})
     found = [group for group in outer if mixing & set(group.members)]
-    if found or not outer:
+    if found or not outer or watch.mixes():
         return found
-    # Attention whose output begins at zero mixes nothing anywhere yet: the longest group, then.
-    longest = max(outer, key=lambda group: len(ran & set(group.members)))
-    first = next(call.module for call in watch.calls if call.module in ran & set(longest.members))
-    return [] if watch.mixes_after(first) else [longest]
+    # Nothing mixes tokens anywhere yet: the longest group, then.
+    return [max(outer, key=lambda group: len(ran & set(group.members)))]
 
 
 def named_groups(root: nn.Module, names: Sequence[str]) -> list[Group]:
