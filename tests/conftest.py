@@ -16,4 +16,4 @@ def pytest_addoption(parser):
 
 
 # Fixtures that tests of several rooms share; imported after the hook above.
-pytest_plugins = ["crossed", "made_views", "series", "task_sets"]
+pytest_plugins = ["clocks", "crossed", "made_views", "series", "task_sets"]

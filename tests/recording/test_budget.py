@@ -11,23 +11,6 @@ from small import material, model
 READ = "nucleate.recording._recorder.read"
 
 
-class Clock:
-    """Stands for the `time` module: hours pass in no time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("nucleate.recording._recorder.time", clock)
-    return clock
-
-
 def train(folder, clock, monkeypatch, schedule, *, steps, step_takes, reading_takes, ends=None):
     """A training of so many steps, in which each step and each reading takes so many seconds."""
     net = model()

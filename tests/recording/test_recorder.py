@@ -332,23 +332,6 @@ def test_a_run_whose_recording_failed_is_stopped_though_the_training_goes_on(run
 # The budget
 
 
-class Clock:
-    """Stands for the `time` module: hours pass in no time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("nucleate.recording._recorder.time", clock)
-    return clock
-
-
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
 def test_a_budget_is_kept_used_and_accounted_for(run, clock, monkeypatch, share):
     net, costs = model(), itertools.cycle([0.4, 0.2, 0.3])
