@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from nucleate._core.errors import BadInput
+from nucleate._core.seeds import seeded
 from nucleate.checkpoints._find import local_folder
 from nucleate.checkpoints._weights import open_weights, stored_dtypes, weights_in
 
@@ -195,8 +196,6 @@ def _grow(model: Any, folder: Path, allow_pickle: bool) -> None:
 
     The rows that this adds are overwritten by those that were saved with the adapter.
     """
-    import torch
-
     home = weights_in(folder, allow_pickle=allow_pickle).home
     embedding = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embedding)
@@ -204,7 +203,7 @@ def _grow(model: Any, folder: Path, allow_pickle: bool) -> None:
         if key.endswith(f"{name}.weight"):
             rows = open_weights(file).shapes[key][0]
             if rows > embedding.num_embeddings:
-                with torch.random.fork_rng():
+                with seeded(0):
                     model.resize_token_embeddings(rows, mean_resizing=False)
 
 
