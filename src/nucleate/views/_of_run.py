@@ -93,14 +93,15 @@ def write_findings(found: Findings, folder: Path | str) -> None:
         getattr(found, name).to_csv(folder / f"{name}.csv", index=False)
 
 
-def report_of(run: Run, found: Findings) -> RunReport:
+def report_of(run: Run, found: Findings, *, pictures: bool = True) -> RunReport:
     """What a report shows of a run.
 
     Args:
         run: any run.
         found: of `findings`.
+        pictures: whether states are read for pictures, which takes longest.
     """
-    picture, notes = _picture(run, found)
+    picture, notes = _picture(run, found) if pictures else (pd.DataFrame(), [])
     return RunReport(
         summary=_noted(found.summary, notes),
         panel=found.panel,
@@ -180,7 +181,7 @@ def _picture_at(run: Run, stream: str, position: str, view: str, onset: int | No
     rows = measured_rows(prompts, position)
     if len(rows) > _MOST_POINTS:
         rows = rows[np.linspace(0, len(rows) - 1, _MOST_POINTS).round().astype(int)]
-    at = _Place(run, stream, position)
+    at = Place(run, stream, position)
     finite = [step for step in run.steps if at.is_finite(step)]
     if not finite:
         raise BadInput("its states are not finite at any step that can be read")
@@ -212,7 +213,7 @@ def grouping(prompts: PromptSet) -> str:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """One place of a run, of which nothing else is read."""
 
     run: Run

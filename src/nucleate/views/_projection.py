@@ -71,10 +71,10 @@ def picture_basis(
             f"a picture needs finite states of at least 3 rows and 2 dimensions, not shape "
             f"{states.shape} or a gap; give it more rows of the prompt set or an earlier step"
         )
-    centered = _centre(states, inputs)
-    scale = centered.std(axis=0)
+    values = centered(states, inputs)
+    scale = values.std(axis=0)
     scale[scale <= 1e-6 * max(float(scale.max()), 1e-12)] = np.inf  # a dead dimension shows nothing
-    _, _, directions = np.linalg.svd(centered / scale, full_matrices=False)
+    _, _, directions = np.linalg.svd(values / scale, full_matrices=False)
     axes = directions[:2].T
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return Basis(scale, axes, inputs is not None)
@@ -108,7 +108,7 @@ def project(
             f"states of width {states.shape[1]} do not fit a basis of width {len(basis.scale)}; "
             "make the basis from the same model"
         )
-    scaled = _centre(states, inputs if basis.conditioned else None) / basis.scale
+    scaled = centered(states, inputs if basis.conditioned else None) / basis.scale
     points = scaled @ basis.axes
     total, kept = float((scaled**2).sum()), float((points**2).sum())
     radius = float(np.sqrt((points**2).sum(axis=1).mean()))
@@ -116,8 +116,8 @@ def project(
         points=points / radius if radius > 0 else points,
         radius=radius,
         variance_share=kept / total if total > 0 else 0.0,
-        between_plane=_between_share(points, tasks),
-        between_full=_between_share(scaled, tasks),
+        between_plane=between_share(points, tasks),
+        between_full=between_share(scaled, tasks),
     )
 
 
@@ -173,14 +173,14 @@ def picture_table(
     return pd.concat(frames, ignore_index=True)
 
 
-def _centre(
+def centered(
     states: Float[np.ndarray, "row width"], groups: Sequence[str] | None
 ) -> Float[np.ndarray, "row width"]:
     """Take off the mean of all rows, or of each group of rows."""
     values = states.astype(np.float64)
     means = values.mean(axis=0) if groups is None else _group_means(values, groups)
-    centered: Float[np.ndarray, "row width"] = values - means
-    return centered
+    found: Float[np.ndarray, "row width"] = values - means
+    return found
 
 
 def _group_means(
@@ -194,7 +194,7 @@ def _group_means(
     return means
 
 
-def _between_share(values: Float[np.ndarray, "row width"], groups: Sequence[str]) -> float:
+def between_share(values: Float[np.ndarray, "row width"], groups: Sequence[str]) -> float:
     """Sum of squares between groups / total, of values that are centered."""
     total = float((values**2).sum())
     between = float((_group_means(values, groups) ** 2).sum())

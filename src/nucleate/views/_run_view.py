@@ -1,0 +1,159 @@
+"""What app and report show of a run, as named parts that are read one by one."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+
+from nucleate._core.errors import BadInput
+from nucleate.findings import Findings, findings
+from nucleate.runs import Run
+from nucleate.views._cloud import BASES, BasisName
+from nucleate.views._of_run import report_of
+from nucleate.views._place_cloud import PlaceCloud, place_cloud
+from nucleate.views._run_report import RunReport
+from nucleate.views._view_parts import answers_of, rows_of, tables_of, view_of
+from nucleate.views._view_values import plain_json, table_json
+
+_CLOUDS = 24
+"""Clouds that are held at once; older ones are made again when asked for."""
+_TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8",
+          ".i16": "application/octet-stream"}  # fmt: skip
+
+
+class RunView:
+    """The parts of one run that are shown, under the names by which app and report ask for them.
+
+    `view.json` holds everything small: summary, curves, maps, interventions. `rows.json` is the
+    prompts; `answers/<step>.json` what was answered; `cloud/<stream>/<position>/<basis>.json` and
+    `frames/<stream>/<position>/<basis>/<step>.i16` the states as points; `tables/<name>.json` and
+    `.csv` all numbers. Names within a path are percent-encoded. docs/looking.md describes them.
+
+    Nothing is written into the run, and nothing is measured: a run without a panel says so.
+
+    Args:
+        run: a run, or its folder; whatever recorded it, also while it is being written.
+
+    Raises:
+        BadInput: the folder is no run.
+    """
+
+    def __init__(self, run: Run | Path | str) -> None:
+        self.run = run if isinstance(run, Run) else Run(run)
+        self._clouds: OrderedDict[tuple[str, str, str], PlaceCloud] = OrderedDict()
+
+    def get(self, path: str) -> bytes:
+        """One part.
+
+        Args:
+            path: such as `view.json`; see the class.
+
+        Raises:
+            BadInput: there is no such part, or what it is made from cannot be read.
+        """
+        parts = [unquote(part) for part in path.split("/")]
+        match parts:
+            case ["view.json"]:
+                return plain_json(view_of(self.run, self._report))
+            case ["rows.json"]:
+                return plain_json(rows_of(self.run))
+            case ["answers", name] if name.endswith(".json"):
+                return plain_json(answers_of(self.run, self._step(name, path)))
+            case ["cloud", stream, position, name] if name.endswith(".json"):
+                return plain_json(self._cloud(stream, position, name[:-5]).about())
+            case ["frames", stream, position, basis, name] if name.endswith(".i16"):
+                cloud = self._cloud(stream, position, basis)
+                return cloud.erased() if name == "erased.i16" else cloud.frame(
+                    self._step(name, path)
+                )  # fmt: skip
+            case ["tables", name]:
+                return self._table(name, path)
+        raise _unknown(path)
+
+    def paths(self) -> Iterator[str]:
+        """Every part that there is, the clouds' frames last."""
+        yield "view.json"
+        yield "rows.json"
+        yield from (f"answers/{step}.json" for step in self.run.steps)
+        yield from (f"tables/{name}.json" for name in tables_of(self.run, self._report))
+        streams, positions = self.places
+        for stream in streams:
+            for position in positions:
+                for basis in BASES:
+                    place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
+                    yield f"cloud/{place}.json"
+                    yield from (f"frames/{place}/{step}.i16" for step in self.run.steps)
+
+    def refresh(self) -> None:
+        """Open the run again, to see what others have written since."""
+        self.__init__(self.run.path)  # type: ignore[misc]
+        self.__dict__.pop("_report", None)
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Streams and positions of the last step that can be read; none where there is none."""
+        for step in reversed(self.run.steps):
+            try:
+                streams, positions, _ = self.run.shape(step)
+            except BadInput:
+                continue
+            return streams, positions
+        return (), ()
+
+    @cached_property
+    def _report(self) -> RunReport:
+        return report_of(self.run, _findings(self.run), pictures=False)
+
+    def _cloud(self, stream: str, position: str, basis: str) -> PlaceCloud:
+        streams, positions = self.places
+        if basis not in BASES or stream not in streams or position not in positions:
+            raise BadInput(
+                f"there is no cloud {basis!r} of {stream!r} at {position!r}; streams are "
+                f"{list(streams)}, positions {list(positions)}, bases {list(BASES)}"
+            )
+        key = (stream, position, basis)
+        if key not in self._clouds:
+            name: BasisName = "tasks" if basis == "tasks" else "variance"
+            self._clouds[key] = place_cloud(self.run, self._report, stream, position, name)
+        self._clouds.move_to_end(key)
+        while len(self._clouds) > _CLOUDS:
+            self._clouds.popitem(last=False)
+        return self._clouds[key]
+
+    def _step(self, name: str, path: str) -> int:
+        text = name.rsplit(".", 1)[0]
+        if not (text.isascii() and text.isdigit()) or int(text) not in self.run.steps:
+            raise _unknown(path)
+        return int(text)
+
+    def _table(self, name: str, path: str) -> bytes:
+        stem, _, ending = name.rpartition(".")
+        tables = tables_of(self.run, self._report)
+        if stem not in tables or ending not in ("json", "csv"):
+            raise _unknown(path)
+        if ending == "csv":
+            return bytes(tables[stem].to_csv(index=False, float_format="%.6g").encode())
+        return plain_json(table_json(tables[stem]))
+
+
+def content_type(path: str) -> str:
+    """The media type of a part of a `RunView`."""
+    return _TYPES.get(Path(path).suffix, "application/octet-stream")
+
+
+def _unknown(path: str) -> BadInput:
+    return BadInput(f"there is no part {path!r} of this run; `view.json` is where to begin")
+
+
+def _findings(run: Run) -> Findings:
+    """What is known of a run as it stands: nothing is measured here."""
+    if not run.steps:
+        return findings(run, unmeasured="nothing was recorded yet")
+    if "task" not in run.prompts.labels:
+        return findings(run, unmeasured="the prompts have no label 'task'")
+    try:
+        return findings(run)
+    except BadInput:
+        return findings(run, unmeasured="it was not measured yet; run nucleate measure on it")
