@@ -7,3 +7,6 @@ export { Store, type Bar } from "./store";
 export { seeded, shuffled } from "./random";
 export * from "./linear";
 export { adjustedRand, kmeans, viewAri, type Grouping } from "./clusters";
+export * from "./camera";
+export { Cloud, type Digest } from "./cloud";
+export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
