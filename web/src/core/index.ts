@@ -10,3 +10,4 @@ export { adjustedRand, kmeans, viewAri, type Grouping } from "./clusters";
 export * from "./camera";
 export { Cloud, type Digest } from "./cloud";
 export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
+export { FrameCache, neighbors } from "./frames";
