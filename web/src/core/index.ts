@@ -11,3 +11,4 @@ export * from "./camera";
 export { Cloud, type Digest } from "./cloud";
 export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
 export { FrameCache, neighbors } from "./frames";
+export { makeAxis, nearestIndex, numberText, roundTicks, timeText, type Axis, type Tick, type Times } from "./axis";
