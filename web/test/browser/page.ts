@@ -1,7 +1,7 @@
 /** The page of the renderer's test: every check returns plain numbers to the test that drives it. */
 import {
   Cloud, HOME, centroidsOf, focusPlane, seeded, tour, variancePlane, zoomAt,
-  type CloudView, type Frame,
+  HttpSource, type Change, type CloudView, type Frame,
 } from "../../src/core/index";
 
 const PALETTE = [[230, 60, 60], [60, 160, 60], [60, 90, 230], [220, 160, 20]] as const;
@@ -146,6 +146,17 @@ const checks = {
     cloud.setTrails([]);
     return { without, during, after: cloud.digest() };
   },
+  /** Listens until `most` changes came. */
+  changes: (most: number): Promise<Change[]> =>
+    new Promise((done) => {
+      const heard: Change[] = [];
+      const stop = new HttpSource().events((change) => {
+        heard.push(change);
+        if (heard.length < most) return;
+        stop();
+        done(heard);
+      });
+    }),
   /** Frames of sixteen coordinates, then of eight: no attribute may be left over. */
   switched() {
     const { cloud, view } = make(100, 16);
