@@ -14,7 +14,7 @@ export interface Centroids {
 /**
  * Centroids of labeled rows.
  * @param data Row-major [row, k].
- * @param scale Each number is multiplied by it (the unit over the radius of a frame).
+ * @param scale Each number is multiplied by it (the unit of a frame).
  * @param codes Group of each row; below 0 is none.
  */
 export function centroidsOf(

@@ -182,7 +182,7 @@ export interface FrameFacts {
   step: number;
   /** A coordinate is its whole number times this. */
   unit: number;
-  /** Root mean square distance from the mean, in coordinates. */
+  /** Root mean square distance from the mean; the coordinates are divided by it already. */
   radius: number;
   ari_k: Maybe;
   ari_full: Maybe;
