@@ -33,3 +33,9 @@ export function ramp(value: number): string {
 export const ink = (value: number): string => (value > 0.55 ? "#111" : "#fff");
 
 export const rampCss = `linear-gradient(90deg, ${RAMP.map((one) => css(one)).join(", ")})`;
+
+/** The color of a task: its own while it is in focus, else gray. */
+export function colorOf(code: number, focus: readonly number[]): string {
+  const at = focus.indexOf(code);
+  return css(at < 0 ? OTHER : FOCUS[at % FOCUS.length]!);
+}

@@ -1,5 +1,5 @@
 /** What the run screen shows: the cursor with its defaults, the rows and the cloud's coordinates. */
-import { paths, SourceError, type Answers, type CloudFacts, type Rows } from "../core";
+import { FrameCache, paths, SourceError, type Answers, type CloudFacts, type Rows } from "../core";
 import type { View } from "../lib/summary";
 import { MOST_FOCUS } from "../lib/colors";
 import type { Ui } from "../lib/ui.svelte";
@@ -7,9 +7,15 @@ import type { Ui } from "../lib/ui.svelte";
 export type Facts = Omit<CloudFacts, "erased" | "frames"> & {
   frames: (CloudFacts["frames"][number] & { null_ari_k?: number | null })[];
   erased: { unit: number; radius: number } | null };
-export type Frame = { data: Int16Array; scale: number; step: number; key: string };
+export type Frame = {
+  data: Int16Array<ArrayBuffer>; unit: number; radius: number; step: number;
+  /** Whole numbers times this are coordinates as they are drawn. */
+  scale: number;
+  /** What the coordinates mean: frames of one place and basis can be mixed. */
+  place: string;
+};
 
-const MOST_FRAMES = 80;
+const MOST_BYTES = 96 * 2 ** 20;
 
 export class Scene {
   rows: Rows | null = $state.raw(null);
@@ -20,13 +26,15 @@ export class Scene {
   playing = $state(false);
   /** Task that the pointer is on. */
   hover: number | null = $state(null);
-  private readonly frames = new Map<string, Int16Array>();
+  private readonly frames: FrameCache;
   private asked = "";
 
   constructor(
     readonly ui: Ui,
     readonly file: () => View,
-  ) {}
+  ) {
+    this.frames = new FrameCache(ui.source, MOST_BYTES);
+  }
 
   readonly steps = $derived.by(() => this.file().steps);
   readonly step = $derived.by(() => {
@@ -124,27 +132,32 @@ export class Scene {
     const which = erased && facts.erased ? "erased" : nearest;
     const path = paths.frame(this.ui.view.run, at.stream, at.position, facts.basis, which);
     this.asked = path;
-    const data = await this.try(() => this.bytes(path));
+    const data = await this.try(() => this.frames.get(path));
     if (!data || this.asked !== path) return;
     const shot = facts.frames[known.indexOf(nearest)]!;
     const { unit, radius } = which === "erased" ? facts.erased! : shot;
     // coordinates come divided by the radius of their step
     const scale = this.ui.view.trueScale ? (unit * radius) / (facts.frames.at(-1)?.radius || 1) : unit;
-    this.frame = { data, scale, step: nearest, key: path };
-    for (const next of [known[known.indexOf(nearest) + 1], known[known.indexOf(nearest) - 1]]) {
-      if (next === undefined) continue;
-      void this.bytes(paths.frame(this.ui.view.run, at.stream, at.position, facts.basis, next)).catch(() => undefined);
-    }
+    const place = JSON.stringify([at.stream, at.position, facts.basis, facts.basis_step]);
+    this.frame = { data, unit, radius, scale, step: nearest, place };
+    const i = known.indexOf(nearest);
+    const next = [i + 1, i - 1, i + 2].map((one) => known[one]).filter((one) => one !== undefined);
+    this.frames.prefetch(next.map((one) => paths.frame(this.ui.view.run, at.stream, at.position, facts.basis, one)));
   }
 
-  private async bytes(path: string): Promise<Int16Array> {
-    const known = this.frames.get(path);
-    if (known) return known;
-    const data = new Int16Array(await this.ui.source.bytes(path));
-    if (this.frames.size >= MOST_FRAMES) this.frames.delete(this.frames.keys().next().value!);
-    this.frames.set(path, data);
-    return data;
-  }
+  /** Colors and shapes of the rows shown. */
+  readonly looks = $derived.by(() => {
+    const index = this.facts?.index ?? [];
+    const right = this.answers?.correct;
+    return {
+      color: Int16Array.from(this.codes, (code) => this.focus.indexOf(code)),
+      shape: Uint8Array.from(index, (row) => (right?.[row] === 0 ? 2 : right?.[row] === 1 ? 1 : 0)),
+    };
+  });
+  /** Rows drawn faint: those of tasks that are not in focus, or not under the pointer. */
+  readonly dimmed = $derived.by(() =>
+    Uint8Array.from(this.codes, (code) => ((this.hover === null ? this.focus.includes(code) : code === this.hover) ? 0 : 1)),
+  );
 
   private async try<T>(get: () => Promise<T>, quiet = false): Promise<T | null> {
     try {
