@@ -74,7 +74,8 @@ export class Scene {
     const chosen = this.ui.view.focus.map((name) => this.values.indexOf(name)).filter((code) => code >= 0);
     if (chosen.length) return chosen.slice(0, MOST_FOCUS);
     const counts = this.values.map(() => 0);
-    for (const code of this.codes) if (code >= 0) counts[code]! += 1;
+    const real = this.rows?.labels[this.color]?.codes ?? [];
+    for (const row of this.facts?.index ?? []) if ((real[row] ?? -1) >= 0) counts[real[row]!]! += 1;
     const order = counts.map((_, code) => code).sort((a, b) => counts[b]! - counts[a]! || a - b);
     return order.slice(0, 4);
   });
@@ -128,14 +129,16 @@ export class Scene {
   async loadFrame(facts: Facts, at: { stream: string; position: string }, step: number, erased: boolean): Promise<void> {
     const known = facts.frames.map((one) => one.step);
     if (!known.length) return;
-    const nearest = known.reduce((best, one) => (Math.abs(one - step) < Math.abs(best - step) ? one : best));
-    const which = erased && facts.erased ? "erased" : nearest;
-    const path = paths.frame(this.ui.view.run, at.stream, at.position, facts.basis, which);
+    const which = erased && facts.erased ? "erased" : "";
+    const closest = known.reduce((best, one) => (Math.abs(one - step) < Math.abs(best - step) ? one : best));
+    // what was erased was erased from the last step
+    const nearest = which ? known.at(-1)! : closest;
+    const path = paths.frame(this.ui.view.run, at.stream, at.position, facts.basis, which || nearest);
     this.asked = path;
     const data = await this.try(() => this.frames.get(path));
     if (!data || this.asked !== path) return;
     const shot = facts.frames[known.indexOf(nearest)]!;
-    const { unit, radius } = which === "erased" ? facts.erased! : shot;
+    const { unit, radius } = which ? facts.erased! : shot;
     // coordinates come divided by the radius of their step
     const scale = this.ui.view.trueScale ? (unit * radius) / (facts.frames.at(-1)?.radius || 1) : unit;
     const place = JSON.stringify([at.stream, at.position, facts.basis, facts.basis_step]);
