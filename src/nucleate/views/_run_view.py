@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-
 from nucleate._core.errors import BadInput
 from nucleate.findings import Findings, findings
 from nucleate.runs import Run
@@ -53,6 +52,8 @@ class RunView:
         Raises:
             BadInput: there is no such part, or what it is made from cannot be read.
         """
+        if not (self.run.path / "manifest.json").exists():
+            raise BadInput(f"the run {self.run.path} is gone; name a folder that is there")
         parts = [unquote(part) for part in path.split("/")]
         match parts:
             case ["view.json"]:
@@ -82,9 +83,7 @@ class RunView:
         for stream in streams:
             for position in positions:
                 for basis in BASES:
-                    place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
-                    yield f"cloud/{place}.json"
-                    yield from (f"frames/{place}/{step}.i16" for step in self.run.steps)
+                    yield from self._paths_of(stream, position, basis)
 
     def refresh(self) -> None:
         """Open the run again, to see what others have written since."""
@@ -121,6 +120,18 @@ class RunView:
         while len(self._clouds) > _CLOUDS:
             self._clouds.popitem(last=False)
         return self._clouds[key]
+
+    def _paths_of(self, stream: str, position: str, basis: str) -> Iterator[str]:
+        """The parts of one cloud; none where no step has finite states."""
+        try:
+            cloud = self._cloud(stream, position, basis)
+        except BadInput:
+            return
+        place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
+        yield f"cloud/{place}.json"
+        yield from (f"frames/{place}/{step}.i16" for step in cloud.frames)
+        if cloud.without_task is not None:
+            yield f"frames/{place}/erased.i16"
 
     def _step(self, name: str, path: str) -> int:
         text = name.rsplit(".", 1)[0]
