@@ -30,7 +30,8 @@ class RunView:
     `frames/<stream>/<position>/<basis>/<step>.i16` the states as points; `tables/<name>.json` and
     `.csv` all numbers. Names within a path are percent-encoded. docs/looking.md describes them.
 
-    Nothing is written into the run, and nothing is measured: a run without a panel says so.
+    Nothing is written into the run, and nothing is measured: a run without a panel says so. A view
+    shows the run as it was when it was opened: open another to see what was written since.
 
     Args:
         run: a run, or its folder; whatever recorded it, also while it is being written.
@@ -84,11 +85,6 @@ class RunView:
             for position in positions:
                 for basis in BASES:
                     yield from self._paths_of(stream, position, basis)
-
-    def refresh(self) -> None:
-        """Open the run again, to see what others have written since."""
-        self.__init__(self.run.path)  # type: ignore[misc]
-        self.__dict__.pop("_report", None)
 
     @property
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
