@@ -1,4 +1,5 @@
 from . import activations as activations
+from . import app as app
 from . import checkpoints as checkpoints
 from . import dynamics as dynamics
 from . import export as export

@@ -13,6 +13,7 @@ from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
+    _app,
     _compare,
     _config,
     _export,
@@ -45,6 +46,7 @@ app.command("measure", cls=Command)(_measure.measure)
 app.command("intervene", cls=Command)(_intervene.intervene)
 app.command("report", cls=Command)(_report.report)
 app.command("compare", cls=Command)(_compare.compare)
+app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 

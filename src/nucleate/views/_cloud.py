@@ -42,7 +42,9 @@ class CloudBasis:
         self, states: Float[np.ndarray, "row width"], inputs: Sequence[str]
     ) -> Float[np.ndarray, "row width"]:
         """States, centered, in standard deviations of the step of the basis."""
-        return centered(states, inputs if self.conditioned else None) / self.scale
+        values = centered(states, inputs if self.conditioned else None)
+        found: Float[np.ndarray, "row width"] = values / self.scale
+        return found
 
 
 @dataclass(frozen=True)

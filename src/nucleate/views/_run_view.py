@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-
 from nucleate._core.errors import BadInput
 from nucleate.findings import Findings, findings
 from nucleate.runs import Run
@@ -31,7 +30,8 @@ class RunView:
     `frames/<stream>/<position>/<basis>/<step>.i16` the states as points; `tables/<name>.json` and
     `.csv` all numbers. Names within a path are percent-encoded. docs/looking.md describes them.
 
-    Nothing is written into the run, and nothing is measured: a run without a panel says so.
+    Nothing is written into the run, and nothing is measured: a run without a panel says so. A view
+    shows the run as it was when it was opened: open another to see what was written since.
 
     Args:
         run: a run, or its folder; whatever recorded it, also while it is being written.
@@ -53,6 +53,8 @@ class RunView:
         Raises:
             BadInput: there is no such part, or what it is made from cannot be read.
         """
+        if not (self.run.path / "manifest.json").exists():
+            raise BadInput(f"the run {self.run.path} is gone; name a folder that is there")
         parts = [unquote(part) for part in path.split("/")]
         match parts:
             case ["view.json"]:
@@ -82,14 +84,7 @@ class RunView:
         for stream in streams:
             for position in positions:
                 for basis in BASES:
-                    place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
-                    yield f"cloud/{place}.json"
-                    yield from (f"frames/{place}/{step}.i16" for step in self.run.steps)
-
-    def refresh(self) -> None:
-        """Open the run again, to see what others have written since."""
-        self.__init__(self.run.path)  # type: ignore[misc]
-        self.__dict__.pop("_report", None)
+                    yield from self._paths_of(stream, position, basis)
 
     @property
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -121,6 +116,18 @@ class RunView:
         while len(self._clouds) > _CLOUDS:
             self._clouds.popitem(last=False)
         return self._clouds[key]
+
+    def _paths_of(self, stream: str, position: str, basis: str) -> Iterator[str]:
+        """The parts of one cloud; none where no step has finite states."""
+        try:
+            cloud = self._cloud(stream, position, basis)
+        except BadInput:
+            return
+        place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
+        yield f"cloud/{place}.json"
+        yield from (f"frames/{place}/{step}.i16" for step in cloud.frames)
+        if cloud.without_task is not None:
+            yield f"frames/{place}/erased.i16"
 
     def _step(self, name: str, path: str) -> int:
         text = name.rsplit(".", 1)[0]

@@ -23,7 +23,7 @@ def twin_of(prompts: PromptSet, label: str) -> Int[np.ndarray, "row"]:
     of_row = number_strings(prompts.labels)
     first = np.unique(of_row, return_index=True)[1]
     if not np.array_equal(code[first][of_row], code):  # the label differs within a string
-        twin: Int[np.ndarray, "row"] = np.random.default_rng(0).permutation(code)
+        twin: Int[np.ndarray, row] = np.random.default_rng(0).permutation(code)
         return twin
-    dealt: Int[np.ndarray, "row"] = np.random.default_rng(0).permutation(code[first])[of_row]
+    dealt: Int[np.ndarray, row] = np.random.default_rng(0).permutation(code[first])[of_row]
     return dealt

@@ -43,6 +43,7 @@ def view_of(run: Run, shown: RunReport) -> dict[str, Any]:
     """Everything small that is shown of a run."""
     summary = shown.summary
     streams, positions = _places(run, shown)
+    first = min(shown.steps, default=0)
     return {
         "schema": _SCHEMA, "name": summary.name, "status": run.status,
         "lines": sum(1 for _ in run.journal.live()),
@@ -53,7 +54,7 @@ def view_of(run: Run, shown: RunReport) -> dict[str, Any]:
         "labels": {name: sorted(set(texts)) for name, texts in _shown_labels(run.prompts).items()},
         "color": grouping(run.prompts), "series": _series(shown),
         "accuracy": _accuracy(shown.accuracy), "loss": _loss(shown.training),
-        "onsets": [_onset(row, summary) for row in records_json(shown.onsets)],
+        "onsets": [_onset(row, first) for row in records_json(shown.onsets)],
         "places": _of_columns(shown.places, _PLACE),
         "edits": _of_columns(_table(run, "edits"), _EDITS),
         "doses": records_json(shown.doses), "redirections": records_json(shown.redirections),
@@ -203,16 +204,16 @@ def _loss(training: pd.DataFrame) -> dict[str, Any] | None:
     return {"steps": list(rows["step"]), "value": list(rows["value"])}
 
 
-def _onset(row: Mapping[str, Any], summary: Any) -> dict[str, Any]:
+def _onset(row: Mapping[str, Any], first: int) -> dict[str, Any]:
     """An onset with the words that say how well it is known."""
-    numbers = {name: None if pd.isna(row[name]) else row[name]
-               for name in ("step", "low", "high", "found")}  # fmt: skip
-    ends = {name: None if numbers[name] is None else int(numbers[name])
-            for name in ("step", "low", "high")}  # fmt: skip
-    known = [*summary.clusters.values()]
-    first = known[0].onset.first_step if known else 0
-    said = OnsetSummary(**ends, found=numbers["found"], first_step=first)
-    return {**row, **ends, "found": numbers["found"], "first_step": first, "words": dated(said)}
+    ends: dict[str, int | None] = {
+        name: None if pd.isna(row[name]) else int(row[name]) for name in ("step", "low", "high")
+    }
+    found = None if pd.isna(row["found"]) else float(row["found"])
+    said = OnsetSummary(
+        step=ends["step"], low=ends["low"], high=ends["high"], found=found, first_step=first
+    )
+    return {**row, **ends, "found": found, "first_step": first, "words": dated(said)}
 
 
 def _of_columns(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,196 @@
+"""The read-only server: the page, the parts of runs, and events."""
+
+import asyncio
+import hmac
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from nucleate._core.errors import BadInput
+from nucleate.app._events import Events
+from nucleate.app._listing import Listing, find_runs, id_of, stamp_of
+from nucleate.views import RunView, content_type
+
+_VIEWS = 16
+"""Runs whose parts are held; one that is asked for again later is read again."""
+_COOKIE = "nucleate_token"
+_PAGES = {
+    "index.html": "text/html; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "app.css": "text/css; charset=utf-8",
+}
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+_NOT_BUILT = (
+    "The front end is not built. In a checkout run `make web`; an installed nucleate always has it."
+)
+
+
+class _Runs:
+    """The runs below some places, and what is held of them."""
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        self._places = places
+        self._listing = Listing()
+        self._views: OrderedDict[str, tuple[tuple[int, ...], RunView]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+        self.folders = find_runs(places)
+
+    def listed(self) -> dict[str, object]:
+        """All runs, those included that have come since."""
+        with suppress(BadInput):  # a place that has gone: what was found before is listed
+            self.folders = find_runs(self._places)
+        return {"runs": self._listing.of(self.folders)}
+
+    def part(self, run: str, path: str) -> bytes:
+        """A part of a run.
+
+        Raises:
+            BadInput: there is no such run or part, or it cannot be read.
+        """
+        with self._lock:
+            busy = self._busy.setdefault(run, threading.Lock())
+        with busy:  # the same cloud is not made twice side by side
+            return self._view(run).get(path)
+
+    def _view(self, run: str) -> RunView:
+        folder = next((each for each in self.folders if id_of(each) == run), None)
+        if folder is None:
+            raise BadInput(f"there is no run {run!r}; it may have been moved or deleted")
+        stamp = stamp_of(folder)
+        known = self._views.get(run)
+        if known is None or known[0] != stamp:
+            known = (stamp, RunView(folder))
+        with self._lock:
+            self._views[run] = known
+            self._views.move_to_end(run)
+            while len(self._views) > _VIEWS:
+                self._views.popitem(last=False)
+        return known[1]
+
+
+def make_app(
+    places: Sequence[Path], *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]"),
+    token: str = "",
+) -> Starlette:  # fmt: skip
+    """The server as an ASGI application.
+
+    Args:
+        places: run folders, or folders with runs.
+        hosts: names by which a browser may ask for it; others are refused, so that a page
+            elsewhere cannot reach it under a name of its own (DNS rebinding).
+        token: without it nothing is shown, where it is not empty.
+
+    Raises:
+        BadInput: a place is not there.
+    """
+    runs = _Runs(places)
+    events = Events(lambda: runs.folders)
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(events.watch())
+        yield
+        watching.cancel()
+
+    routes = [
+        Route("/", partial(_page, "index.html")),
+        *(Route(f"/{name}", partial(_page, name)) for name in _PAGES),
+        Route("/api/runs.json", partial(_listed, runs)),
+        Route("/api/run/{run}/{path:path}", partial(_part, runs)),
+        Route("/api/events", partial(_events, events)),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(_Guard, token=token),
+        Middleware(GZipMiddleware, minimum_size=2048),
+    ]
+    return Starlette(routes=routes, middleware=middleware, lifespan=life)
+
+
+async def _page(name: str, _: Request) -> Response:
+    path = files("nucleate.views") / "web" / name
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return Response(_NOT_BUILT, 503, media_type="text/plain")
+    return Response(data, media_type=_PAGES[name])
+
+
+async def _listed(runs: _Runs, _: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(runs.listed))
+
+
+async def _part(runs: _Runs, request: Request) -> Response:
+    # As it was sent: names within a path stay encoded until the view takes them apart.
+    raw = request.scope.get("raw_path", b"").decode("ascii", "replace")
+    path = raw.split("/api/run/", 1)[-1].partition("/")[2].partition("?")[0]
+    try:
+        data = await run_in_threadpool(runs.part, request.path_params["run"], path)
+    except BadInput as error:
+        return JSONResponse({"error": str(error)}, 404)
+    except OSError as error:
+        return JSONResponse({"error": f"the run cannot be read ({error.strerror})"}, 404)
+    return Response(data, media_type=content_type(path))
+
+
+async def _events(events: Events, request: Request) -> Response:
+    stream = events.stream(request.headers.get("last-event-id"))
+    headers = {"x-accel-buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+class _Guard:
+    """Asks for the token, and adds the headers that keep a page from doing more than it should."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refused = self._refused(request)
+
+        async def guarded(message) -> None:  # type: ignore[no-untyped-def]
+            if message["type"] == "http.response.start":
+                message["headers"] += [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
+                message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        await (refused or self._app)(scope, receive, guarded)
+
+    def _refused(self, request: Request) -> Response | None:
+        if request.method not in ("GET", "HEAD"):
+            return Response("This server only reads.", 405, headers={"allow": "GET, HEAD"})
+        if not self._token:
+            return None
+        asked = request.query_params.get("token")
+        if asked is not None and hmac.compare_digest(asked.encode(), self._token.encode()):
+            answer = RedirectResponse(request.url.path)
+            answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
+            return answer
+        held = request.cookies.get(_COOKIE, "")
+        if hmac.compare_digest(held.encode(), self._token.encode()):
+            return None
+        return Response("Open the address that the terminal shows, with its token.", 403)
