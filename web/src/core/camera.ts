@@ -1,0 +1,84 @@
+/**
+ * From the plane to the screen. A plane's unit is the cloud's root mean square
+ * radius; the camera says how large it is drawn and where. Pixels are CSS
+ * pixels from the top left of the canvas, y downward.
+ */
+
+/** How far the view is zoomed, and the shift of its middle in CSS pixels (y downward). */
+export interface Camera {
+  zoom: number;
+  pan: readonly [number, number];
+}
+
+/** Size of a canvas in CSS pixels. */
+export interface Box {
+  width: number;
+  height: number;
+}
+
+/** At zoom 1 the shorter side of the canvas is this many radii across. */
+const RADII = 4.4;
+const LEAST_ZOOM = 0.05;
+const MOST_ZOOM = 400;
+
+/** The whole cloud, in the middle. */
+export const HOME: Camera = { zoom: 1, pan: [0, 0] };
+
+/** CSS pixels for one unit of the plane. */
+export function pixelsPerUnit(camera: Camera, box: Box): number {
+  return (camera.zoom * Math.max(1, Math.min(box.width, box.height))) / RADII;
+}
+
+/** Where a point of the plane lies on the canvas, in CSS pixels. */
+export function toPixel(x: number, y: number, camera: Camera, box: Box): [number, number] {
+  const size = pixelsPerUnit(camera, box);
+  return [box.width / 2 + camera.pan[0] + x * size, box.height / 2 + camera.pan[1] - y * size];
+}
+
+/** Which point of the plane a CSS pixel shows. */
+export function fromPixel(px: number, py: number, camera: Camera, box: Box): [number, number] {
+  const size = pixelsPerUnit(camera, box);
+  return [(px - box.width / 2 - camera.pan[0]) / size, -(py - box.height / 2 - camera.pan[1]) / size];
+}
+
+/** Zooms by `factor`; what lies at the pointer stays there. */
+export function zoomAt(camera: Camera, factor: number, px: number, py: number, box: Box): Camera {
+  const zoom = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, camera.zoom * factor));
+  const ratio = zoom / camera.zoom;
+  const [dx, dy] = [px - box.width / 2, py - box.height / 2];
+  return { zoom, pan: [dx - (dx - camera.pan[0]) * ratio, dy - (dy - camera.pan[1]) * ratio] };
+}
+
+/** The factor of one turn of the wheel; a line or a page counts as its pixels. */
+export function wheelFactor(event: { deltaY: number; deltaMode: number }): number {
+  const pixels = event.deltaY * ([1, 16, 400][event.deltaMode] ?? 1);
+  return Math.exp(-0.0018 * Math.max(-400, Math.min(400, pixels)));
+}
+
+/** Moves the view by a drag, in CSS pixels. */
+export function dragBy(camera: Camera, dx: number, dy: number): Camera {
+  return { zoom: camera.zoom, pan: [camera.pan[0] + dx, camera.pan[1] + dy] };
+}
+
+/**
+ * The camera in which the points fill the canvas.
+ * @param points Pairs x, y on the plane; one part in a hundred at each side may fall outside.
+ */
+export function fit(points: Float32Array, box: Box): Camera {
+  const rows = points.length / 2;
+  if (rows < 1) return HOME;
+  const span = (axis: number): [number, number] => {
+    const sorted = Float32Array.from({ length: rows }, (_, row) => points[2 * row + axis]!).sort();
+    const cut = rows > 200 ? Math.floor(rows / 100) : 0;
+    return [sorted[cut]!, sorted[rows - 1 - cut]!];
+  };
+  const [[left, right], [low, high]] = [span(0), span(1)];
+  const size = pixelsPerUnit(HOME, box);
+  const room = 0.86;
+  const factor = Math.min(
+    (room * box.width) / Math.max((right - left) * size, 1e-6),
+    (room * box.height) / Math.max((high - low) * size, 1e-6),
+  );
+  const zoom = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, Number.isFinite(factor) ? factor : 1));
+  return { zoom, pan: [(-(left + right) / 2) * size * zoom, ((low + high) / 2) * size * zoom] };
+}

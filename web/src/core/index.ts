@@ -1,0 +1,14 @@
+/** Everything that the screens may use. */
+export * from "./types";
+export { paths } from "./paths";
+export { EmbeddedSource, HttpSource, SourceError, type Change, type Page, type Source } from "./source";
+export { MOST_SELECTED, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
+export { Store, type Bar } from "./store";
+export { seeded, shuffled } from "./random";
+export * from "./linear";
+export { adjustedRand, kmeans, viewAri, type Grouping } from "./clusters";
+export * from "./camera";
+export { Cloud, type Digest } from "./cloud";
+export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
+export { FrameCache, neighbors } from "./frames";
+export { makeAxis, nearestIndex, numberText, roundTicks, timeText, type Axis, type Tick, type Times } from "./axis";

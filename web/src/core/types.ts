@@ -1,0 +1,218 @@
+/**
+ * The data that the server sends and a report embeds. One place, so that a
+ * change of the contract is a change of one file. A missing number is null:
+ * NaN is not JSON.
+ */
+
+/** A number, or null where nothing was measured. */
+export type Maybe = number | null;
+
+/** One line of the table of runs. */
+export interface RunRow {
+  id: string;
+  name: string;
+  folder: string;
+  status: string;
+  stale: boolean;
+  /** Last recorded step. */
+  step: number;
+  /** How many steps are recorded. */
+  steps: number;
+  headline: string | null;
+  clusters: "clusters" | "none" | "undecided" | null;
+  used: "used" | "not used" | "undecided" | "not tested" | null;
+  accuracy: Maybe;
+  spark: Maybe[];
+  /** Unix seconds. */
+  updated: number;
+  fault: string | null;
+}
+
+/** `runs.json`. */
+export interface Runs {
+  runs: RunRow[];
+}
+
+/** One measured series: a value for every stream at every step. */
+export interface Series {
+  metric: string;
+  label: string;
+  position: string;
+  view: string;
+  half: string;
+  streams: string[];
+  steps: number[];
+  /** Indexed [step][stream]. */
+  value: Maybe[][];
+  low: Maybe[][] | null;
+  high: Maybe[][] | null;
+  n0: Maybe[][] | null;
+  n1: Maybe[][] | null;
+  n2: Maybe[][] | null;
+}
+
+/** Accuracy of one split over the steps. */
+export interface Accuracy {
+  split: string;
+  steps: number[];
+  value: Maybe[];
+  low: Maybe[] | null;
+  high: Maybe[] | null;
+  chance: Maybe | Maybe[];
+  loss: Maybe[] | null;
+  n: Maybe | Maybe[];
+}
+
+/** When a curve begins to rise, with its interval in steps. */
+export interface Onset {
+  curve: "ari" | "accuracy";
+  position: string | null;
+  stream: string | null;
+  split: string | null;
+  step: Maybe;
+  low: Maybe;
+  high: Maybe;
+  found: boolean;
+  words: string;
+}
+
+/** What was found at one place, the clusters and whether they are used. */
+export interface Place {
+  stream: string;
+  position: string;
+  view: string;
+  ari: Maybe;
+  low: Maybe;
+  high: Maybe;
+  n0: Maybe;
+  n1: Maybe;
+  n2: Maybe;
+  clusters: string | null;
+  use: string | null;
+  verdict: string | null;
+  accuracy: Maybe;
+  shift: Maybe;
+  shift_low: Maybe;
+  shift_high: Maybe;
+  chance: Maybe;
+  random_direction: Maybe;
+  wrong_task: Maybe;
+  mean_shift: Maybe;
+  shuffled: Maybe;
+  other_input: Maybe;
+  erase: Maybe;
+  erase_low: Maybe;
+  erase_high: Maybe;
+  random_erase: Maybe;
+  displaced: Maybe;
+}
+
+/** The effect of one edit at one place. */
+export interface Edit {
+  stream: string;
+  position: string;
+  edit: string;
+  rows: Maybe;
+  accuracy: Maybe;
+  accuracy_low: Maybe;
+  accuracy_high: Maybe;
+  redirected: Maybe;
+  redirected_low: Maybe;
+  redirected_high: Maybe;
+}
+
+/** A row of a table whose columns the run decides. */
+export type Row = Record<string, string | number | boolean | null>;
+
+/** `run/<id>/view.json`: everything about a run that is small. */
+export interface RunFile {
+  schema: number;
+  name: string;
+  status: string;
+  /** Journal lines read. */
+  lines: number;
+  summary: Record<string, unknown> | null;
+  headline: string;
+  kind: string;
+  keys: Record<string, string>;
+  steps: number[];
+  tokens: Maybe[] | null;
+  /** Wall time since the first step, in seconds. */
+  seconds: Maybe[] | null;
+  streams: string[];
+  positions: string[];
+  position_names: Record<string, string>;
+  labels: Record<string, string[]>;
+  color: string;
+  series: Series[];
+  accuracy: Accuracy[];
+  loss: { steps: number[]; value: Maybe[] } | null;
+  onsets: Onset[];
+  places: Place[];
+  edits: Edit[];
+  doses: Row[];
+  redirections: Row[];
+  notes: string[];
+  config: Record<string, unknown>;
+  provenance: Record<string, unknown>;
+  tables: string[];
+}
+
+/** `run/<id>/rows.json`: what every row is. */
+export interface Rows {
+  n: number;
+  labels: Record<string, { values: string[]; codes: number[] }>;
+  instruction: (string | null)[] | null;
+  input: (string | null)[] | null;
+  target: (string | null)[] | null;
+  split: (string | null)[] | null;
+  sequence: string[];
+  null_task: number[];
+}
+
+/** `run/<id>/answers/<step>.json`. */
+export interface Answers {
+  correct: (1 | 0 | null)[];
+  predicted: (string | null)[];
+  nll: Maybe[];
+}
+
+/** One checkpoint of a cloud: how its whole numbers become coordinates. */
+export interface FrameFacts {
+  step: number;
+  /** A coordinate is its whole number times this. */
+  unit: number;
+  /** Root mean square distance from the mean; the coordinates are divided by it already. */
+  radius: number;
+  ari_k: Maybe;
+  ari_full: Maybe;
+  between_k: Maybe;
+  between_full: Maybe;
+  variance_k: Maybe;
+}
+
+/** `run/<id>/cloud/<stream>/<position>/<basis>.json`. */
+export interface CloudFacts {
+  /** Coordinates a row. */
+  k: number;
+  basis: string;
+  basis_step: number | null;
+  /** How the basis was made, in words. */
+  method: string;
+  /** Rows shown, of `total`. */
+  rows: number;
+  total: number;
+  conditioned: boolean;
+  frames: FrameFacts[];
+  null_ari_k: Maybe[];
+  erased: boolean;
+  centroid_norm: unknown;
+  /** Row numbers of the rows shown. */
+  index: number[];
+}
+
+/** `run/<id>/tables/<name>.json`. */
+export interface Table {
+  columns: string[];
+  rows: (string | number | boolean | null)[][];
+}

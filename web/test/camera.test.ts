@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+import { HOME, dragBy, fit, fromPixel, toPixel, wheelFactor, zoomAt } from "../src/core/camera";
+import { seeded, shuffled } from "../src/core/random";
+import { fnv1a, placed, scales, type CloudView, type Frame } from "../src/core/scene";
+
+const box = { width: 900, height: 700 };
+
+describe("the camera", () => {
+  it("leads to pixels and back, y upward on the plane", () => {
+    const camera = { zoom: 1.7, pan: [30, -40] as const };
+    const [px, py] = toPixel(0.3, -0.8, camera, box);
+    const back = fromPixel(px, py, camera, box);
+    expect(back[0]).toBeCloseTo(0.3);
+    expect(back[1]).toBeCloseTo(-0.8);
+    expect(toPixel(0, 1, HOME, box)[1]).toBeLessThan(toPixel(0, 0, HOME, box)[1]);
+  });
+  it("keeps what is at the pointer while it zooms, at its limits too", () => {
+    let camera = dragBy(HOME, 20, 5);
+    const before = fromPixel(700, 100, camera, box);
+    for (const factor of [1.3, 0.2, 1e9, 1e-9]) {
+      camera = zoomAt(camera, factor, 700, 100, box);
+      fromPixel(700, 100, camera, box).forEach((x, i) => expect(x).toBeCloseTo(before[i]!, 6));
+    }
+    expect(wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeGreaterThan(1);
+    expect(wheelFactor({ deltaY: 100, deltaMode: 0 }) * wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeCloseTo(1);
+  });
+  it("fits points into the canvas, and bears one point or none", () => {
+    const points = Float32Array.from([10, 5, 12, 6, 11, 9]);
+    const camera = fit(points, box);
+    for (let i = 0; i < 6; i += 2) {
+      const [px, py] = toPixel(points[i]!, points[i + 1]!, camera, box);
+      expect(px > 0 && px < 900 && py > 0 && py < 700).toBe(true);
+    }
+    expect(fit(new Float32Array(0), box)).toEqual(HOME);
+    expect(Number.isFinite(fit(Float32Array.from([1, 1]), box).zoom)).toBe(true);
+  });
+});
+
+describe("the reckoning of a scene", () => {
+  const frame = (values: number[], radius: number): Frame => ({ data: Int16Array.from(values), unit: 0.5, radius });
+  const a = frame([2, 0, 0, 0, 0, 2, 0, 0], 1);
+  const b = frame([4, 0, 0, 0, 0, 4, 0, 0], 3);
+  const view: CloudView = {
+    ...HOME, mix: 0.5, plane: Float32Array.of(1, 0, 0, 0, 0, 1, 0, 0), size: 4, moving: false, trueScale: false,
+  };
+  it("mixes two frames, moves the rows that are moved, and takes the offset off", () => {
+    expect([...placed(a, b, 4, 2, view)]).toEqual([1.5, 0, 0, 1.5]);
+    expect([...placed(a, b, 4, 2, { ...view, mix: 0 })]).toEqual([1, 0, 0, 1]);
+    const moved = { ...view, offset: [1, 1] as const, moved: Uint8Array.of(0, 1), shift: Float32Array.of(2, 3, 9, 9) };
+    expect([...placed(a, b, 4, 2, moved)]).toEqual([0.5, -1, 1, 3.5]);
+  });
+  it("in true scale a small frame is small", () => {
+    expect(scales(a, b, { ...view, trueScale: true, mix: 0 })[0]).toBeCloseTo(0.5 / 3);
+    expect(scales(a, b, { ...view, trueScale: true, mix: 1, trueRadius: 1 })[1]).toBeCloseTo(1.5);
+  });
+  it("hashes as FNV-1a does", () => {
+    expect(fnv1a(new Uint8Array())).toBe("811c9dc5");
+    expect(fnv1a(new TextEncoder().encode("foobar"))).toBe("bf9cf968");
+  });
+});
+
+it("shuffling keeps every row, in an order that is not theirs, the same for a seed", () => {
+  const order = shuffled(1000, 1);
+  expect([...order].sort((x, y) => x - y)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+  expect(shuffled(1000, 1)).toEqual(order);
+  const early = order.subarray(0, 100).reduce((sum, row) => sum + row, 0) / 100;
+  expect(Math.abs(early - 500)).toBeLessThan(100);
+  expect(seeded(1)()).not.toBe(seeded(2)());
+});

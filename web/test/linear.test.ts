@@ -1,0 +1,127 @@
+import { describe, expect, it } from "vitest";
+import {
+  alignPlane, betweenPlanes, centroidShift, centroidsOf, eigen, focusCenter, focusPlane, orthonormal, project, tour,
+  variancePlane,
+} from "../src/core/linear";
+import { seeded } from "../src/core/random";
+
+const cloud = (rows: number, k: number, seed = 1): Float32Array => {
+  const random = seeded(seed);
+  return Float32Array.from({ length: rows * k }, () => random() - 0.5);
+};
+
+function expectOrthonormal(plane: Float32Array): void {
+  const k = plane.length / 2;
+  const dot = (a: number, b: number) =>
+    plane.subarray(a * k, a * k + k).reduce((sum, x, i) => sum + x * plane[b * k + i]!, 0);
+  expect(dot(0, 0)).toBeCloseTo(1, 5);
+  expect(dot(1, 1)).toBeCloseTo(1, 5);
+  expect(dot(0, 1)).toBeCloseTo(0, 5);
+}
+
+it("means of groups leave out rows without a label and tell empty groups", () => {
+  const found = centroidsOf(Int16Array.from([2, 4, 4, 8, 9, 9]), 2, [0, 0, -1], 2, 0.5);
+  expect([...found.values.subarray(0, 2)]).toEqual([1.5, 3]);
+  expect([...found.count]).toEqual([2, 0]);
+  expect([...found.values.subarray(2)]).toEqual([NaN, NaN]);
+});
+
+it("eigenvectors rebuild their matrix", () => {
+  for (const k of [2, 8, 16]) {
+    const data = cloud(30, k);
+    const matrix = Float64Array.from({ length: k * k }, (_, at) => {
+      let sum = 0;
+      for (let r = 0; r < 30; r++) sum += data[r * k + Math.floor(at / k)]! * data[r * k + (at % k)]!;
+      return sum;
+    });
+    const { values, vectors } = eigen(matrix, k);
+    expect(values).toEqual([...values].sort((a, b) => b - a));
+    matrix.forEach((x, at) => {
+      const [i, j] = [Math.floor(at / k), at % k];
+      expect(values.reduce((sum, value, e) => sum + value * vectors[e]![i]! * vectors[e]![j]!, 0)).toBeCloseTo(x, 9);
+    });
+  }
+});
+
+describe("the plane of a focus", () => {
+  const codes = Array.from({ length: 60 }, (_, row) => row % 6);
+  it("keeps three centroids exactly", () => {
+    for (const k of [8, 16]) {
+      const centroids = centroidsOf(cloud(60, k), k, codes, 6);
+      const focus = [4, 0, 2];
+      const plane = focusPlane(centroids, focus);
+      expectOrthonormal(plane);
+      const flat = project(centroids.values, plane);
+      for (const a of focus)
+        for (const b of focus) {
+          const whole = Math.hypot(
+            ...Array.from({ length: k }, (_, i) => centroids.values[a * k + i]! - centroids.values[b * k + i]!),
+          );
+          expect(Math.hypot(flat[2 * a]! - flat[2 * b]!, flat[2 * a + 1]! - flat[2 * b + 1]!)).toBeCloseTo(whole, 5);
+        }
+      expect([...project(focusCenter(centroids, focus), plane)][0]).toBeCloseTo(
+        (flat[0]! + flat[4]! + flat[8]!) / 3,
+        5,
+      );
+    }
+  });
+  it("does not depend on the order, nor flip with the sign of the data", () => {
+    const centroids = centroidsOf(cloud(60, 8), 8, codes, 6);
+    const plane = focusPlane(centroids, [0, 1, 2, 3]);
+    focusPlane(centroids, [3, 2, 1, 0]).forEach((x, i) => expect(x).toBeCloseTo(plane[i]!, 5));
+    const mirrored = { ...centroids, values: centroids.values.map((x) => -x) };
+    focusPlane(mirrored, [0, 1, 2, 3]).forEach((x, i) => expect(x).toBeCloseTo(plane[i]!, 5));
+  });
+  it("is a plane whatever is asked", () => {
+    const centroids = centroidsOf(cloud(60, 8), 8, codes, 9);
+    for (const focus of [[], [1], [1, 1], [7], [7, 8], [0, 1], [0, 99]]) expectOrthonormal(focusPlane(centroids, focus));
+    expectOrthonormal(focusPlane(centroidsOf(new Float32Array(80), 8, codes, 6), [0, 1, 2]));
+  });
+});
+
+describe("planes", () => {
+  it("of most variance are the first two coordinates", () => {
+    expect([...variancePlane(3)]).toEqual([1, 0, 0, 0, 1, 0]);
+  });
+  it("of a tour are orthonormal, start at the plane, and move smoothly but far", () => {
+    const start = orthonormal([cloud(1, 8), cloud(1, 8, 2)], 8);
+    tour(start, 0).forEach((x, i) => expect(x).toBeCloseTo(start[i]!, 6));
+    expect(tour(start, 12.3)).toEqual(tour(start, 12.3));
+    let farthest = 0;
+    for (let t = 0; t < 100; t += 0.5) {
+      const plane = tour(start, t);
+      expectOrthonormal(plane);
+      const step = Math.hypot(...tour(start, t + 0.016).map((x, i) => x - plane[i]!));
+      expect(step).toBeGreaterThan(0);
+      expect(step).toBeLessThan(0.05);
+      farthest = Math.max(farthest, Math.hypot(...plane.map((x, i) => x - start[i]!)));
+    }
+    expect(farthest).toBeGreaterThan(1.2);
+  });
+  it("turned or mirrored within themselves are aligned back", () => {
+    const like = orthonormal([cloud(1, 8), cloud(1, 8, 2)], 8);
+    for (const angle of [0.3, 2, -1, 3.1])
+      for (const mirror of [1, -1]) {
+        const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+        const other = new Float32Array(16);
+        for (let i = 0; i < 8; i++) {
+          other[i] = cos * like[i]! + sin * like[8 + i]!;
+          other[8 + i] = mirror * (cos * like[8 + i]! - sin * like[i]!);
+        }
+        alignPlane(other, like).forEach((x, i) => expect(x).toBeCloseTo(like[i]!, 5));
+      }
+  });
+  it("between two go from one to the other", () => {
+    const [a, b] = [variancePlane(8), orthonormal([cloud(1, 8), cloud(1, 8, 2)], 8)];
+    expectOrthonormal(betweenPlanes(a, b, 0.4));
+    betweenPlanes(a, b, 0).forEach((x, i) => expect(x).toBeCloseTo(a[i]!, 6));
+    betweenPlanes(a, b, 1).forEach((x, i) => expect(x).toBeCloseTo(b[i]!, 6));
+  });
+});
+
+it("a full dose moves one centroid onto the other", () => {
+  const centroids = centroidsOf(Float32Array.from([1, 2, 5, 5]), 2, [0, 1], 3);
+  expect([...centroidShift(centroids, 0, 1, 1)]).toEqual([4, 3]);
+  expect([...centroidShift(centroids, 0, 1, -0.5)]).toEqual([-2, -1.5]);
+  expect([...centroidShift(centroids, 0, 2, 1)]).toEqual([0, 0]);
+});
