@@ -1,0 +1,53 @@
+/** What a cloud tells about single rows: their paths, who moved most, who lies near. */
+import type { Frame, Trail } from "./scene";
+
+/**
+ * The paths of rows through frames, in coordinates as `Cloud` draws them.
+ * @param trueRadius The radius drawn as one unit in true scale; undefined where each frame is at radius one.
+ */
+export function trailsOf(
+  frames: readonly Frame[],
+  k: number,
+  rows: readonly number[],
+  color: (row: number) => number,
+  trueRadius?: number,
+): Trail[] {
+  const scale = frames.map((frame) => frame.unit * (trueRadius ? frame.radius / trueRadius : 1));
+  return rows.map((row) => {
+    const points = new Float32Array(frames.length * k);
+    frames.forEach((frame, step) => {
+      for (let i = 0; i < k; i++) points[step * k + i] = frame.data[row * k + i]! * scale[step]!;
+    });
+    return { points, color: color(row) };
+  });
+}
+
+/** Distance of each row between two frames, in radii of the cloud. */
+export function distances(a: Frame, b: Frame, k: number): Float32Array {
+  return Float32Array.from({ length: a.data.length / k }, (_, row) => {
+    let sum = 0;
+    for (let i = 0; i < k; i++) sum += (b.data[row * k + i]! * b.unit - a.data[row * k + i]! * a.unit) ** 2;
+    return Math.sqrt(sum);
+  });
+}
+
+/** The rows that moved most between two frames, the farthest first. */
+export function movedMost(a: Frame, b: Frame, k: number, count: number): number[] {
+  return most(distances(a, b, k), count, -1);
+}
+
+/** The rows nearest to a row in all k coordinates, itself left out, the nearest first. */
+export function nearestRows(frame: Frame, k: number, row: number, count: number): number[] {
+  const far = Float32Array.from({ length: frame.data.length / k }, (_, other) => {
+    if (other === row) return Infinity;
+    let sum = 0;
+    for (let i = 0; i < k; i++) sum += (frame.data[other * k + i]! - frame.data[row * k + i]!) ** 2;
+    return sum;
+  });
+  return most(far, Math.min(count, far.length - 1), 1);
+}
+
+function most(values: Float32Array, count: number, sign: 1 | -1): number[] {
+  const order = Array.from(values, (_, row) => row).sort((p, q) => sign * (values[p]! - values[q]!) || p - q);
+  return order.slice(0, Math.max(0, count));
+}
