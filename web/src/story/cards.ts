@@ -5,7 +5,7 @@
  * summary, and the cards say it in the reader's language.
  */
 
-import type { View } from "../core";
+import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 
 /** One card: a heading and a few sentences. */
