@@ -4,7 +4,9 @@ import type { View } from "../lib/summary";
 import { MOST_FOCUS } from "../lib/colors";
 import type { Ui } from "../lib/ui.svelte";
 
-export type Facts = Omit<CloudFacts, "erased"> & { erased: { unit: number; radius: number } | null };
+export type Facts = Omit<CloudFacts, "erased" | "frames"> & {
+  frames: (CloudFacts["frames"][number] & { null_ari_k?: number | null })[];
+  erased: { unit: number; radius: number } | null };
 export type Frame = { data: Int16Array; scale: number; step: number; key: string };
 
 const MOST_FRAMES = 80;
@@ -69,10 +71,7 @@ export class Scene {
     return order.slice(0, 4);
   });
   readonly shot = $derived.by(() => this.facts?.frames.find((one) => one.step === this.frame?.step) ?? null);
-  readonly shotNull = $derived.by(() => {
-    const at = this.facts?.frames.findIndex((one) => one.step === this.frame?.step) ?? -1;
-    return this.facts?.null_ari_k?.[at] ?? null;
-  });
+  readonly shotNull = $derived.by(() => this.shot?.null_ari_k ?? null);
 
   go(step: number): void {
     this.ui.set({ step }, true);
