@@ -7,27 +7,40 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 PIP_TORCH ?=
 
-.PHONY: reproduce test test-slow check format setup clean
+# Node comes with the development tools, so that it need not be there.
+NPM    := PATH="$(abspath $(BIN)):$$PATH" npm --prefix web
+
+.PHONY: reproduce test test-slow check format setup web clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/nucleate reproduce $(ARGS)
 
-test: $(VENV)/.ready-dev
+test: $(VENV)/.ready-dev web/node_modules/.ready
+	$(NPM) test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow $(ARGS)
 
-check: $(VENV)/.ready-dev
+check: $(VENV)/.ready-dev web/node_modules/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(NPM) run check
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 setup: $(VENV)/.ready-dev
+
+# What `pip install` does by itself where the built files are missing.
+web: web/node_modules/.ready
+	$(NPM) run build
+
+web/node_modules/.ready: web/package-lock.json $(VENV)/.ready-dev
+	$(NPM) ci --no-audit --no-fund
+	touch $@
 
 # torch first and by itself: asked for as a dependency, pip may take a CUDA build of gigabytes.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -42,4 +55,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) web/node_modules src/nucleate/views/web .mypy_cache .ruff_cache .pytest_cache .hypothesis
