@@ -64,6 +64,13 @@ def test_the_axes_hold_the_task_means_when_there_are_few_tasks():
     np.testing.assert_allclose(means @ basis.axes @ basis.axes.T, means, atol=1e-6)
 
 
+def test_narrow_states_have_coordinates_that_are_zero():
+    frame = _frames({0: _states(1.0, 1)[:, :5], 4: _states(2.0, 2)[:, :5]})[4]
+    assert frame.points.shape == (300, 8)
+    assert not frame.points[:, 5:].any()
+    assert frame.points[:, :5].any(axis=0).all()
+
+
 def test_packed_coordinates_are_those_of_the_frame_to_a_unit():
     frame = _frames({0: _states(1.0, 1), 4: _states(2.0, 2)})[4]
     data, unit = frame.packed()

@@ -85,7 +85,7 @@ def cloud_basis(
         states: of the place at one step; take the last, and use the basis at all steps.
         groups: the task of each row; read by the basis `tasks` alone.
         name: of the basis.
-        k: how many directions; fewer where the states have fewer dimensions.
+        k: how many directions; the last are zeros where the states have fewer dimensions.
         inputs: the input of each row; given, each input's mean is removed first.
 
     Returns:
@@ -109,12 +109,14 @@ def cloud_basis(
     scale = values.std(axis=0)
     scale[scale <= _DEAD * max(float(scale.max()), 1e-12)] = np.inf
     values = values / scale
-    k = min(k, values.shape[1])
+    full, k = k, min(k, values.shape[1])
     first = _through_means(values, groups)[:, :k] if name == "tasks" else values[:0].T
     rest = values - values @ first @ first.T
     axes = np.concatenate([first, _principal(rest)[:, : k - first.shape[1]]], axis=1)
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    return CloudBasis(name, scale, axes * np.where(signs == 0, 1, signs), inputs is not None)
+    axes = axes * np.where(signs == 0, 1, signs)
+    # A renderer reads four coordinates at a time: narrow states get some that are 0.
+    return CloudBasis(name, scale, np.pad(axes, ((0, 0), (0, full - k))), inputs is not None)
 
 
 def cloud_frame(

@@ -134,7 +134,7 @@ def place_cloud(
         basis = cloud_basis(states[last], groups, name=name, k=k, inputs=conditioned)
         frames = through(states, basis, groups=groups, inputs=inputs)
         found_ari = agreements(np.stack([frame.points for frame in frames.values()]), labels)
-        if enough(float(found_ari[-1, 0]), full.get(last, np.nan)) or basis.axes.shape[1] < k:
+        if enough(float(found_ari[-1, 0]), full.get(last, np.nan)) or k >= len(basis.scale):
             break
     return PlaceCloud(
         basis, last, rows, len(prompts), frames,

@@ -1,0 +1,127 @@
+"""The app in a real browser: what a user sees and can reach, and that nothing runs by itself."""
+
+import io
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import any_runs
+
+NAME = '<img src=x onerror="document.title=1">'
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("shown")
+    any_runs.make(folder / "first", measured=True)
+    odd = any_runs.make(folder / "second")
+    manifest = odd.path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": NAME}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from nucleate.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "app", str(folder), "--port", str(port), "--no-open"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}/"
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(address, timeout=10).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield address
+    process.terminate()
+    process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-background-networking", "--use-gl=angle",
+                  "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+        )  # fmt: skip
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    yield page
+    page.close()
+    assert faults == []
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="first").click()
+    page.locator("canvas").first.wait_for()
+    page.wait_for_timeout(1500)  # frames, and the agreement that is seen in the view
+
+
+def _picture(page: Page) -> np.ndarray:
+    from matplotlib.image import imread
+
+    shot = page.locator("canvas").first.screenshot()
+    return np.asarray(imread(io.BytesIO(shot)))[..., :3]
+
+
+def test_runs_are_listed_and_hostile_names_are_text(page, address):
+    page.goto(address)
+    page.get_by_text(NAME).wait_for()
+    assert page.locator("img").count() == 0
+    assert page.title() != "1"
+
+
+def test_a_run_opens_with_its_finding_and_a_cloud_that_is_not_blank(page, address):
+    _open(page, address)
+    assert page.get_by_text("The states group by task").first.is_visible()
+    picture = _picture(page)
+    colored = (picture.max(axis=2) - picture.min(axis=2)) > 0.15
+    assert colored.mean() > 0.002
+
+
+@pytest.mark.parametrize("screen", ["Story", "Evidence"])
+def test_every_screen_opens_in_both_languages(page, address, screen):
+    _open(page, address)
+    page.get_by_role("button", name=screen).or_(page.get_by_role("link", name=screen)).click()
+    page.wait_for_timeout(500)
+    english = page.locator("main").inner_text()
+    page.goto(page.url + "&lang=ja")
+    page.reload()
+    page.wait_for_timeout(800)
+    japanese = page.locator("main").inner_text()
+    assert english != japanese
+    assert any("ぁ" <= letter <= "ん" for letter in japanese)
+
+
+def test_the_page_fits_a_phone(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    _open(page, address)
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    page.close()
+    assert wide <= 0
+
+
+def test_nothing_outside_is_asked_for(page, address):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    _open(page, address)
+    assert asked
+    assert all(url.startswith((address, "data:", "blob:")) for url in asked)
