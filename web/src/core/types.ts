@@ -61,6 +61,8 @@ export interface Accuracy {
   chance: Maybe | Maybe[];
   loss: Maybe[] | null;
   n: Maybe | Maybe[];
+  /** Distinct instruction strings. */
+  strings: Maybe | Maybe[];
 }
 
 /** When a curve begins to rise, with its interval in steps. */
@@ -72,7 +74,9 @@ export interface Onset {
   step: Maybe;
   low: Maybe;
   high: Maybe;
-  found: boolean;
+  /** Share of the resampled curves in which a rise was found. */
+  found: Maybe;
+  first_step: Maybe;
   words: string;
 }
 
@@ -82,8 +86,8 @@ export interface Place {
   position: string;
   view: string;
   ari: Maybe;
-  low: Maybe;
-  high: Maybe;
+  ari_low: Maybe;
+  ari_high: Maybe;
   n0: Maybe;
   n1: Maybe;
   n2: Maybe;
@@ -100,6 +104,9 @@ export interface Place {
   mean_shift: Maybe;
   shuffled: Maybe;
   other_input: Maybe;
+  patch: Maybe;
+  patch_low: Maybe;
+  patch_high: Maybe;
   erase: Maybe;
   erase_low: Maybe;
   erase_high: Maybe;
@@ -189,6 +196,8 @@ export interface FrameFacts {
   between_k: Maybe;
   between_full: Maybe;
   variance_k: Maybe;
+  /** As `ari_k`, for tasks that were permuted. */
+  null_ari_k: Maybe;
 }
 
 /** `run/<id>/cloud/<stream>/<position>/<basis>.json`. */
@@ -204,9 +213,8 @@ export interface CloudFacts {
   total: number;
   conditioned: boolean;
   frames: FrameFacts[];
-  null_ari_k: Maybe[];
-  erased: boolean;
-  centroid_norm: unknown;
+  /** How the frame without the task is read; null where there is none. */
+  erased: { unit: number; radius: number } | null;
   /** Row numbers of the rows shown. */
   index: number[];
 }

@@ -20,7 +20,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api")
 WEB = Path(__file__).parents[2]
-ESBUILD = WEB / "node_modules" / ".bin" / "esbuild"
+NODE = shutil.which("node")
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",
@@ -30,7 +30,8 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or not ESBUILD.exists(), reason="needs chromium, and `npm ci` in web"
+    None in (CHROMIUM, NODE) or not (WEB / "node_modules" / "vite").exists(),
+    reason="needs chromium, node, and `npm ci` in web",
 )
 
 
@@ -66,9 +67,9 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The page with the checks, in a browser that draws in software."""
-    script = tmp_path_factory.mktemp("page") / "page.js"
-    command = [str(ESBUILD), "test/browser/page.ts", "--bundle", f"--outfile={script}"]
-    subprocess.run([*command, "--log-level=warning"], cwd=WEB, check=True)
+    folder = tmp_path_factory.mktemp("page")
+    subprocess.run([str(NODE), "test/browser/bundle.mjs", str(folder)], cwd=WEB, check=True)
+    script = folder / "page.js"
     Server.page = b"<!doctype html><body style='margin:0'><script>%s</script>" % script.read_bytes()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
