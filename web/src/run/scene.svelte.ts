@@ -58,6 +58,7 @@ export class Scene {
   readonly place = $derived.by(() =>
     this.file().places.find((one) => one.stream === this.stream && one.position === this.position),
   );
+  readonly basis = $derived.by(() => (this.ui.view.basis === "variance" ? "variance" : "tasks"));
   readonly color = $derived.by(() => {
     const wanted = this.ui.view.color;
     return this.rows && wanted in this.rows.labels ? wanted : this.file().color;
