@@ -1,7 +1,16 @@
 import { mount as attach, unmount } from "svelte";
+import type { Source } from "./core";
 import App from "./App.svelte";
+import "./app.css";
 
-export function mount(el: HTMLElement): () => void {
-  const app = attach(App, { target: el });
+/**
+ * Show the app.
+ *
+ * @param el the element to fill
+ * @param source where the data comes from
+ * @returns a function that takes the app away
+ */
+export function mount(el: HTMLElement, source: Source): () => void {
+  const app = attach(App, { target: el, props: { source } });
   return () => void unmount(app);
 }

@@ -5,7 +5,7 @@
  * summary, and the cards say it in the reader's language.
  */
 
-import type { View } from "../core";
+import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 
 /** One card: a heading and a few sentences. */
@@ -132,7 +132,10 @@ class Teller {
   private used(summary: Summary): Part[][] {
     const tested = summary.places.filter((place) => place.effects !== null);
     if (!tested.length) return [this.say("story.used.untested", {})];
-    const called = (verdict: string) => tested.filter((place) => place.verdict === verdict);
+    // "used" may be said of a place whose groups are undecided: that is another finding
+    const bare = tested.filter((place) => place.effects!.use === "used" && place.clusters !== "clusters");
+    const called = (verdict: string) =>
+      tested.filter((place) => place.verdict === verdict && !bare.includes(place));
     const count = (verdict: string): Value => ({
       text: String(called(verdict).length),
       to: { screen: "run" },
@@ -142,12 +145,12 @@ class Teller {
         tested: { text: String(tested.length), to: { screen: "evidence" } },
         used: count("used"),
         idle: count("present but not used"),
-        bare: count("used without clusters"),
+        bare: { text: String(bare.length), to: { screen: "run" } },
         undecided: count("undecided"),
       }),
     ];
     const erased = (place: Summary["places"][number]) => place.effects!.erase;
-    const strongest = [...called("used"), ...called("used without clusters")].sort(
+    const strongest = [...called("used"), ...bare].sort(
       (a, b) => erased(b) - erased(a),
     )[0];
     if (strongest) lines.push(this.say("story.used.strongest", this.effects(strongest)));
