@@ -9,20 +9,23 @@ PIP_TORCH ?=
 
 # Node comes with the development tools, so that it need not be there.
 NPM    := PATH="$(abspath $(BIN)):$$PATH" npm --prefix web
+WEB    := src/nucleate/views/web/index.html
+# npm writes this file last, also where the build of the package has called it.
+NODE_MODULES := web/node_modules/.package-lock.json
 
 .PHONY: reproduce test test-slow check format setup web clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/nucleate reproduce $(ARGS)
 
-test: $(VENV)/.ready-dev web/node_modules/.ready
+test: $(VENV)/.ready-dev $(WEB)
 	$(NPM) test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow $(ARGS)
 
-check: $(VENV)/.ready-dev web/node_modules/.ready
+check: $(VENV)/.ready-dev $(NODE_MODULES)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -34,11 +37,13 @@ format: $(VENV)/.ready-dev
 
 setup: $(VENV)/.ready-dev
 
-# What `pip install` does by itself where the built files are missing.
-web: web/node_modules/.ready
+web: $(WEB)
+
+# What `pip install` does by itself where the built files are missing or old.
+$(WEB): $(shell find web/src web/*.* -type f) | $(NODE_MODULES)
 	$(NPM) run build
 
-web/node_modules/.ready: web/package-lock.json $(VENV)/.ready-dev
+$(NODE_MODULES): web/package-lock.json | $(VENV)/.ready-dev
 	$(NPM) ci --no-audit --no-fund
 	touch $@
 

