@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _VIEWS = 32
 """Views that are held, two a run; one that is asked for again later is made again."""
+_FRESH = 20.0
+"""Seconds for which what was said of an unchanged run is said again."""
 _COOKIE = "nucleate_token"
 _PAGES = {
     "index.html": "text/html; charset=utf-8",
@@ -55,6 +59,7 @@ class _Runs:
         self._places = places
         self._listing = Listing()
         self._views: OrderedDict[tuple[str, bool], tuple[tuple[int, ...], RunView]] = OrderedDict()
+        self._summaries: WeakKeyDictionary[RunView, tuple[float, bytes]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self.folders: dict[str, Path] = {}
@@ -81,7 +86,15 @@ class _Runs:
         with self._lock:
             busy = self._busy.setdefault(run, threading.Lock())
         with busy:  # the same cloud is not made twice side by side
-            return self._view(run, path).get(path)
+            view = self._view(run, path)
+            if path != "view.json":
+                return view.get(path)
+            # It takes seconds and every page asks for it; a run may fall silent meanwhile.
+            made, data = self._summaries.get(view, (0.0, b""))
+            if not data or time.monotonic() - made > _FRESH:
+                data = view.get(path)
+                self._summaries[view] = (time.monotonic(), data)
+            return data
 
     def _view(self, run: str, path: str) -> "RunView":
         # Not before it is needed: the list of runs is shown without torch.
