@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from nucleate._core.errors import BadInput
 from nucleate.app import find_runs, make_app
 from nucleate.app._events import Events
 from nucleate.app._listing import line_of
+from nucleate.app._server import _Runs
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_a_line_of_the_journal_is_an_event_and_a_page_that_comes_back_misses_non
     run = any_runs.make(tmp_path / "live", steps=(0,))
 
     async def follow() -> tuple[list[str], list[str], int]:
-        events = Events(lambda: [run.path])
+        events = Events(lambda: {"run": run.path})
         watching = asyncio.create_task(events.watch())
         await asyncio.sleep(0.2)
         stream = events.stream(None)
@@ -200,9 +202,56 @@ def test_a_line_of_the_journal_is_an_event_and_a_page_that_comes_back_misses_non
 
 def test_a_torn_line_is_no_line_until_it_is_whole(tmp_path):
     run = any_runs.make(tmp_path / "torn", steps=(0,))
-    events = Events(lambda: [run.path])
-    events._look()
+    events = Events(lambda: {"torn": run.path})
+    assert events.look() == []
     whole = len(run.journal.newest(1000))
     with (run.path / "journal.jsonl").open("ab") as file:
         file.write(b"0000")
-    assert events._look() == [(_runs(_client(tmp_path))["torn"]["id"], whole)]
+    assert events.look() == [("torn", whole)]
+    with (run.path / "journal.jsonl").open("ab") as file:
+        file.write(b"\n")
+    assert events.look() == [("torn", whole + 1)]
+    assert events.look() == []
+
+
+def test_a_run_that_comes_is_told_to_the_list(tmp_path):
+    run = any_runs.make(tmp_path / "new", steps=(0,))
+    runs: dict[str, Path] = {}
+    events = Events(lambda: dict(runs))
+    assert events.look() == []
+    runs["new"] = run.path
+    assert events.look() == [("", 0), ("new", len(run.journal.newest(1000)))]
+
+
+def test_a_token_leads_nowhere_else(folder):
+    found = _client(folder, token="secret").get(
+        "http://testserver//evil.example/?token=secret", follow_redirects=False
+    )
+    assert found.headers["location"] == "./"
+
+
+def test_clouds_are_not_made_anew_for_a_line_of_loss(tmp_path):
+    run = any_runs.make(tmp_path / "live", steps=(0, 2))
+    runs = _Runs([tmp_path])
+    (name,) = runs.folders
+    before = runs._view(name, "cloud/x.json"), runs._view(name, "view.json")
+    run.journal.append("step", step=3, loss=1.0)
+    after = runs._view(name, "cloud/x.json"), runs._view(name, "view.json")
+    assert after[0] is before[0]
+    assert after[1] is not before[1]
+    run.save_snapshot(4, any_runs.states_of(run.prompts, 3.0, 4), {})
+    assert runs._view(name, "cloud/x.json") is not before[0]
+
+
+def test_a_thousand_runs_are_listed_soon_and_again_at_once(tmp_path):
+    seed = any_runs.make(tmp_path / "seed", steps=(0,))
+    for number in range(999):
+        folder = tmp_path / f"group{number % 10}" / f"run{number}"
+        folder.mkdir(parents=True)
+        for name in ("manifest.json", "journal.jsonl"):
+            (folder / name).hardlink_to(seed.path / name)
+    client = _client(tmp_path)
+    started = time.monotonic()
+    assert len(client.get("/api/runs.json").json()["runs"]) == 1000
+    assert len(client.get("/api/runs.json").json()["runs"]) == 1000
+    assert time.monotonic() - started < 10  # for a busy machine; alone it takes a second

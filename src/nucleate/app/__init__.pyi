@@ -1,3 +1,4 @@
+from ._listing import check_runs as check_runs
 from ._listing import find_runs as find_runs
 from ._serve import bind as bind
 from ._serve import serve as serve

@@ -42,6 +42,22 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def check_runs(places: Sequence[Path]) -> None:
+    """Make sure that there is a run, without looking for all of them.
+
+    Raises:
+        BadInput: there is none below any of the places, or a place is not there.
+    """
+    for place in places:
+        if not place.is_dir():
+            find_runs([place])
+    if not any(True for place in places for _ in _below(place, _DEPTH)):
+        raise BadInput(
+            f"there is no run in {', '.join(map(str, places))}; make one with "
+            "`nucleate reproduce --preset smoke --out runs/first`, or name another folder"
+        )
+
+
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / "manifest.json").exists():
         yield folder
@@ -61,10 +77,16 @@ def id_of(folder: Path) -> str:
     return f"{slug}-{digest}"
 
 
-def stamp_of(folder: Path) -> tuple[int, ...]:
-    """Changes whenever anything of a run that is shown does."""
+def stamp_of(folder: Path, *, journal: bool = True) -> tuple[int, ...]:
+    """Changes whenever anything of a run that is shown does.
+
+    Args:
+        folder: of the run.
+        journal: false for what a line of loss does not change: states, prompts, measurements.
+    """
     stamp: list[int] = []
-    for name in ("manifest.json", "journal.jsonl", "panel.csv", "causal_map.csv", "summary.json"):
+    changing = "journal.jsonl" if journal else "states"
+    for name in ("manifest.json", changing, "panel.csv", "causal_map.csv", "summary.json"):
         try:
             known = (folder / name).stat()
         except OSError:

@@ -71,7 +71,7 @@ def serve(
     from nucleate.app._server import make_app
 
     host = taken.getsockname()[0]
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
+    hosts = ["127.0.0.1", "localhost", "::1", "[::1]"] if is_loopback(host) else ["*"]
     app = make_app(places, hosts=hosts, token=token)
     # An open stream of events would hold the server: a second is given to what is under way.
     config = uvicorn.Config(

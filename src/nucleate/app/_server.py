@@ -3,12 +3,15 @@
 import asyncio
 import hmac
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -22,16 +25,21 @@ from starlette.routing import Route
 from nucleate._core.errors import BadInput
 from nucleate.app._events import Events
 from nucleate.app._listing import Listing, find_runs, id_of, stamp_of
-from nucleate.views import RunView, content_type
 
-_VIEWS = 16
-"""Runs whose parts are held; one that is asked for again later is read again."""
+if TYPE_CHECKING:
+    from nucleate.views import RunView
+
+_VIEWS = 32
+"""Views that are held, two a run; one that is asked for again later is made again."""
+_FRESH = 20.0
+"""Seconds for which what was said of an unchanged run is said again."""
 _COOKIE = "nucleate_token"
 _PAGES = {
     "index.html": "text/html; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
     "app.css": "text/css; charset=utf-8",
 }
+_KINDS = {".json": "application/json", ".csv": "text/csv; charset=utf-8"}
 _HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
@@ -50,16 +58,24 @@ class _Runs:
     def __init__(self, places: Sequence[Path]) -> None:
         self._places = places
         self._listing = Listing()
-        self._views: OrderedDict[str, tuple[tuple[int, ...], RunView]] = OrderedDict()
+        self._views: OrderedDict[tuple[str, bool], tuple[tuple[int, ...], RunView]] = OrderedDict()
+        self._summaries: WeakKeyDictionary[RunView, tuple[float, bytes]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
-        self.folders = find_runs(places)
+        self.folders: dict[str, Path] = {}
+        self.found()
+
+    def found(self) -> dict[str, Path]:
+        """Look for runs again: by their ids, those included that have come since."""
+        known = {folder: run for run, folder in self.folders.items()}
+        with suppress(BadInput):  # a place that has gone: what was found before is listed
+            folders = find_runs(self._places)
+            self.folders = {known.get(folder) or id_of(folder): folder for folder in folders}
+        return self.folders
 
     def listed(self) -> dict[str, object]:
-        """All runs, those included that have come since."""
-        with suppress(BadInput):  # a place that has gone: what was found before is listed
-            self.folders = find_runs(self._places)
-        return {"runs": self._listing.of(self.folders)}
+        """All runs, a line each."""
+        return {"runs": self._listing.of(list(self.found().values()))}
 
     def part(self, run: str, path: str) -> bytes:
         """A part of a run.
@@ -70,26 +86,40 @@ class _Runs:
         with self._lock:
             busy = self._busy.setdefault(run, threading.Lock())
         with busy:  # the same cloud is not made twice side by side
-            return self._view(run).get(path)
+            view = self._view(run, path)
+            if path != "view.json":
+                return view.get(path)
+            # It takes seconds and every page asks for it; a run may fall silent meanwhile.
+            made, data = self._summaries.get(view, (0.0, b""))
+            if not data or time.monotonic() - made > _FRESH:
+                data = view.get(path)
+                self._summaries[view] = (time.monotonic(), data)
+            return data
 
-    def _view(self, run: str) -> RunView:
-        folder = next((each for each in self.folders if id_of(each) == run), None)
+    def _view(self, run: str, path: str) -> "RunView":
+        # Not before it is needed: the list of runs is shown without torch.
+        from nucleate.views import RunView
+
+        folder = self.folders.get(run)
         if folder is None:
             raise BadInput(f"there is no run {run!r}; it may have been moved or deleted")
-        stamp = stamp_of(folder)
-        known = self._views.get(run)
+        # A line of loss leaves the clouds as they are: they are not made anew for it.
+        numbers = path == "view.json" or path.startswith("tables/")
+        key, stamp = (run, numbers), stamp_of(folder, journal=numbers)
+        with self._lock:
+            known = self._views.get(key)
         if known is None or known[0] != stamp:
             known = (stamp, RunView(folder))
         with self._lock:
-            self._views[run] = known
-            self._views.move_to_end(run)
+            self._views[key] = known
+            self._views.move_to_end(key)
             while len(self._views) > _VIEWS:
                 self._views.popitem(last=False)
         return known[1]
 
 
 def make_app(
-    places: Sequence[Path], *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]"),
+    places: Sequence[Path], *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "::1", "[::1]"),
     token: str = "",
 ) -> Starlette:  # fmt: skip
     """The server as an ASGI application.
@@ -104,7 +134,7 @@ def make_app(
         BadInput: a place is not there.
     """
     runs = _Runs(places)
-    events = Events(lambda: runs.folders)
+    events = Events(runs.found)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -150,7 +180,8 @@ async def _part(runs: _Runs, request: Request) -> Response:
         return JSONResponse({"error": str(error)}, 404)
     except OSError as error:
         return JSONResponse({"error": f"the run cannot be read ({error.strerror})"}, 404)
-    return Response(data, media_type=content_type(path))
+    kind = _KINDS.get(Path(path).suffix, "application/octet-stream")
+    return Response(data, media_type=kind)
 
 
 async def _events(events: Events, request: Request) -> Response:
@@ -187,7 +218,8 @@ class _Guard:
             return None
         asked = request.query_params.get("token")
         if asked is not None and hmac.compare_digest(asked.encode(), self._token.encode()):
-            answer = RedirectResponse(request.url.path)
+            # To a fixed place: a path such as //elsewhere would lead away from here.
+            answer = RedirectResponse("./")
             answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
             return answer
         held = request.cookies.get(_COOKIE, "")

@@ -3,12 +3,21 @@
 import os
 import secrets
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nucleate.cli._text import say
+
+
+class Language(StrEnum):
+    """Languages of the page."""
+
+    auto = "auto"
+    en = "en"
+    ja = "ja"
 
 
 def app(
@@ -21,22 +30,21 @@ def app(
         typer.Option(min=0, max=65535, help="By default 8765 or the next free; 0: any free."),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
+    lang: Annotated[
+        Language, typer.Option(help="Language of the page; auto: that of the browser.")
+    ] = Language.auto,
 ) -> None:
     """Look at runs in a browser, finished or still training. Nothing of a run is changed."""
-    from nucleate._core.errors import BadInput
-    from nucleate.app import bind, find_runs, serve
+    from nucleate.app import bind, check_runs, serve
 
-    if not find_runs(runs):
-        raise BadInput(
-            f"there is no run in {', '.join(map(str, runs))}; make one with "
-            "`nucleate reproduce --preset smoke --out runs/first`, or name another folder"
-        )
+    check_runs(runs)
     taken = bind(host, port)
     name, number = taken.getsockname()[:2]
     loopback = name.startswith("127.") or name == "::1"
     token = "" if loopback else secrets.token_urlsafe(24)
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{number}/" + (f"?token={token}" if token else "")
+    address += "" if lang is Language.auto else f"#lang={lang.value}"
     typer.echo(f"open  {address}")
     say("stop with Ctrl-C; nothing of the runs is changed")
     sys.stdout.flush()
