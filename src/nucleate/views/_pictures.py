@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _LABELS = ("task", "family", "input", "output")
 _REST = "#c3c9d0"
-_ACROSS = 2
-"""Positions side by side in the figure of labels."""
 _MOST_LABELS = 6
 
 
@@ -90,7 +88,14 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
         [2.35] * max(map(len, frames), default=1),
         [2.35] * max(len(places), 1),
         Margins(
-            left=0.4, right=1.7, top=0.72 if title else 0.4, bottom=0.12, across=0.14, down=0.42
+            left=0.4,
+            right=1.7,
+            top=0.72 if title else 0.4,
+            bottom=0.12,
+            across=0.14,
+            down=0.42,
+            least=0.4,
+            square=True,
         ),
     )
     for line, shown, (stream, position) in zip(grid, frames, places, strict=False):
@@ -117,27 +122,30 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
     Dots are the view of the summary at the position, rings the other view where there is one;
-    the gray bar ends at the highest of the nulls of the dot.
+    the gray bar ends at the highest of the nulls of the dot, the stroke marks that of the ring.
     """
     measured = set(run.panel["label"].unique())
     labels = [name for name in _LABELS if name in measured]
     others = measured - {*_LABELS, "", "length", "task x family"}
-    labels += sorted(others)[: _MOST_LABELS - len(labels)]
+    labels = [name for name in (*labels, *sorted(others)) if _is_known(run, name)][:_MOST_LABELS]
     tall = 0.2 * len(run.streams) + 0.1
-    gap = 0.25
-    across = min(len(run.positions), _ACROSS)
     figure, grid = axes_grid(
-        ([1.12] * len(labels) + [gap]) * across,
-        [tall] * -(-len(run.positions) // across),
+        [1.12] * len(labels),
+        [tall] * len(run.positions),
         Margins(
-            left=0.85, right=1.1, top=0.82 if title else 0.55, bottom=0.42, across=0.12, down=0.95
+            left=0.85,
+            right=1.1,
+            top=0.82 if title else 0.55,
+            bottom=0.42,
+            across=0.12,
+            down=0.95,
+            least=0.45,
         ),
     )
     for ax in (ax for line in grid for ax in line):
         ax.set_axis_off()
     for place, position in enumerate(run.positions):
-        line = grid[place // across]
-        block = line[place % across * (len(labels) + 1) :][: len(labels)]
+        line = block = grid[place]
         for label, ax in zip(labels, block, strict=True):
             ax.set_axis_on()
             label_dots(run, position, label, ax=ax)
@@ -146,7 +154,7 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
                 ax.set_yticklabels([])
         where = (0, 1 + 0.28 / tall)
         block[0].text(*where, position_name(position), transform=block[0].transAxes, weight="bold")
-    _dots_key(grid[0][across * (len(labels) + 1) - 2])
+    _dots_key(grid[0][-1])
     headline(figure, title)
     return figure
 
@@ -171,6 +179,7 @@ def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" =
             ax.scatter(
                 rows["value"], levels, s=20, facecolor="none", edgecolor=color, lw=0.9, zorder=2
             )
+            ax.scatter(highest_null(rows), levels, s=60, marker="|", color=color, lw=1.1, zorder=2)
     ax.set_xlim(-0.08, 1.05)
     ax.set_ylim(-0.6, len(streams) - 0.4)
     ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -180,6 +189,12 @@ def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" =
     ax.set_axisbelow(True)
     ax.set_xlabel("ARI")
     return figure_of(ax)
+
+
+def _is_known(run: RunReport, label: str) -> bool:
+    """Whether there is a number for the label at the last step, at any place."""
+    rows = run.panel[(run.panel["label"] == label) & (run.panel["metric"] == "ari")]
+    return bool(rows.loc[rows["step"] == rows["step"].max(), "value"].notna().any())
 
 
 def _places(run: RunReport) -> list[tuple[str, str]]:
@@ -269,6 +284,7 @@ def _dots_key(beside: "Axes") -> None:
         Line2D([], [], color=GRAY, marker="o", ls="", ms=5),
         Line2D([], [], color=GRAY, marker="o", ls="", ms=5, mfc="none"),
         Patch(color="#d5d9de"),
+        Line2D([], [], color=GRAY, marker="|", ls="", ms=8),
     ]
-    names = ["as in the text", "other view", "highest null"]
+    names = ["as in the text", "other view", "highest null", "null of ring"]
     beside.legend(keys, names, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)
