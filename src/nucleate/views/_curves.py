@@ -181,8 +181,12 @@ def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
     elif what in run.positions:
         cluster_curves(run, what, ax=ax, legend=legend)
         how = ", inputs' means removed" if run.headline_view(what) != "raw" else ""
+        thick = f"thick: {run.chosen_stream(what)}"
+        if ax.get_position().width * figure_of(ax).get_figwidth() < 3:
+            ax.set_title(f"{position_name(what)}\n{thick}{how}", fontsize=7, linespacing=1.1)
+            return
         ax.set_title(f"{position_name(what)}{how}")
-        ax.set_title(f"thick: {run.chosen_stream(what)}", **_ASIDE)
+        ax.set_title(thick, **_ASIDE)
     else:
         ax.set_axis_off()
 
@@ -222,7 +226,7 @@ def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
     ax.axvline(step, color=_ONSET, lw=0.9, zorder=4)
     # on the left, where curves are still low
     left = ax.transAxes.inverted().transform(ax.transData.transform((step, 0.0)))[0] > 0.3
-    side = {"xytext": (-4 if left else 4, 0), "ha": "right" if left else "left"}
+    side: dict[str, Any] = {"xytext": (-4 if left else 4, 0), "ha": "right" if left else "left"}
     shared: dict[str, Any] = {"textcoords": "offset points", "color": _ONSET}
     ax.annotate(label, (step, 1.0), fontsize=7.5, va="top", **shared, **side)
     if open_:

@@ -44,8 +44,8 @@ _VERDICT_COLORS = {
     "undecided": "#ffffff",
 }
 # The shift has two controls to name and takes more room.
-_EDGES = (0.0, 0.95, 2.3, 3.2, 4.2)
-_VERDICT_AT = (4.25, 5.66)
+_EDGES = (0.0, 0.95, 2.5, 3.4, 4.35)
+_VERDICT_AT = (4.4, 5.75)
 _MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\npatch", "used?\nerase")
 _NULLS = ["n0", "n1", "n2"]
 _CELLS = ["ari", "shift", "patch", "erase"]

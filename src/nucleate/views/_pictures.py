@@ -12,6 +12,7 @@ from nucleate.views._style import (
     COLORS,
     GRAY,
     INK,
+    SMALL,
     Margins,
     axes_grid,
     figure_of,
@@ -124,17 +125,14 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     Dots are the view of the summary at the position, rings the other view where there is one;
     the gray bar ends at the highest of the nulls of the dot, the stroke marks that of the ring.
     """
-    measured = set(run.panel["label"].unique())
-    labels = [name for name in _LABELS if name in measured]
-    others = measured - {*_LABELS, "", "length", "task x family"}
-    labels = [name for name in (*labels, *sorted(others)) if _is_known(run, name)][:_MOST_LABELS]
+    labels = _shown_labels(run)
     tall = 0.2 * len(run.streams) + 0.1
     figure, grid = axes_grid(
         [1.12] * len(labels),
         [tall] * len(run.positions),
         Margins(
             left=0.85,
-            right=1.1,
+            right=1.3,
             top=0.82 if title else 0.55,
             bottom=0.42,
             across=0.12,
@@ -148,6 +146,11 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
         line = block = grid[place]
         for label, ax in zip(labels, block, strict=True):
             ax.set_axis_on()
+            if not len(drawn_labels(run, position, label)):
+                ax.set_axis_off()
+                ax.text(0.1, 0.5, "not measured", transform=ax.transAxes, fontsize=SMALL)
+                ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
+                continue
             label_dots(run, position, label, ax=ax)
             ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
             if ax is not line[0]:
@@ -195,6 +198,40 @@ def _is_known(run: RunReport, label: str) -> bool:
     """Whether there is a number for the label at the last step, at any place."""
     rows = run.panel[(run.panel["label"] == label) & (run.panel["metric"] == "ari")]
     return bool(rows.loc[rows["step"] == rows["step"].max(), "value"].notna().any())
+
+
+def _shown_labels(run: RunReport) -> list[str]:
+    measured = set(run.panel["label"].unique())
+    labels = [name for name in _LABELS if name in measured]
+    others = measured - {*_LABELS, "", "length", "task x family"}
+    shown = [name for name in (*labels, *sorted(others)) if _is_known(run, name)]
+    return shown[:_MOST_LABELS] or labels[:1]
+
+
+def drawn_labels(run: RunReport, position: str = "", label: str = "") -> pd.DataFrame:
+    """The dots, rings and nulls of `labels_figure`; of one position and label if they are given."""
+    names = ["position", "label", "view", "stream", "value", "null", "mark"]
+    parts = []
+    for at in [position] if position else run.positions:
+        for name in [label] if label else _shown_labels(run):
+            for view in ("raw", "conditioned"):
+                rows = run.last_numbers(at, view, label=name)
+                rows = rows[~rows.index.duplicated()].dropna(subset="value")
+                mark = "dot" if view == run.headline_view(at) else "ring"
+                rows = rows.assign(null=highest_null(rows), mark=mark)
+                parts.append(rows.reset_index().reindex(columns=names))
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=names)
+
+
+def drawn_points(run: RunReport, columns: int = 4) -> pd.DataFrame:
+    """The rows of the picture table that `pictures_figure` draws."""
+    frames = [
+        frame
+        for stream, position in _places(run)
+        for frame in _frames(run, stream, position, columns).values()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else run.picture
 
 
 def _places(run: RunReport) -> list[tuple[str, str]]:

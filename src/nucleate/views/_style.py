@@ -175,7 +175,9 @@ def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     first, last = after_zero[0], after_zero[-1]
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
-    decades = [10**power for power in range(9) if first <= 10**power < last / 1.6]
+    # in a narrow plot a decade needs more distance from the last step
+    room = 1.6 if figure_of(ax).get_figwidth() * ax.get_position().width > 2 else 4
+    decades = [10**power for power in range(9) if first <= 10**power < last / room]
     ticks = [0] * (steps[0] == 0) + decades + [last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
