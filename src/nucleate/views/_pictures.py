@@ -148,7 +148,7 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
             ax.set_axis_on()
             if not len(drawn_labels(run, position, label)):
                 ax.set_axis_off()
-                ax.text(0.1, 0.5, "not measured", transform=ax.transAxes, fontsize=SMALL)
+                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
                 ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
                 continue
             label_dots(run, position, label, ax=ax)
