@@ -47,6 +47,7 @@ from .runs import Run as Run
 from .runs import States as States
 from .studies import reproduce as reproduce
 from .tasks import TaskSet as TaskSet
+from .views import figures as figures
 from .views import report as report
 
 __version__: str

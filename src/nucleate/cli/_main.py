@@ -17,6 +17,7 @@ from nucleate.cli import (
     _compare,
     _config,
     _export,
+    _figures,
     _intervene,
     _measure,
     _record,
@@ -45,6 +46,7 @@ app.add_typer(_series.app, name="series")
 app.command("measure", cls=Command)(_measure.measure)
 app.command("intervene", cls=Command)(_intervene.intervene)
 app.command("report", cls=Command)(_report.report)
+app.command("figures", cls=Command)(_figures.figures)
 app.command("compare", cls=Command)(_compare.compare)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)

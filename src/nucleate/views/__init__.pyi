@@ -5,6 +5,7 @@ from ._curves import accuracy_curves as accuracy_curves
 from ._curves import cluster_curves as cluster_curves
 from ._curves import curves_figure as curves_figure
 from ._curves import loss_curves as loss_curves
+from ._figures import Plate as Plate
 from ._figures import write_figures as write_figures
 from ._maps import causal_map_figure as causal_map_figure
 from ._maps import heat_map as heat_map
@@ -18,6 +19,7 @@ from ._pictures import label_dots as label_dots
 from ._pictures import labels_figure as labels_figure
 from ._pictures import picture as picture
 from ._pictures import pictures_figure as pictures_figure
+from ._plots import figures as figures
 from ._plots import plot_accuracy as plot_accuracy
 from ._plots import plot_causal_map as plot_causal_map
 from ._plots import plot_clusters as plot_clusters

@@ -54,9 +54,9 @@ def accuracy_curves(run: RunReport, *, ax: "Axes | None" = None, legend: bool = 
     chance = run.accuracy["chance"].mean()
     if np.isfinite(chance):
         ax.axhline(chance, color=INK, lw=0.9, ls=(0, (1, 2)), label="chance")
+    _finish(ax, run, "accuracy")
     if run.summary.accuracy_onset is not None:
         _mark_onset(ax, run.summary.accuracy_onset)
-    _finish(ax, run, "accuracy")
     if legend:
         _legend_right(ax)
     return figure_of(ax)
@@ -99,10 +99,10 @@ def cluster_curves(
             **alone,
         )
     _shade_nulls(ax, rows[rows["stream"] == chosen])
+    _finish(ax, run, "ARI (task)")
     found = run.summary.clusters.get(position)
     if found and found.verdict == "clusters":
         _mark_onset(ax, found.onset)
-    _finish(ax, run, "ARI (task)")
     if legend:
         _legend_right(ax)
     return figure_of(ax)
@@ -181,8 +181,12 @@ def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
     elif what in run.positions:
         cluster_curves(run, what, ax=ax, legend=legend)
         how = ", inputs' means removed" if run.headline_view(what) != "raw" else ""
+        thick = f"thick: {run.chosen_stream(what)}"
+        if ax.get_position().width * figure_of(ax).get_figwidth() < 3:
+            ax.set_title(f"{position_name(what)}\n{thick}{how}", fontsize=7, linespacing=1.1)
+            return
         ax.set_title(f"{position_name(what)}{how}")
-        ax.set_title(f"thick: {run.chosen_stream(what)}", **_ASIDE)
+        ax.set_title(thick, **_ASIDE)
     else:
         ax.set_axis_off()
 
@@ -206,29 +210,28 @@ def _shade_nulls(ax: "Axes", rows: pd.DataFrame) -> None:
 
 
 def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
-    """A line at the onset, a span over its interval; nothing where no onset was found.
+    """A line at the onset, its interval as a strip on the axis; nothing where none was found.
 
-    Where the interval begins at the first step, the line is at its end: it is not later than that.
+    Where the interval begins at the first step, the line is at its end and an arrow points to
+    earlier steps: it is not later than that.
     """
     if onset.step is None:
         return
-    step, label = onset.step, f"onset {onset.step}"
-    if onset.low is not None and onset.high is not None and onset.low <= onset.first_step:
-        step, label = onset.high, f"onset ≤ {onset.high}"
-    ax.axvline(step, color=_ONSET, lw=1.1, zorder=4)
+    step, label, open_ = onset.step, f"onset {onset.step}", False
     if onset.low is not None and onset.high is not None:
-        ax.axvspan(onset.low, onset.high, color=_ONSET, alpha=0.12, lw=0, zorder=0)
-    late = step > 0.5 * ax.dataLim.x1
-    ax.annotate(
-        label,
-        (step, 1.0),
-        xytext=(-3 if late else 3, 0),
-        textcoords="offset points",
-        color=_ONSET,
-        fontsize=7.5,
-        va="top",
-        ha="right" if late else "left",
-    )
+        open_ = onset.low <= onset.first_step
+        step = onset.high if open_ else step
+        label = f"no later than {onset.high}" if open_ else label
+        ax.axvspan(onset.low, onset.high, 0, 0.03, color=_ONSET, alpha=0.55, lw=0, zorder=4)
+    ax.axvline(step, color=_ONSET, lw=0.9, zorder=4)
+    # on the left, where curves are still low
+    left = ax.transAxes.inverted().transform(ax.transData.transform((step, 0.0)))[0] > 0.3
+    side: dict[str, Any] = {"xytext": (-4 if left else 4, 0), "ha": "right" if left else "left"}
+    shared: dict[str, Any] = {"textcoords": "offset points", "color": _ONSET}
+    ax.annotate(label, (step, 1.0), fontsize=7.5, va="top", **shared, **side)
+    if open_:
+        arrow = {"arrowstyle": "<-", "color": _ONSET, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (step, 0.8), xytext=(-26, 0), arrowprops=arrow, **shared)
 
 
 def _finish(ax: "Axes", run: RunReport, ylabel: str) -> None:

@@ -10,6 +10,7 @@ from nucleate.views._style import (
     COLORS,
     GRAY,
     RAMP,
+    SMALL,
     Margins,
     axes_grid,
     figure_style,
@@ -39,8 +40,8 @@ def doses_figure(run: RunReport, *, title: str = "") -> "Figure":
         title: what stands over the figure; nothing without it.
     """
     figure, grid = axes_grid(
-        [3.4, 3.0], [3.0], Margins(left=0.6, right=0.9, top=0.75 if title else 0.45, bottom=0.6,
-                                   across=1.0)
+        [3.4, 3.0], [3.0], Margins(left=0.6, right=0.9, top=0.75 if title else 0.45, bottom=1.1,
+                                   across=0.95, least=0.65)
     )  # fmt: skip
     first = run.doses.iloc[0]
     where = f"{first['stream']}, {position_name(str(first['position']))}"
@@ -60,13 +61,15 @@ def _curves(ax: "Axes", doses: "pd.DataFrame", where: str) -> None:
         )  # fmt: skip
     far = doses[(doses["edit"] == "shift") & (doses["beyond"] > 0.5)]["dose"]
     if len(far):
-        ax.axvspan(float(far.min()), float(doses["dose"].max()), color=GRAY, alpha=0.15, lw=0)
-    ax.axhline(float(doses["chance"].iloc[0]), color=GRAY, ls=":", lw=1)
+        ax.axvspan(float(far.min()), float(doses["dose"].max()), color=GRAY, alpha=0.15, lw=0,
+                   label="further than states lie")  # fmt: skip
+    ax.axhline(float(doses["chance"].iloc[0]), color=GRAY, ls=":", lw=1, label="chance")
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("dose (1 = the difference of the tasks' means)")
     ax.set_ylabel("answers of the other task")
     ax.set_title(where)
-    ax.legend(loc="center right", fontsize=7)
+    # under the axes: no corner is free in every run
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.17), fontsize=7, ncols=2)
 
 
 def _matrix(figure: "Figure", ax: "Axes", table: "pd.DataFrame") -> None:
@@ -76,8 +79,8 @@ def _matrix(figure: "Figure", ax: "Axes", table: "pd.DataFrame") -> None:
     image = ax.imshow(values, cmap=RAMP, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     names = [plain(task, 14) for task in tasks] if len(tasks) <= _NAMED else []
     ticks = np.arange(len(names))
-    ax.set_xticks(ticks, names, rotation=90, fontsize=5.5)
-    ax.set_yticks(ticks, names, fontsize=5.5)
+    ax.set_xticks(ticks, names, rotation=90, fontsize=SMALL)
+    ax.set_yticks(ticks, names, fontsize=SMALL)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_title("from task (rows) to task")

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate._core.arguments import as_path
+from nucleate._core.errors import BadInput
+from nucleate._core.names import nearest
 from nucleate.findings import short_names
 from nucleate.views._curves import curve_rows, curves_figure
 from nucleate.views._doses import doses_figure
+from nucleate.views._drawn import KINDS, drawn
 from nucleate.views._maps import causal_map_figure, heat_maps_figure, places_figure
 from nucleate.views._pictures import labels_figure, pictures_figure
 from nucleate.views._run_report import RunReport
-from nucleate.views._style import figure_style
+from nucleate.views._style import figure_style, page_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,16 +50,29 @@ class Plate:
     width: float
 
 
-def write_figures(runs: Sequence[RunReport], folder: Path | str) -> list[Plate]:
-    """Draw every figure and write it to `folder/<name>.{png,svg,pdf}`.
+def write_figures(
+    runs: Sequence[RunReport],
+    folder: Path | str,
+    *,
+    only: str | None = None,
+    width: float | None = None,
+) -> list[Plate]:
+    """Draw every figure and write it to `folder/<name>.{png,svg,pdf}`, its numbers to `.csv`.
 
     Args:
         runs: one or more, shown side by side.
         folder: is made if it does not exist.
+        only: one kind of figures, such as `curves` or `causal-map`.
+        width: of each figure in inches; what cannot be read in it is as narrow as it can be.
 
     Returns:
         What was written, in the order of the report.
+
+    Raises:
+        BadInput: there is no such kind.
+        OSError: the disk is full or the folder cannot be written.
     """
+    check_kind(only)
     folder = as_path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     jobs = _plates_of_all(runs)
@@ -64,12 +80,26 @@ def write_figures(runs: Sequence[RunReport], folder: Path | str) -> list[Plate]:
     for run, slug, name in zip(runs, slugs(runs), short_names(summaries), strict=True):
         jobs += _plates_of_run(run, slug, name)
     plates = []
-    with figure_style():
+    with figure_style(), page_width(width):
         for stem, section, alt, draw in jobs:
+            kind = next(name for name in KINDS if stem.startswith(name))
+            if only not in (None, kind):
+                continue
             figure = draw()
             save(figure, folder / stem)
+            shown = [run for run, slug in zip(runs, slugs(runs), strict=True)
+                     if stem in (kind, f"{kind}-{slug}")]  # fmt: skip
+            drawn(kind, shown).to_csv(folder / f"{stem}.csv", index=False, lineterminator="\n")
             plates.append(Plate(stem, section, alt, float(figure.get_figwidth())))
     return plates
+
+
+def check_kind(only: str | None) -> None:
+    """Refuse a kind of figures that there is not."""
+    if only not in (None, *KINDS):
+        raise BadInput(
+            f"no figure named {only!r}{nearest(str(only), KINDS)}; choose one of {', '.join(KINDS)}"
+        )
 
 
 def _plates_of_all(runs: Sequence[RunReport]) -> "list[_Job]":
@@ -113,8 +143,9 @@ def _plates_of_run(run: RunReport, slug: str, name: str) -> "list[_Job]":
         f"causal-map-{slug}",
         "used",
         f"Cluster map beside causal map of {name}: at each stream and position the ARI, the "
-        "share of answers that a shift redirects, the accuracy that erasing costs, and the "
-        "verdict. The same numbers stand in the table below.",
+        "shares of answers that a shift and a patch of the whole state redirect, the accuracy "
+        "that erasing costs, each with its interval and controls, and the verdict. "
+        "The same numbers stand in the table below.",
         lambda: causal_map_figure(run, title=name),
     )
     states = (

@@ -10,6 +10,7 @@ import pandas as pd
 from nucleate.findings import (
     cluster_verdict,
     depth_order,
+    interval,
     number,
     plain,
     position_name,
@@ -21,12 +22,14 @@ from nucleate.views._style import (
     GRAY,
     INK,
     RAMP,
+    SMALL,
     Margins,
     axes_grid,
     figure_of,
     figure_style,
     headline,
     own_axes,
+    step_axis,
 )
 
 if TYPE_CHECKING:
@@ -41,10 +44,12 @@ _VERDICT_COLORS = {
     "undecided": "#ffffff",
 }
 # The shift has two controls to name and takes more room.
-_EDGES = (0.0, 0.9, 2.3, 3.3)
-_ACROSS = 2
-"""Blocks of a causal map side by side."""
-_MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\nerase")
+_EDGES = (0.0, 0.95, 2.5, 3.4, 4.35)
+_VERDICT_AT = (4.4, 5.75)
+_MAP_COLUMNS = ("present?\nARI (task)", "used?\nshift", "used?\npatch", "used?\nerase")
+_NULLS = ["n0", "n1", "n2"]
+_CELLS = ["ari", "shift", "patch", "erase"]
+_LIMITS = [f"{cell}_{end}" for cell in _CELLS for end in ("low", "high")]
 
 
 @figure_style()
@@ -66,17 +71,31 @@ def heat_map(run: RunReport, position: str, *, ax: "Axes | None" = None) -> "Fig
     called = [cluster_verdict(row) == "clusters" for _, row in rows.iterrows()]
     beyond = _table(rows.assign(beyond=np.array(called, dtype=float)), "beyond", streams, steps)
     # as one image: a mesh of vectors shows seams between its cells
-    ax.pcolormesh(values, cmap=RAMP, vmin=0, vmax=1, rasterized=True)
-    _hatch(ax, np.isnan(values))
+    step_axis(ax, steps)
+    edges = _step_edges(ax, steps)
+    ax.pcolormesh(
+        edges, np.arange(len(streams) + 1), values, cmap=RAMP, vmin=0, vmax=1, rasterized=True
+    )
+    _hatch(ax, np.isnan(values), edges)
     row, column = np.nonzero((beyond == 0) & ~np.isnan(values))
     light = values[row, column] < 0.45
-    ax.scatter(column + 0.5, row + 0.5, s=1.6, c=np.where(light, "#ffffff", INK), lw=0)
+    ax.scatter(np.array(steps)[column], row + 0.5, s=1.6, c=np.where(light, "#ffffff", INK), lw=0)
     ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
-    shown = _spread(len(steps), 7)
-    ax.set_xticks([i + 0.5 for i in shown], [str(steps[i]) for i in shown])
-    ax.tick_params(length=0)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.tick_params(axis="y", length=0)
     ax.spines[:].set_visible(False)
     return figure_of(ax)
+
+
+def _step_edges(ax: "Axes", steps: Sequence[int]) -> list[float]:
+    """Where the cells of steps meet: halfway between them as the axis shows it."""
+    scale = ax.xaxis.get_transform()
+    at = scale.transform(np.asarray(steps, dtype=float))
+    if len(at) == 1:
+        return [steps[0] - 0.5, steps[0] + 0.5]
+    between = (at[1:] + at[:-1]) / 2
+    ends = np.concatenate([[2 * at[0] - between[0]], between, [2 * at[-1] - between[-1]]])
+    return [float(edge) for edge in scale.inverted().transform(ends)]
 
 
 @figure_style()
@@ -106,7 +125,7 @@ def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
             ax.set_title(f"{position_name(position)}{how}")
             if column:
                 ax.set_yticklabels([])
-        grid[-1][column].set_xlabel("training step (one column a recorded step)")
+        grid[-1][column].set_xlabel("training step (logarithmic after the first)")
     _color_bar(figure, grid[0][-1], "ARI (task)")
     return figure
 
@@ -128,7 +147,7 @@ def places_figure(run: RunReport, *, title: str = "") -> "Figure":
     figure, grid = axes_grid(
         [1.25 * len(positions)],
         [0.32 * len(streams)],
-        Margins(left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.45),
+        Margins(left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.45, least=0.6),
     )
     ax = grid[0][0]
     values = _wide(table, "ari", streams, positions)
@@ -169,7 +188,8 @@ def _wide(
 def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
-    Each cell gives its number and, below it, what the controls give; colors run from 0 to 1.
+    Each cell gives its number with its 95 % interval and, below, what the controls give; colors
+    run from 0 to 1. `patch` puts the whole state of a row of another task in place.
 
     Args:
         run: the run.
@@ -178,36 +198,29 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
     positions = [p for p in run.positions if p in set(table["position"])]
-    across = min(max(len(positions), 1), _ACROSS)
     figure, grid = axes_grid(
-        [5.0] * across,
-        [0.36 * max(len(streams), 1)] * max(1, -(-len(positions) // across)),
-        Margins(
-            left=0.85, right=0.95, top=1.0 if title else 0.75, bottom=0.12, across=0.3, down=0.9
-        ),
+        [5.3],
+        [0.47 * max(len(streams), 1)] * max(1, len(positions)),
+        Margins(left=0.85, right=0.8, top=1.0 if title else 0.75, bottom=0.12, down=0.9, least=1.0),
     )
     blocks = [ax for line in grid for ax in line]
-    for ax in blocks[max(len(positions), 1) :]:
-        ax.set_axis_off()
-    for number_, (ax, position) in enumerate(zip(blocks, positions, strict=False)):
-        column = number_ % across
+    for ax, position in zip(blocks, positions, strict=False):
         _causal_block(ax, table[table["position"] == position], streams)
         ax.set_title(f"at the {position_name(position)}", pad=32)
-        if column:
-            ax.set_yticklabels([])
     headline(figure, title)
     if not positions:
         grid[0][0].set_axis_off()
         grid[0][0].text(0.02, 0.5, "no place was tested")
     else:
-        _color_bar(figure, grid[0][across - 1], "number in the cell")
+        _color_bar(figure, grid[0][0], "ARI, or share of answers")
     return figure
 
 
 def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> None:
     """One position: three colored columns with numbers and controls, and a column of verdicts."""
     rows = rows.drop_duplicates("stream").set_index("stream").reindex(list(streams))
-    values = rows[["ari", "shift", "erase"]].to_numpy(float)
+    rows = rows.reindex(columns=[*dict.fromkeys((*rows.columns, *_CELLS, *_LIMITS, *_NULLS))])
+    values = rows[_CELLS].to_numpy(float)
     ax.pcolormesh(
         _EDGES,
         np.arange(len(rows) + 1),
@@ -221,8 +234,9 @@ def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> Non
     _hatch(ax, np.isnan(values), _EDGES)
     for level, (_, place) in enumerate(rows.iterrows()):
         below = (
-            "",
+            f"null {number(place[_NULLS].astype(float).max())}",
             f"chance {number(place['chance'])}, random {number(place['random_direction'])}",
+            f"chance {number(place['chance'])}",
             f"random {number(place['random_erase'])}",
         )
         for column, small in enumerate(below):
@@ -233,32 +247,50 @@ def _causal_block(ax: "Axes", rows: pd.DataFrame, streams: Sequence[str]) -> Non
                 level + 0.5,
                 value,
                 small if np.isfinite(value) else "",
+                interval(*place[[f"{_CELLS[column]}_low", f"{_CELLS[column]}_high"]]),
             )
         _verdict(ax, level, str(place["verdict"]))
-    ax.set_xlim(0, 4.72)
+    ax.set_xlim(0, _VERDICT_AT[1] + 0.02)
     ax.set_ylim(0, len(streams))
-    ax.set_xticks([(a + b) / 2 for a, b in pairwise(_EDGES)] + [4.02], [*_MAP_COLUMNS, "verdict"])
+    middles = [(a + b) / 2 for a, b in pairwise((*_EDGES, _VERDICT_AT[1]))]
+    ax.set_xticks(middles, [*_MAP_COLUMNS, "verdict"])
     ax.xaxis.tick_top()
     ax.set_yticks(np.arange(len(streams)) + 0.5, list(streams))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
 
-def _cell_text(ax: "Axes", x: float, y: float, value: float, small: str) -> None:
+def _cell_text(ax: "Axes", x: float, y: float, value: float, small: str, limits: str = "") -> None:
     color = INK if not np.isfinite(value) or value > 0.45 else "white"
-    ax.text(x, y + (0.14 if small else 0), number(value), ha="center", va="center", color=color)
+    up = 0.27 if limits and small else 0.14 if limits or small else 0
+    ax.text(x, y + up, number(value), ha="center", va="center", color=color)
+    if limits:
+        down = -0.05 if small else -0.2
+        ax.text(x, y + down, limits, ha="center", va="center", color=color, fontsize=SMALL)
     if small:
-        ax.text(x, y - 0.26, small, ha="center", va="center", color=color, fontsize=5.8)
+        ax.text(x, y - (0.32 if limits else 0.26), small, ha="center", va="center", color=color,
+                fontsize=SMALL)  # fmt: skip
 
 
 def _verdict(ax: "Axes", level: int, verdict: str) -> None:
     from matplotlib.patches import Rectangle
 
     color = _VERDICT_COLORS.get(verdict, "#ffffff")
-    box = Rectangle((3.35, level + 0.1), 1.36, 0.8, facecolor=color, edgecolor=FAINT, lw=0.8)
+    left, right = _VERDICT_AT
+    box = Rectangle(
+        (left, level + 0.1), right - left, 0.8, facecolor=color, edgecolor=FAINT, lw=0.8
+    )
     ax.add_patch(box)
     text = verdict if verdict in _VERDICT_COLORS else "not tested"
-    ax.text(4.03, level + 0.5, text, ha="center", va="center", fontsize=7.2, color="#111417")
+    ax.text(
+        (left + right) / 2,
+        level + 0.5,
+        text,
+        ha="center",
+        va="center",
+        fontsize=7.2,
+        color="#111417",
+    )
 
 
 def _table(
@@ -299,8 +331,3 @@ def _color_bar(figure: "Figure", beside: "Axes", label: str) -> None:
     ax.yaxis.set_label_position("right")
     ax.set_ylabel(label)
     ax.spines[:].set_visible(False)
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """About `wanted` indices spread evenly over `count`, first and last among them."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})

@@ -12,6 +12,7 @@ from nucleate.views._style import (
     COLORS,
     GRAY,
     INK,
+    SMALL,
     Margins,
     axes_grid,
     figure_of,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _LABELS = ("task", "family", "input", "output")
 _REST = "#c3c9d0"
-_ACROSS = 2
-"""Positions side by side in the figure of labels."""
 _MOST_LABELS = 6
 
 
@@ -90,7 +89,14 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
         [2.35] * max(map(len, frames), default=1),
         [2.35] * max(len(places), 1),
         Margins(
-            left=0.4, right=1.7, top=0.72 if title else 0.4, bottom=0.12, across=0.14, down=0.42
+            left=0.4,
+            right=1.7,
+            top=0.72 if title else 0.4,
+            bottom=0.12,
+            across=0.14,
+            down=0.42,
+            least=0.4,
+            square=True,
         ),
     )
     for line, shown, (stream, position) in zip(grid, frames, places, strict=False):
@@ -117,36 +123,41 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
     Dots are the view of the summary at the position, rings the other view where there is one;
-    the gray bar ends at the highest of the nulls of the dot.
+    the gray bar ends at the highest of the nulls of the dot, the stroke marks that of the ring.
     """
-    measured = set(run.panel["label"].unique())
-    labels = [name for name in _LABELS if name in measured]
-    others = measured - {*_LABELS, "", "length", "task x family"}
-    labels += sorted(others)[: _MOST_LABELS - len(labels)]
+    labels = _shown_labels(run)
     tall = 0.2 * len(run.streams) + 0.1
-    gap = 0.25
-    across = min(len(run.positions), _ACROSS)
     figure, grid = axes_grid(
-        ([1.12] * len(labels) + [gap]) * across,
-        [tall] * -(-len(run.positions) // across),
+        [1.12] * len(labels),
+        [tall] * len(run.positions),
         Margins(
-            left=0.85, right=1.1, top=0.82 if title else 0.55, bottom=0.42, across=0.12, down=0.95
+            left=0.85,
+            right=1.3,
+            top=0.82 if title else 0.55,
+            bottom=0.42,
+            across=0.12,
+            down=0.95,
+            least=0.45,
         ),
     )
     for ax in (ax for line in grid for ax in line):
         ax.set_axis_off()
     for place, position in enumerate(run.positions):
-        line = grid[place // across]
-        block = line[place % across * (len(labels) + 1) :][: len(labels)]
+        line = block = grid[place]
         for label, ax in zip(labels, block, strict=True):
             ax.set_axis_on()
+            if not len(drawn_labels(run, position, label)):
+                ax.set_axis_off()
+                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
+                ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
+                continue
             label_dots(run, position, label, ax=ax)
             ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
             if ax is not line[0]:
                 ax.set_yticklabels([])
         where = (0, 1 + 0.28 / tall)
         block[0].text(*where, position_name(position), transform=block[0].transAxes, weight="bold")
-    _dots_key(grid[0][across * (len(labels) + 1) - 2])
+    _dots_key(grid[0][-1])
     headline(figure, title)
     return figure
 
@@ -171,6 +182,7 @@ def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" =
             ax.scatter(
                 rows["value"], levels, s=20, facecolor="none", edgecolor=color, lw=0.9, zorder=2
             )
+            ax.scatter(highest_null(rows), levels, s=60, marker="|", color=color, lw=1.1, zorder=2)
     ax.set_xlim(-0.08, 1.05)
     ax.set_ylim(-0.6, len(streams) - 0.4)
     ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -180,6 +192,46 @@ def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" =
     ax.set_axisbelow(True)
     ax.set_xlabel("ARI")
     return figure_of(ax)
+
+
+def _is_known(run: RunReport, label: str) -> bool:
+    """Whether there is a number for the label at the last step, at any place."""
+    rows = run.panel[(run.panel["label"] == label) & (run.panel["metric"] == "ari")]
+    return bool(rows.loc[rows["step"] == rows["step"].max(), "value"].notna().any())
+
+
+def _shown_labels(run: RunReport) -> list[str]:
+    measured = set(run.panel["label"].unique())
+    labels = [name for name in _LABELS if name in measured]
+    others = measured - {*_LABELS, "", "length", "task x family"}
+    shown = [name for name in (*labels, *sorted(others)) if _is_known(run, name)]
+    return shown[:_MOST_LABELS] or labels[:1]
+
+
+def drawn_labels(run: RunReport, position: str = "", label: str = "") -> pd.DataFrame:
+    """The dots, rings and nulls of `labels_figure`; of one position and label if they are given."""
+    names = ["position", "label", "view", "stream", "value", "null", "mark"]
+    parts = []
+    for at in [position] if position else run.positions:
+        for name in [label] if label else _shown_labels(run):
+            for view in ("raw", "conditioned"):
+                rows = run.last_numbers(at, view, label=name)
+                rows = rows[~rows.index.duplicated()].dropna(subset="value")
+                mark = "dot" if view == run.headline_view(at) else "ring"
+                rows = rows.assign(null=highest_null(rows), mark=mark)
+                parts.append(rows.reset_index().reindex(columns=names))
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=names)
+
+
+def drawn_points(run: RunReport, columns: int = 4) -> pd.DataFrame:
+    """The rows of the picture table that `pictures_figure` draws."""
+    frames = [
+        frame
+        for stream, position in _places(run)
+        for frame in _frames(run, stream, position, columns).values()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else run.picture
 
 
 def _places(run: RunReport) -> list[tuple[str, str]]:
@@ -269,6 +321,7 @@ def _dots_key(beside: "Axes") -> None:
         Line2D([], [], color=GRAY, marker="o", ls="", ms=5),
         Line2D([], [], color=GRAY, marker="o", ls="", ms=5, mfc="none"),
         Patch(color="#d5d9de"),
+        Line2D([], [], color=GRAY, marker="|", ls="", ms=8),
     ]
-    names = ["as in the text", "other view", "highest null"]
+    names = ["as in the text", "other view", "highest null", "null of ring"]
     beside.legend(keys, names, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)

@@ -1,23 +1,70 @@
 """Plots of a run by one call each: from its folder to a figure."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
-from nucleate.findings import findings
+from nucleate.findings import findings, panel_of
 from nucleate.runs import Run
 from nucleate.views._curves import accuracy_curves, cluster_curves
+from nucleate.views._figures import Plate, check_kind, write_figures
 from nucleate.views._maps import causal_map_figure, heat_map
+from nucleate.views._of_run import report_of
 from nucleate.views._run_report import RunReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMN, TEXT = 3.35, 7.0
+"""Inches across one column, and across the page."""
+
 Source = Run | RunReport | Path | str
+
+
+def figures(
+    run: Run | Path | str,
+    *,
+    out: Path | str | None = None,
+    width: float = TEXT,
+    only: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Plate]:
+    """Write the figures of a run for a paper: PNG, SVG and PDF, with the numbers drawn as CSV.
+
+    Args:
+        run: a run, or its folder; what is not measured yet is measured first.
+        out: where to write; by default `figures` in the run.
+        width: in inches, 3.35 for a column; what cannot be read in it is as narrow as it can be.
+        only: one kind of figures, such as `curves` or `causal-map`; all by default.
+        progress: of `measure`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        BadInput: the folder is no run, the width cannot be drawn, there is no such figure, or the
+            run has nothing to draw it from.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    check_kind(only)
+    if not 2.5 <= width <= 30:
+        raise BadInput(f"a figure cannot be {width:g} inches wide; choose from 2.5 to 30")
+    opened = run if isinstance(run, Run) else Run(run)
+    folder = opened.path / "figures" if out is None else as_path("out", out)
+    panel, why = panel_of(opened, None if out is None else folder, progress)
+    apart = out is not None and panel is not None and (folder / "panel.csv").exists()
+    found = findings(opened, folder=folder if apart else None, unmeasured=why)
+    plates = write_figures([report_of(opened, found)], folder, only=only, width=width)
+    if not plates:
+        raise BadInput(f"{opened.path} has nothing to draw{f' for {only}' if only else ''}: "
+                       f"{why or 'it was not measured, or not intervened on'}")  # fmt: skip
+    return plates
 
 
 def plot_accuracy(run: Source, *, ax: "Axes | None" = None) -> "Figure":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ INK = "#20252b"
 GRAY = "#8b949e"
 FAINT = "#d9dde2"
 RAMP = "viridis"
+SMALL = 6.5
+"""No text is smaller than this, in points at print size."""
+
+_PAGE: ContextVar[float | None] = ContextVar("page width", default=None)
 
 RC: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -66,9 +71,26 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def page_width(inches: float | None) -> Iterator[None]:
+    """Make figures of one width: the axes give way, text keeps its size.
+
+    What cannot be read in so little room is drawn as narrow as it can be.
+    """
+    before = _PAGE.set(inches)
+    try:
+        yield
+    finally:
+        _PAGE.reset(before)
+
+
 @dataclass(frozen=True)
 class Margins:
-    """Space around and between axes, in inches."""
+    """Space around and between axes, in inches.
+
+    `least` is the share of their width below which the axes cannot be read; `square` axes give
+    way in height as well.
+    """
 
     left: float = 0.7
     right: float = 0.2
@@ -76,6 +98,8 @@ class Margins:
     bottom: float = 0.5
     across: float = 0.35
     down: float = 0.5
+    least: float = 0.2
+    square: bool = False
 
 
 def axes_grid(
@@ -89,7 +113,13 @@ def axes_grid(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width = margins.left + sum(widths) + margins.across * (len(widths) - 1) + margins.right
+    around = margins.left + margins.across * (len(widths) - 1) + margins.right
+    wanted = _PAGE.get()
+    if wanted is not None:
+        share = max((wanted - around) / sum(widths), margins.least)
+        widths = [wide * share for wide in widths]
+        heights = [tall * share for tall in heights] if margins.square else heights
+    width = around + sum(widths)
     height = margins.top + sum(heights) + margins.down * (len(heights) - 1) + margins.bottom
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -145,7 +175,9 @@ def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     first, last = after_zero[0], after_zero[-1]
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
-    decades = [10**power for power in range(9) if first <= 10**power < last / 1.6]
+    # in a narrow plot a decade needs more distance from the last step
+    room = 1.6 if figure_of(ax).get_figwidth() * ax.get_position().width > 2 else 4
+    decades = [10**power for power in range(9) if first <= 10**power < last / room]
     ticks = [0] * (steps[0] == 0) + decades + [last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
