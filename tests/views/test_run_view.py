@@ -8,10 +8,12 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import any_runs
 from nucleate._core.errors import BadInput
-from nucleate.runs import Run
+from nucleate.prompts import PromptSet
+from nucleate.runs import Run, States
 from nucleate.views import RunView
 
 
@@ -166,3 +168,81 @@ def test_names_with_slashes_and_scripts_are_found_by_their_encoded_path(tmp_path
     assert view.get(f"cloud/{quote(names[2], safe='')}/last/variance.json")
     with pytest.raises(BadInput):
         view.get(f"cloud/{names[2]}/last/variance.json")
+
+
+def _flat_run(folder: Path, centers: np.ndarray, tasks: int, rows: int = 600) -> Run:
+    """Two steps of one stream: noise, then noise around the given mean of each task."""
+    records = [{"ids": [2, 10 + k, 3], "task": f"t{k % tasks}", "instruction": f"do {k}"}
+               for k in range(rows)]  # fmt: skip
+    run = Run.create(folder, PromptSet.from_records(records, None, positions="last"), {})
+    rng = np.random.default_rng(0)
+    for step in (0, 9):
+        noise = rng.standard_normal((rows, centers.shape[1]))
+        values = noise + (step > 0) * centers[np.arange(rows) % tasks]
+        states = torch.tensor(values, dtype=torch.float32)[None, None]
+        run.save_snapshot(step, States(states, ("block.0",), ("last",)), {})
+    return run
+
+
+def test_the_null_of_axes_that_are_chosen_by_labels_has_axes_of_its_own(tmp_path):
+    noise = RunView(_flat_run(tmp_path / "noise", np.zeros((8, 256)), 8))
+    chosen = _json(noise, "cloud/block.0/last/tasks.json")["frames"]
+    assert abs(chosen[0]["ari_k"]) < 0.05
+    assert chosen[-1]["ari_k"] > 0.12  # the labels chose the axes: it looks like clusters
+    assert chosen[-1]["null_ari_k"] > 0.6 * chosen[-1]["ari_k"]
+    blind = _json(noise, "cloud/block.0/last/variance.json")["frames"]
+    assert abs(blind[-1]["ari_k"]) < 0.05
+
+
+def test_sixteen_axes_are_taken_where_eight_lose_what_all_dimensions_show(tmp_path):
+    centers = np.zeros((20, 30))
+    centers[np.arange(20), np.arange(20)] = 5.0
+    about = _json(RunView(_flat_run(tmp_path / "many", centers, 20)),
+                  "cloud/block.0/last/tasks.json")  # fmt: skip
+    assert about["k"] == 16
+    few = _json(RunView(_flat_run(tmp_path / "few", centers[:6], 6)),
+                "cloud/block.0/last/tasks.json")  # fmt: skip
+    assert few["k"] == 8
+    assert few["frames"][-1]["ari_k"] >= 0.9 * few["frames"][-1]["ari_full"] > 0.8
+
+
+def test_what_all_dimensions_show_is_the_panels_number_with_and_without_a_panel(run, tmp_path):
+    measured = _json(RunView(run), "cloud/block.1/last/tasks.json")
+    panel = pd.read_csv(run.path / "panel.csv")
+    rows = panel[
+        (panel["metric"] == "ari") & (panel["label"] == "task") & (panel["half"] == "all")
+        & (panel["stream"] == "block.1") & (panel["position"] == "last")
+        & (panel["view"] == ("conditioned" if measured["conditioned"] else "raw"))
+    ].set_index("step")["value"]  # fmt: skip
+    assert [frame["ari_full"] for frame in measured["frames"]] == pytest.approx(
+        list(rows.loc[run.steps]), rel=1e-5
+    )
+    bare = _json(RunView(any_runs.make(tmp_path / "bare")), "cloud/block.1/last/tasks.json")
+    assert bare["frames"][-1]["ari_full"] == pytest.approx(1.0)
+    assert bare["frames"][0]["ari_full"] is None
+
+
+def test_of_many_rows_some_are_shown_and_the_numbers_are_of_all(run):
+    every, some = RunView(run), RunView(run, most_rows=11)
+    whole, part = (_json(view, "cloud/block.1/last/tasks.json") for view in (every, some))
+    assert part["rows"] == len(part["index"]) == 11
+    assert [frame["ari_k"] for frame in part["frames"]] == [
+        frame["ari_k"] for frame in whole["frames"]
+    ]
+    path = f"frames/block.1/last/tasks/{run.steps[-1]}.i16"
+    points = [
+        np.frombuffer(view.get(path), "<i2").reshape(-1, about["k"]) * about["frames"][-1]["unit"]
+        for view, about in ((every, whole), (some, part))
+    ]
+    of_row = [whole["index"].index(row) for row in part["index"]]
+    np.testing.assert_allclose(points[1], points[0][of_row], atol=1e-3)
+
+
+def test_a_step_that_is_half_written_is_left_out(tmp_path):
+    run = any_runs.make(tmp_path / "half")
+    path = run.snapshot_path(4)
+    path.write_bytes(path.read_bytes()[:100])
+    about = _json(RunView(run.path), "cloud/block.1/last/tasks.json")
+    assert [frame["step"] for frame in about["frames"]] == [0, 2, 8]
+    with pytest.raises(BadInput, match="step 4"):
+        RunView(run.path).get("frames/block.1/last/tasks/4.i16")

@@ -1,6 +1,6 @@
 """Clouds: the states of one place at every step, in one fixed basis of eight or sixteen axes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from nucleate._core.errors import BadInput
 from nucleate.metrics import agreement, kmeans
-from nucleate.views._projection import between_share, centered
+from nucleate.views._projection import Groups, between_share, centered
 
 BasisName = Literal["tasks", "variance"]
 BASES: tuple[BasisName, ...] = ("tasks", "variance")
@@ -39,7 +39,7 @@ class CloudBasis:
     conditioned: bool
 
     def scaled(
-        self, states: Float[np.ndarray, "row width"], inputs: Sequence[str]
+        self, states: Float[np.ndarray, "row width"], inputs: Groups
     ) -> Float[np.ndarray, "row width"]:
         """States, centered, in standard deviations of the step of the basis."""
         values = centered(states, inputs if self.conditioned else None)
@@ -65,19 +65,24 @@ class CloudFrame:
     between: float
     between_full: float
 
-    def packed(self) -> tuple[bytes, float]:
-        """Little-endian int16 `[row k]`, and what one unit of them stands for."""
-        unit = float(np.abs(self.points).max(initial=0.0)) / _LARGEST or 1.0
-        return np.rint(self.points / unit).astype("<i2").tobytes(), unit
+    def packed(self, rows: Int[np.ndarray, " some"] | None = None) -> tuple[bytes, float]:
+        """Little-endian int16 `[row k]`, and what one unit of them stands for.
+
+        Args:
+            rows: which to take; all by default.
+        """
+        points = self.points if rows is None else self.points[rows]
+        unit = float(np.abs(points).max(initial=0.0)) / _LARGEST or 1.0
+        return np.rint(points / unit).astype("<i2").tobytes(), unit
 
 
 def cloud_basis(
     states: Float[np.ndarray, "row width"],
-    groups: Sequence[str],
+    groups: Groups,
     *,
     name: BasisName,
     k: int,
-    inputs: Sequence[str] | None = None,
+    inputs: Groups | None = None,
 ) -> CloudBasis:
     """Choose the directions in which a place is shown.
 
@@ -96,9 +101,9 @@ def cloud_basis(
         BadInput: fewer than three rows or two dimensions, or states that are not finite.
 
     Notes:
-        A basis that is chosen by labels at the end flatters later steps: directions in which tasks
-        lie apart by chance are among those chosen. `variance` is blind to tasks, and the permuted
-        twin shown beside has no basis of its own.
+        A basis that is chosen by labels flatters them at its own step: of 600 rows of noise in 256
+        dimensions, eight tasks have an ARI of 0.2 in eight axes through their means. Compare with
+        permuted labels in a basis of their own, or take `variance`, which is blind to tasks.
     """
     if states.shape[0] < 3 or states.shape[1] < 2 or not np.isfinite(states).all():
         raise BadInput(
@@ -123,8 +128,8 @@ def cloud_frame(
     states: Float[np.ndarray, "row width"],
     basis: CloudBasis,
     *,
-    groups: Sequence[str],
-    inputs: Sequence[str],
+    groups: Groups,
+    inputs: Groups,
 ) -> CloudFrame:
     """See the states of one step in a basis.
 
@@ -175,8 +180,8 @@ def through(
     states: Mapping[int, Float[np.ndarray, "row width"]],
     basis: CloudBasis,
     *,
-    groups: Sequence[str],
-    inputs: Sequence[str],
+    groups: Groups,
+    inputs: Groups,
 ) -> dict[int, CloudFrame]:
     """Every step in the same basis."""
     return {
@@ -186,7 +191,7 @@ def through(
 
 
 def _through_means(
-    values: Float[np.ndarray, "row width"], groups: Sequence[str]
+    values: Float[np.ndarray, "row width"], groups: Groups
 ) -> Float[np.ndarray, "width axis"]:
     """Directions of the plane through the group means, the farthest apart first."""
     _, code, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from nucleate._core.errors import BadInput
 from nucleate.intervene import Eraser
 from nucleate.panel import measured_rows, select_rows
+from nucleate.prompts import PromptSet
 from nucleate.runs import Run
 from nucleate.views._cloud import (
     FEW,
@@ -25,7 +26,9 @@ from nucleate.views._cloud import (
 )
 from nucleate.views._of_run import Place, grouping
 from nucleate.views._run_report import RunReport
+from nucleate.views._stored_cloud import StoredCloud
 from nucleate.views._twin import twin_of
+from nucleate.views._view_values import plain_json
 
 _METHODS = {
     "tasks": "axes through the means of the tasks at step {step}, farthest apart first, then "
@@ -42,21 +45,33 @@ class PlaceCloud:
         basis: the axes.
         step: the step that they come from.
         rows: which rows of the prompt set are shown, rising.
+        shown: which of the rows that were measured those are.
         total: how many rows the prompt set has.
-        frames: step -> coordinates; a step whose states are not finite has none.
-        ari: step -> ARI of k-means in the coordinates with the task, and with its permuted twin.
-        ari_full: step -> the panel's ARI in all dimensions; NaN where it was not measured.
+        frames: step -> coordinates of all rows that were measured; a step whose states are not
+            finite has none.
+        ari: step -> ARI of k-means in the coordinates with the task, and what the permuted twin
+            has in a basis of its own.
+        ari_full: step -> ARI in all dimensions; NaN where it was not measured.
         without_task: the last frame after the task was erased (LEACE); None where there is none.
     """
 
     basis: CloudBasis
     step: int
     rows: Int[np.ndarray, " row"]
+    shown: Int[np.ndarray, " row"]
     total: int
     frames: dict[int, CloudFrame]
     ari: dict[int, tuple[float, float]]
     ari_full: dict[int, float]
     without_task: CloudFrame | None
+
+    def stored(self) -> StoredCloud:
+        """As it is handed out."""
+        return StoredCloud(
+            about=plain_json(self.about()),
+            frames={step: frame.packed(self.shown)[0] for step, frame in self.frames.items()},
+            without_task=self.without_task.packed(self.shown)[0] if self.without_task else b"",
+        )
 
     def about(self) -> dict[str, Any]:
         """What stands beside the picture."""
@@ -67,35 +82,16 @@ class PlaceCloud:
             "conditioned": self.basis.conditioned, "rows": len(self.rows), "total": self.total,
             "index": self.rows, "frames": frames,
             "erased": None if self.without_task is None else {
-                "unit": self.without_task.packed()[1], "radius": self.without_task.radius,
+                "unit": self.without_task.packed(self.shown)[1],
+                "radius": self.without_task.radius,
             },
         }  # fmt: skip
-
-    def frame(self, step: int) -> bytes:
-        """Coordinates of one step: little-endian int16 `[row k]`, times the frame's unit.
-
-        Raises:
-            BadInput: the states of this step are not finite, or cannot be read.
-        """
-        if step not in self.frames:
-            raise BadInput(f"step {step} has no picture: its states are not finite")
-        return self.frames[step].packed()[0]
-
-    def erased(self) -> bytes:
-        """The same of the last step after the task was erased.
-
-        Raises:
-            BadInput: there is no task that could be erased.
-        """
-        if self.without_task is None:
-            raise BadInput("no task could be erased here; the prompts need two tasks or more")
-        return self.without_task.packed()[0]
 
     def _about_frame(self, step: int) -> dict[str, Any]:
         found = self.frames[step]
         ari, null = self.ari[step]
         return {
-            "step": step, "unit": found.packed()[1], "radius": found.radius,
+            "step": step, "unit": found.packed(self.shown)[1], "radius": found.radius,
             "ari_k": ari, "ari_full": self.ari_full.get(step, np.nan), "null_ari_k": null,
             "between_k": found.between, "between_full": found.between_full,
             "variance_k": found.variance,
@@ -103,9 +99,17 @@ class PlaceCloud:
 
 
 def place_cloud(
-    run: Run, shown: RunReport, stream: str, position: str, name: BasisName
+    run: Run, shown: RunReport, stream: str, position: str, name: BasisName, most: int
 ) -> PlaceCloud:
     """Make the cloud of one place: the basis of the last finite step, all steps in it.
+
+    Args:
+        run: any run.
+        shown: what is known of it.
+        stream: of the place.
+        position: of the place.
+        name: of the basis.
+        most: rows whose points are handed out; numbers are of all that were measured.
 
     Raises:
         BadInput: no step has finite states there, or there are too few rows.
@@ -113,9 +117,49 @@ def place_cloud(
     prompts = run.prompts
     rows = measured_rows(prompts, position)
     label = grouping(prompts)
-    blank = ("",) * len(prompts)
-    groups = [(prompts.labels[label] if label else blank)[row] for row in rows]
-    inputs = [prompts.labels.get("input", blank)[row] for row in rows]
+    task = _codes(prompts, label, rows)
+    inputs = _codes(prompts, "input", rows)
+    states = _finite_states(run, stream, position, rows)
+    last = max(states)
+    view = shown.headline_view(position) if len(shown.panel) else "raw"
+    conditioned = inputs if view == "conditioned" else None
+    twin = twin_of(prompts, label)[rows]
+    full = _panel_ari(shown, stream, position, view)
+    for k in (FEW, MANY):
+        basis = cloud_basis(states[last], task, name=name, k=k, inputs=conditioned)
+        frames = through(states, basis, groups=task, inputs=inputs)
+        of_task = _ari(frames, task)
+        if np.isnan(full.get(last, np.nan)):
+            # In the scale of its own step this is the number that a panel would have.
+            full[last] = float(
+                agreements(basis.scaled(states[last], inputs)[None], task[None])[0, 0]
+            )
+        if enough(of_task[-1], full[last]) or k >= len(basis.scale):
+            break
+    # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
+    own = cloud_basis(states[last], twin, name=name, k=k, inputs=conditioned)
+    of_twin = _ari(through(states, own, groups=twin, inputs=inputs), twin)
+    some = _some(len(rows), most)
+    erased = _without_task(states[last], basis, task, inputs) if label == "task" else None
+    ari = dict(zip(frames, zip(of_task, of_twin, strict=True), strict=True))
+    return PlaceCloud(basis, last, rows[some], some, len(prompts), frames, ari, full, erased)
+
+
+def _codes(
+    prompts: PromptSet, label: str, rows: Int[np.ndarray, " row"]
+) -> Int[np.ndarray, " row"]:
+    """Classes of the rows, numbered as the sorted values; zeros without the label."""
+    texts = prompts.labels.get(label)
+    if texts is None:
+        return np.zeros(len(rows), dtype=np.int64)
+    found: Int[np.ndarray, " row"] = np.unique(texts, return_inverse=True)[1][rows]
+    return found
+
+
+def _finite_states(
+    run: Run, stream: str, position: str, rows: Int[np.ndarray, " row"]
+) -> dict[int, Float[np.ndarray, "row width"]]:
+    """The states of every step at which they can be read and are numbers."""
     at = Place(run, stream, position)
     states = {}
     for step in run.steps:
@@ -125,22 +169,19 @@ def place_cloud(
                 states[step] = found
     if not states:
         raise BadInput(f"the states of {stream} at {position} are not finite at any step")
-    view = shown.headline_view(position) if len(shown.panel) else "raw"
-    conditioned = inputs if view == "conditioned" else None
-    full = _panel_ari(shown, stream, position, view)
-    labels = np.stack([np.unique(groups, return_inverse=True)[1], twin_of(prompts, label)[rows]])
-    last = max(states)
-    for k in (FEW, MANY):
-        basis = cloud_basis(states[last], groups, name=name, k=k, inputs=conditioned)
-        frames = through(states, basis, groups=groups, inputs=inputs)
-        found_ari = agreements(np.stack([frame.points for frame in frames.values()]), labels)
-        if enough(float(found_ari[-1, 0]), full.get(last, np.nan)) or k >= len(basis.scale):
-            break
-    return PlaceCloud(
-        basis, last, rows, len(prompts), frames,
-        {step: (float(a), float(b)) for step, (a, b) in zip(frames, found_ari, strict=True)},
-        full, _without_task(states[last], basis, groups, inputs) if label == "task" else None,
-    )  # fmt: skip
+    return states
+
+
+def _ari(frames: dict[int, CloudFrame], labels: Int[np.ndarray, " row"]) -> list[float]:
+    points = np.stack([frame.points for frame in frames.values()])
+    return [float(value) for value in agreements(points, labels[None])[:, 0]]
+
+
+def _some(count: int, most: int) -> Int[np.ndarray, " row"]:
+    """Which rows are shown. Drawn: every other row could leave out a whole input."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[int, float]:
@@ -155,7 +196,10 @@ def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[
 
 
 def _without_task(
-    states: Float[np.ndarray, "row width"], basis: CloudBasis, groups: list[str], inputs: list[str]
+    states: Float[np.ndarray, "row width"],
+    basis: CloudBasis,
+    groups: Int[np.ndarray, " row"],
+    inputs: Int[np.ndarray, " row"],
 ) -> CloudFrame | None:
     try:
         erased = Eraser.leace(states, groups)(states).float().numpy()

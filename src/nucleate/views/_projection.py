@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from nucleate._core.errors import BadInput
+
+Groups = Sequence[str] | Int[np.ndarray, " row"]
+"""The group of each row, by name or by number."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def picture_table(
 
 
 def centered(
-    states: Float[np.ndarray, "row width"], groups: Sequence[str] | None
+    states: Float[np.ndarray, "row width"], groups: Groups | None
 ) -> Float[np.ndarray, "row width"]:
     """Take off the mean of all rows, or of each group of rows."""
     values = states.astype(np.float64)
@@ -184,18 +187,27 @@ def centered(
 
 
 def _group_means(
-    values: Float[np.ndarray, "row width"], groups: Sequence[str]
+    values: Float[np.ndarray, "row width"], groups: Groups
 ) -> Float[np.ndarray, "row width"]:
     """The mean of each row's group, in each row."""
-    _, code, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), values.shape[1]))
-    np.add.at(sums, code, values)
+    sums, code, counts = _group_sums(values, groups)
     means: Float[np.ndarray, "row width"] = (sums / counts[:, None])[code]
     return means
 
 
-def between_share(values: Float[np.ndarray, "row width"], groups: Sequence[str]) -> float:
+def _group_sums(
+    values: Float[np.ndarray, "row width"], groups: Groups
+) -> tuple[Float[np.ndarray, "group width"], Int[np.ndarray, " row"], Int[np.ndarray, " group"]]:
+    """The sum of each group, the group of each row, and how many rows each group has."""
+    _, code, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    # Rows in the order of their groups are added up far faster than one by one.
+    order, starts = np.argsort(code, kind="stable"), np.cumsum(counts) - counts
+    return np.add.reduceat(values[order], starts, axis=0), code, counts
+
+
+def between_share(values: Float[np.ndarray, "row width"], groups: Groups) -> float:
     """Sum of squares between groups / total, of values that are centered."""
     total = float((values**2).sum())
-    between = float((_group_means(values, groups) ** 2).sum())
+    sums, _, counts = _group_sums(values, groups)
+    between = float((sums**2 / counts[:, None]).sum())
     return between / total if total > 0 else 0.0

@@ -6,18 +6,22 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.findings import Findings, findings
 from nucleate.runs import Run
 from nucleate.views._cloud import BASES, BasisName
 from nucleate.views._of_run import report_of
-from nucleate.views._place_cloud import PlaceCloud, place_cloud
+from nucleate.views._place_cloud import place_cloud
 from nucleate.views._run_report import RunReport
+from nucleate.views._stored_cloud import CloudFolder, StoredCloud
 from nucleate.views._view_parts import answers_of, rows_of, tables_of, view_of
 from nucleate.views._view_values import plain_json, table_json
 
 _CLOUDS = 24
 """Clouds that are held at once; older ones are made again when asked for."""
+MOST_ROWS = 5000
+"""Points of a cloud, by default."""
 _TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8",
           ".i16": "application/octet-stream"}  # fmt: skip
 
@@ -35,14 +39,23 @@ class RunView:
 
     Args:
         run: a run, or its folder; whatever recorded it, also while it is being written.
+        cache: a folder where clouds are kept between two views, of any number of runs; it must not
+            lie within the run. Without it they are made for every view.
+        most_rows: points of a cloud that are shown; of more rows, as many are drawn. What is said
+            of a cloud is of all rows.
 
     Raises:
-        BadInput: the folder is no run.
+        BadInput: the folder is no run, or the cache lies within it.
     """
 
-    def __init__(self, run: Run | Path | str) -> None:
+    def __init__(
+        self, run: Run | Path | str, *, cache: Path | str | None = None, most_rows: int = MOST_ROWS
+    ) -> None:
         self.run = run if isinstance(run, Run) else Run(run)
-        self._clouds: OrderedDict[tuple[str, str, str], PlaceCloud] = OrderedDict()
+        check_whole("most_rows", most_rows, least=1)
+        self._most = most_rows
+        self._kept = None if cache is None else CloudFolder(as_path("cache", cache), self.run)
+        self._clouds: OrderedDict[tuple[str, str, str], StoredCloud] = OrderedDict()
 
     def get(self, path: str) -> bytes:
         """One part.
@@ -64,7 +77,7 @@ class RunView:
             case ["answers", name] if name.endswith(".json"):
                 return plain_json(answers_of(self.run, self._step(name, path)))
             case ["cloud", stream, position, name] if name.endswith(".json"):
-                return plain_json(self._cloud(stream, position, name[:-5]).about())
+                return self._cloud(stream, position, name[:-5]).about
             case ["frames", stream, position, basis, name] if name.endswith(".i16"):
                 cloud = self._cloud(stream, position, basis)
                 return cloud.erased() if name == "erased.i16" else cloud.frame(
@@ -101,7 +114,7 @@ class RunView:
     def _report(self) -> RunReport:
         return report_of(self.run, _findings(self.run), pictures=False)
 
-    def _cloud(self, stream: str, position: str, basis: str) -> PlaceCloud:
+    def _cloud(self, stream: str, position: str, basis: str) -> StoredCloud:
         streams, positions = self.places
         if basis not in BASES or stream not in streams or position not in positions:
             raise BadInput(
@@ -110,12 +123,22 @@ class RunView:
             )
         key = (stream, position, basis)
         if key not in self._clouds:
-            name: BasisName = "tasks" if basis == "tasks" else "variance"
-            self._clouds[key] = place_cloud(self.run, self._report, stream, position, name)
+            self._clouds[key] = self._made(*key)
         self._clouds.move_to_end(key)
         while len(self._clouds) > _CLOUDS:
             self._clouds.popitem(last=False)
         return self._clouds[key]
+
+    def _made(self, stream: str, position: str, basis: str) -> StoredCloud:
+        """A cloud from the cache, else from the states."""
+        name: BasisName = "tasks" if basis == "tasks" else "variance"
+        place = (stream, position, name, self._most)
+        found = self._kept.read(*place) if self._kept else None
+        if found is None:
+            found = place_cloud(self.run, self._report, *place).stored()
+            if self._kept:
+                self._kept.keep(found, *place)
+        return found
 
     def _paths_of(self, stream: str, position: str, basis: str) -> Iterator[str]:
         """The parts of one cloud; none where no step has finite states."""
@@ -126,7 +149,7 @@ class RunView:
         place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
         yield f"cloud/{place}.json"
         yield from (f"frames/{place}/{step}.i16" for step in cloud.frames)
-        if cloud.without_task is not None:
+        if cloud.without_task:
             yield f"frames/{place}/erased.i16"
 
     def _step(self, name: str, path: str) -> int:
