@@ -5,7 +5,8 @@ import pytest
 
 from nucleate._core.errors import BadInput
 from nucleate.metrics import agreement, kmeans
-from nucleate.views._cloud import agreements, cloud_basis, cloud_frame, through
+from nucleate.views._cloud import agreements, cloud_basis, through
+from nucleate.views._projection import project
 
 TASKS = [f"t{k}" for k in range(10) for _ in range(30)]
 INPUTS = [f"i{k % 5}" for k in range(300)]
@@ -20,7 +21,7 @@ def _states(separation: float, seed: int) -> np.ndarray:
 
 def _frames(states, name="tasks", k=8):
     basis = cloud_basis(states[max(states)], TASKS, name=name, k=k)
-    return through(states, basis, groups=TASKS, inputs=INPUTS)
+    return through(states, basis, tasks=TASKS, inputs=INPUTS)
 
 
 @pytest.mark.parametrize("name", ["tasks", "variance"])
@@ -32,7 +33,7 @@ def test_no_clusters_are_seen_before_they_are_there(name):
     assert (ari[3:, 0] > 0.9).all()
     assert (np.abs(ari[:, 1]) < 0.05).all()
     floor = 9 / 299
-    assert all(frames[step].between < 3 * floor for step in (0, 10, 20))
+    assert all(frames[step].between_plane < 3 * floor for step in (0, 10, 20))
 
 
 def test_a_model_that_does_not_change_does_not_move():
@@ -92,8 +93,8 @@ def test_each_inputs_mean_is_taken_off_where_that_is_how_the_place_is_measured()
     shift = 50 * np.random.default_rng(5).standard_normal((5, 24))
     states = _states(2.0, 1) + shift[np.arange(300) % 5].astype(np.float32)
     basis = cloud_basis(states, TASKS, name="tasks", k=8, inputs=INPUTS)
-    frame = cloud_frame(states, basis, groups=TASKS, inputs=INPUTS)
-    assert frame.between > 0.5
+    frame = project(states, basis, tasks=TASKS, inputs=INPUTS)
+    assert frame.between_plane > 0.5
     for number in range(5):
         np.testing.assert_allclose(frame.points[number::5].mean(0), 0, atol=1e-6)
 

@@ -16,15 +16,13 @@ from nucleate.views._cloud import (
     FEW,
     MANY,
     BasisName,
-    CloudBasis,
-    CloudFrame,
     agreements,
     cloud_basis,
-    cloud_frame,
     enough,
     through,
 )
 from nucleate.views._of_run import Place, grouping
+from nucleate.views._projection import Basis, Frame, project
 from nucleate.views._run_report import RunReport
 from nucleate.views._stored_cloud import StoredCloud
 from nucleate.views._twin import twin_of
@@ -42,6 +40,7 @@ class PlaceCloud:
     """The states of one place as points, at every step in one basis.
 
     Attributes:
+        name: of the basis.
         basis: the axes.
         step: the step that they come from.
         rows: which rows of the prompt set are shown, rising.
@@ -55,15 +54,16 @@ class PlaceCloud:
         without_task: the last frame after the task was erased (LEACE); None where there is none.
     """
 
-    basis: CloudBasis
+    name: BasisName
+    basis: Basis
     step: int
     rows: Int[np.ndarray, " row"]
     shown: Int[np.ndarray, " row"]
     total: int
-    frames: dict[int, CloudFrame]
+    frames: dict[int, Frame]
     ari: dict[int, tuple[float, float]]
     ari_full: dict[int, float]
-    without_task: CloudFrame | None
+    without_task: Frame | None
 
     def stored(self) -> StoredCloud:
         """As it is handed out."""
@@ -77,8 +77,8 @@ class PlaceCloud:
         """What stands beside the picture."""
         frames = [self._about_frame(step) for step in self.frames]
         return {
-            "k": self.basis.axes.shape[1], "basis": self.basis.name, "basis_step": self.step,
-            "method": _METHODS[self.basis.name].format(step=self.step),
+            "k": self.basis.axes.shape[1], "basis": self.name, "basis_step": self.step,
+            "method": _METHODS[self.name].format(step=self.step),
             "conditioned": self.basis.conditioned, "rows": len(self.rows), "total": self.total,
             "index": self.rows, "frames": frames,
             "erased": None if self.without_task is None else {
@@ -93,8 +93,8 @@ class PlaceCloud:
         return {
             "step": step, "unit": found.packed(self.shown)[1], "radius": found.radius,
             "ari_k": ari, "ari_full": self.ari_full.get(step, np.nan), "null_ari_k": null,
-            "between_k": found.between, "between_full": found.between_full,
-            "variance_k": found.variance,
+            "between_k": found.between_plane, "between_full": found.between_full,
+            "variance_k": found.variance_share,
         }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def place_cloud(
     full = _panel_ari(shown, stream, position, view)
     for k in (FEW, MANY):
         basis = cloud_basis(states[last], task, name=name, k=k, inputs=conditioned)
-        frames = through(states, basis, groups=task, inputs=inputs)
+        frames = through(states, basis, tasks=task, inputs=inputs)
         of_task = _ari(frames, task)
         if np.isnan(full.get(last, np.nan)):
             # In the scale of its own step this is the number that a panel would have.
@@ -138,11 +138,11 @@ def place_cloud(
             break
     # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
     own = cloud_basis(states[last], twin, name=name, k=k, inputs=conditioned)
-    of_twin = _ari(through(states, own, groups=twin, inputs=inputs), twin)
+    of_twin = _ari(through(states, own, tasks=twin, inputs=inputs), twin)
     some = _some(len(rows), most)
     erased = _without_task(states[last], basis, task, inputs) if label == "task" else None
     ari = dict(zip(frames, zip(of_task, of_twin, strict=True), strict=True))
-    return PlaceCloud(basis, last, rows[some], some, len(prompts), frames, ari, full, erased)
+    return PlaceCloud(name, basis, last, rows[some], some, len(prompts), frames, ari, full, erased)
 
 
 def _codes(
@@ -172,7 +172,7 @@ def _finite_states(
     return states
 
 
-def _ari(frames: dict[int, CloudFrame], labels: Int[np.ndarray, " row"]) -> list[float]:
+def _ari(frames: dict[int, Frame], labels: Int[np.ndarray, " row"]) -> list[float]:
     points = np.stack([frame.points for frame in frames.values()])
     return [float(value) for value in agreements(points, labels[None])[:, 0]]
 
@@ -197,12 +197,12 @@ def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[
 
 def _without_task(
     states: Float[np.ndarray, "row width"],
-    basis: CloudBasis,
-    groups: Int[np.ndarray, " row"],
+    basis: Basis,
+    tasks: Int[np.ndarray, " row"],
     inputs: Int[np.ndarray, " row"],
-) -> CloudFrame | None:
+) -> Frame | None:
     try:
-        erased = Eraser.leace(states, groups)(states).float().numpy()
+        erased = Eraser.leace(states, tasks)(states).float().numpy()
     except BadInput:
         return None
-    return cloud_frame(erased, basis, groups=groups, inputs=inputs)
+    return project(erased, basis, tasks=tasks, inputs=inputs)

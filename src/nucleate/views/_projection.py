@@ -13,19 +13,32 @@ Groups = Sequence[str] | Int[np.ndarray, " row"]
 """The group of each row, by name or by number."""
 
 
+_DEAD = 1e-6
+"""A dimension that varies less than this part of the liveliest one shows nothing."""
+_LARGEST = 32767
+
+
 @dataclass(frozen=True)
 class Basis:
-    """A plane in the space of states at one place, and the scale of its dimensions.
+    """A few directions in the space of states at one place, and the scale of its dimensions.
 
     Attributes:
         scale: standard deviation of each dimension at the step that the basis comes from.
-        axes: two orthonormal directions in the scaled space.
+        axes: orthonormal directions in the scaled space: two of a picture, more of a cloud.
         conditioned: whether each input's mean is taken off before anything is seen.
     """
 
     scale: Float[np.ndarray, " width"]
-    axes: Float[np.ndarray, "width 2"]
+    axes: Float[np.ndarray, "width k"]
     conditioned: bool
+
+    def scaled(
+        self, states: Float[np.ndarray, "row width"], inputs: Groups | None
+    ) -> Float[np.ndarray, "row width"]:
+        """States, centered, in standard deviations of the step of the basis."""
+        values = centered(states, inputs if self.conditioned else None)
+        found: Float[np.ndarray, "row width"] = values / self.scale
+        return found
 
 
 @dataclass(frozen=True)
@@ -35,18 +48,28 @@ class Frame:
     Attributes:
         points: coordinates, divided by their root-mean-square radius.
         radius: that radius, in standard deviations of the basis step.
-        variance_share: share of the variance of the scaled states that the plane keeps.
-        between_plane: share of the variance in the plane that lies between tasks.
+        variance_share: share of the variance of the scaled states that the coordinates keep.
+        between_plane: share of the variance of the coordinates that lies between tasks.
         between_full: the same in the whole space; where this is larger, tasks are further apart
             than the picture shows, where it is smaller the picture flatters them. By chance both
             are about (tasks - 1) / (distinct states - 1), not 0.
     """
 
-    points: Float[np.ndarray, "row 2"]
+    points: Float[np.ndarray, "row k"]
     radius: float
     variance_share: float
     between_plane: float
     between_full: float
+
+    def packed(self, rows: Int[np.ndarray, " some"] | None = None) -> tuple[bytes, float]:
+        """Little-endian int16 `[row k]`, and what one unit of them stands for.
+
+        Args:
+            rows: which to take; all by default.
+        """
+        points = self.points if rows is None else self.points[rows]
+        unit = float(np.abs(points).max(initial=0.0)) / _LARGEST or 1.0
+        return np.rint(points / unit).astype("<i2").tobytes(), unit
 
 
 def picture_basis(
@@ -69,6 +92,19 @@ def picture_basis(
     Raises:
         BadInput: fewer than three rows or two dimensions, or states that are not finite.
     """
+    values, scale = standardized(states, inputs)
+    _, _, directions = np.linalg.svd(values, full_matrices=False)
+    return Basis(scale, facing(directions[:2].T), inputs is not None)
+
+
+def standardized(
+    states: Float[np.ndarray, "row width"], inputs: Groups | None
+) -> tuple[Float[np.ndarray, "row width"], Float[np.ndarray, " width"]]:
+    """States that a basis can be made from: centered and scaled; and the scale.
+
+    Raises:
+        BadInput: fewer than three rows or two dimensions, or states that are not finite.
+    """
     if states.shape[0] < 3 or states.shape[1] < 2 or not np.isfinite(states).all():
         raise BadInput(
             f"a picture needs finite states of at least 3 rows and 2 dimensions, not shape "
@@ -76,19 +112,22 @@ def picture_basis(
         )
     values = centered(states, inputs)
     scale = values.std(axis=0)
-    scale[scale <= 1e-6 * max(float(scale.max()), 1e-12)] = np.inf  # a dead dimension shows nothing
-    _, _, directions = np.linalg.svd(values / scale, full_matrices=False)
-    axes = directions[:2].T
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    return Basis(scale, axes, inputs is not None)
+    scale[scale <= _DEAD * max(float(scale.max()), 1e-12)] = np.inf
+    return values / scale, scale
+
+
+def facing(axes: Float[np.ndarray, "width k"]) -> Float[np.ndarray, "width k"]:
+    """The same axes with the largest loading of each positive: a picture has no mirror image."""
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
+    return axes * np.where(signs == 0, 1, signs)
 
 
 def project(
     states: Float[np.ndarray, "row width"],
     basis: Basis,
     *,
-    tasks: Sequence[str],
-    inputs: Sequence[str] | None = None,
+    tasks: Groups,
+    inputs: Groups | None = None,
 ) -> Frame:
     """See the states of one step in a fixed basis, centered, at radius one.
 
@@ -97,7 +136,7 @@ def project(
 
     Args:
         states: the states of the place that the basis belongs to, at any step.
-        basis: from `picture_basis`.
+        basis: of a picture or a cloud.
         tasks: the task of each row, for the two shares between tasks only.
         inputs: the input of each row; needed if the basis is conditioned.
 
@@ -111,7 +150,7 @@ def project(
             f"states of width {states.shape[1]} do not fit a basis of width {len(basis.scale)}; "
             "make the basis from the same model"
         )
-    scaled = centered(states, inputs if basis.conditioned else None) / basis.scale
+    scaled = basis.scaled(states, inputs)
     points = scaled @ basis.axes
     total, kept = float((scaled**2).sum()), float((points**2).sum())
     radius = float(np.sqrt((points**2).sum(axis=1).mean()))
@@ -190,12 +229,12 @@ def _group_means(
     values: Float[np.ndarray, "row width"], groups: Groups
 ) -> Float[np.ndarray, "row width"]:
     """The mean of each row's group, in each row."""
-    sums, code, counts = _group_sums(values, groups)
+    sums, code, counts = group_sums(values, groups)
     means: Float[np.ndarray, "row width"] = (sums / counts[:, None])[code]
     return means
 
 
-def _group_sums(
+def group_sums(
     values: Float[np.ndarray, "row width"], groups: Groups
 ) -> tuple[Float[np.ndarray, "group width"], Int[np.ndarray, " row"], Int[np.ndarray, " group"]]:
     """The sum of each group, the group of each row, and how many rows each group has."""
@@ -208,6 +247,6 @@ def _group_sums(
 def between_share(values: Float[np.ndarray, "row width"], groups: Groups) -> float:
     """Sum of squares between groups / total, of values that are centered."""
     total = float((values**2).sum())
-    sums, _, counts = _group_sums(values, groups)
+    sums, _, counts = group_sums(values, groups)
     between = float((sums**2 / counts[:, None]).sum())
     return between / total if total > 0 else 0.0
