@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from nucleate._core.strings import number_strings
+from nucleate._core.strings import Strings, number_strings, permute_rows
 from nucleate.prompts import PromptSet
 
 
@@ -12,7 +12,9 @@ def twin_of(prompts: PromptSet, label: str) -> Int[np.ndarray, "row"]:
 
     Args:
         prompts: the rows.
-        label: whose values are permuted over instruction strings; rows of one string stay together.
+        label: whose values are permuted as a panel permutes them for N0, once: over instruction
+            strings of like length, so that rows of one string stay together; over rows where the
+            rows of a string differ in it.
 
     Returns:
         A class a row, numbered as the sorted values of the label. Zeros without a label.
@@ -21,9 +23,9 @@ def twin_of(prompts: PromptSet, label: str) -> Int[np.ndarray, "row"]:
         return np.zeros(len(prompts), dtype=np.int64)
     code = np.unique(prompts.labels[label], return_inverse=True)[1]
     of_row = number_strings(prompts.labels)
-    first = np.unique(of_row, return_index=True)[1]
-    if not np.array_equal(code[first][of_row], code):  # the label differs within a string
-        twin: Int[np.ndarray, row] = np.random.default_rng(0).permutation(code)
-        return twin
-    dealt: Int[np.ndarray, row] = np.random.default_rng(0).permutation(code[first])[of_row]
-    return dealt
+    strings = Strings.of(of_row, code, of_row, prompts.prompt_lengths)
+    rng = np.random.default_rng(0)
+    of_strings = np.array_equal(strings.task[of_row], code)
+    dealt = strings.permuted(code, 1, rng) if of_strings else permute_rows(code, 1, rng)
+    twin: Int[np.ndarray, "row"] = dealt.labels[1].numpy()
+    return twin
