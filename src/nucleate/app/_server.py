@@ -5,7 +5,7 @@ import hmac
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.resources import files
@@ -21,6 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nucleate._core.errors import BadInput
 from nucleate.app._events import Events
@@ -83,10 +84,13 @@ class _Runs:
         Raises:
             BadInput: there is no such run or part, or it cannot be read.
         """
+        folder = self.folders.get(run)
+        if folder is None:
+            raise BadInput(f"there is no run {run!r}; it may have been moved or deleted")
         with self._lock:
             busy = self._busy.setdefault(run, threading.Lock())
         with busy:  # the same cloud is not made twice side by side
-            view = self._view(run, path)
+            view = self._view(run, folder, path)
             if path != "view.json":
                 return view.get(path)
             # It takes seconds and every page asks for it; a run may fall silent meanwhile.
@@ -96,13 +100,10 @@ class _Runs:
                 self._summaries[view] = (time.monotonic(), data)
             return data
 
-    def _view(self, run: str, path: str) -> "RunView":
+    def _view(self, run: str, folder: Path, path: str) -> "RunView":
         # Not before it is needed: the list of runs is shown without torch.
         from nucleate.views import RunView
 
-        folder = self.folders.get(run)
-        if folder is None:
-            raise BadInput(f"there is no run {run!r}; it may have been moved or deleted")
         # A line of loss leaves the clouds as they are: they are not made anew for it.
         numbers = path == "view.json" or path.startswith("tables/")
         key, stamp = (run, numbers), stamp_of(folder, journal=numbers)
@@ -193,17 +194,17 @@ async def _events(events: Events, request: Request) -> Response:
 class _Guard:
     """Asks for the token, and adds the headers that keep a page from doing more than it should."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
         refused = self._refused(request)
 
-        async def guarded(message) -> None:  # type: ignore[no-untyped-def]
+        async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] += [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
                 message["headers"].append((b"cache-control", b"no-store"))

@@ -35,13 +35,12 @@ def app(
     ] = Language.auto,
 ) -> None:
     """Look at runs in a browser, finished or still training. Nothing of a run is changed."""
-    from nucleate.app import bind, check_runs, serve
+    from nucleate.app import bind, check_runs, is_loopback, serve
 
     check_runs(runs)
     taken = bind(host, port)
     name, number = taken.getsockname()[:2]
-    loopback = name.startswith("127.") or name == "::1"
-    token = "" if loopback else secrets.token_urlsafe(24)
+    token = "" if is_loopback(name) else secrets.token_urlsafe(24)
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{number}/" + (f"?token={token}" if token else "")
     address += "" if lang is Language.auto else f"#lang={lang.value}"

@@ -32,5 +32,4 @@ from ._projection import project as project
 from ._report import write_report as write_report
 from ._run_report import RunReport as RunReport
 from ._run_view import RunView as RunView
-from ._run_view import content_type as content_type
 from ._style import figure_style as figure_style

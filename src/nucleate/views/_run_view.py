@@ -22,8 +22,6 @@ _CLOUDS = 24
 """Clouds that are held at once; older ones are made again when asked for."""
 MOST_ROWS = 5000
 """Points of a cloud, by default."""
-_TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8",
-          ".i16": "application/octet-stream"}  # fmt: skip
 
 
 class RunView:
@@ -166,11 +164,6 @@ class RunView:
         if ending == "csv":
             return bytes(tables[stem].to_csv(index=False, float_format="%.6g").encode())
         return plain_json(table_json(tables[stem]))
-
-
-def content_type(path: str) -> str:
-    """The media type of a part of a `RunView`."""
-    return _TYPES.get(Path(path).suffix, "application/octet-stream")
 
 
 def _unknown(path: str) -> BadInput:
