@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from nucleate._core.errors import BadInput
-from nucleate.runs import Journal, read_manifest, status_of
+from nucleate.runs import Journal, is_stale, read_manifest, status_of
 
 _DEPTH = 4
 """Runs are looked for in folders of folders, so many deep."""
 _SPARK = 40
-_INTERVALS = 3
-"""A run that calls itself running, but is silent for so many usual gaps, is stale."""
-_PATIENCE = 30.0
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
@@ -141,21 +138,13 @@ def line_of(folder: Path) -> dict[str, Any]:
     steps = sorted({record["step"] for record in records if record["kind"] == "snapshot"})
     now = time.time()
     times = [record["time"] for record in records if "time" in record]
-    status = status_of(journal, now)
     return line | {
-        "name": str(manifest.get("name", folder.name)), "status": status,
-        "stale": status == "running" and _is_stale(times, now),
+        "name": str(manifest.get("name", folder.name)), "status": status_of(journal, now),
+        "stale": is_stale(journal, now),
         "step": max((int(record.get("step", 0)) for record in records), default=0),
         "steps": len(steps), "updated": times[-1] if times else None,
         **_judged(folder), **_curve(folder, records),
     }  # fmt: skip
-
-
-def _is_stale(times: list[float], now: float) -> bool:
-    """Whether a run has been silent for three of its usual intervals."""
-    gaps = sorted(after - before for before, after in zip(times[-20:], times[-19:], strict=False))
-    usual = gaps[len(gaps) // 2] if gaps else 0.0
-    return bool(times) and now - times[-1] > max(_PATIENCE, _INTERVALS * usual)
 
 
 def _judged(folder: Path) -> dict[str, Any]:

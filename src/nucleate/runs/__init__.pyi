@@ -15,4 +15,5 @@ from ._schema import run_path as run_path
 from ._states import States as States
 from ._states import index_of as index_of
 from ._status import Status as Status
+from ._status import is_stale as is_stale
 from ._status import status_of as status_of

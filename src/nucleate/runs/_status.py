@@ -13,6 +13,7 @@ _PATIENCE = 60.0
 # Trainings of slow steps call it less often: so many usual gaps between lines may pass.
 _GAPS = 5
 _RECENT = 20
+_PATIENCE_STALE, _GAPS_STALE = 30.0, 3
 
 
 def last_sign(journal: Journal) -> float | None:
@@ -27,6 +28,25 @@ def status_of(journal: Journal, now: float) -> Status:
     """See `Run.status`."""
     if _is_finished(journal):
         return "finished"
+    return "running" if _is_heard(journal, now, _GAPS, _PATIENCE) else "stopped"
+
+
+def is_stale(journal: Journal, now: float) -> bool:
+    """Whether a run that counts as running has been silent for longer than it usually is.
+
+    Args:
+        journal: of the run.
+        now: in Unix seconds.
+
+    Returns:
+        True from 30 s and three usual gaps between lines on, until the run counts as stopped.
+    """
+    running = status_of(journal, now) == "running"
+    return running and not _is_heard(journal, now, _GAPS_STALE, _PATIENCE_STALE)
+
+
+def _is_heard(journal: Journal, now: float, gaps: int, patience: float) -> bool:
+    """Whether the last line of an open session is younger than so many usual gaps, or seconds."""
     times: list[float] = []
     failed = False
     for record in journal.newest(_RECENT):
@@ -37,10 +57,9 @@ def status_of(journal: Journal, now: float) -> Status:
         if "time" in record and not _closes(record) and not failed:
             times.append(record["time"])
     if not times:
-        return "stopped"
-    gaps = [after - before for before, after in pairwise(times)]
-    patience = max(_PATIENCE, _GAPS * median(gaps) if gaps else 0.0)
-    return "running" if now - times[-1] <= patience else "stopped"
+        return False
+    between = [after - before for before, after in pairwise(times)]
+    return now - times[-1] <= max(patience, gaps * median(between) if between else 0.0)
 
 
 def _is_finished(journal: Journal) -> bool:

@@ -27,5 +27,5 @@ def twin_of(prompts: PromptSet, label: str) -> Int[np.ndarray, "row"]:
     rng = np.random.default_rng(0)
     of_strings = np.array_equal(strings.task[of_row], code)
     dealt = strings.permuted(code, 1, rng) if of_strings else permute_rows(code, 1, rng)
-    twin: Int[np.ndarray, " row"] = dealt.labels[1].numpy()
+    twin: np.ndarray = dealt.labels[1].numpy()
     return twin
