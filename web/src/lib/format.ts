@@ -1,11 +1,8 @@
 /** Numbers and places as text. */
-import { number } from "../story/parts";
+import { interval, number } from "../story/parts";
 import type { Maybe, Place } from "../core";
 
-export { number };
-
-export const bracket = (low: Maybe | undefined, high: Maybe | undefined): string =>
-  low == null || high == null ? "" : ` [${number(low)}, ${number(high)}]`;
+export { interval, number };
 
 /** The largest of the nulls that were measured. */
 export function topNull(...nulls: (Maybe | undefined)[]): Maybe {

@@ -51,6 +51,6 @@ export function number(value: number | null): string {
 }
 
 /** A 95 % interval as text; empty where it is not known. */
-export function interval(low: number | null, high: number | null): string {
-  return low === null || high === null ? "" : ` [${number(low)}, ${number(high)}]`;
+export function interval(low: number | null | undefined, high: number | null | undefined): string {
+  return low == null || high == null ? "" : ` [${number(low)}, ${number(high)}]`;
 }
