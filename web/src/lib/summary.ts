@@ -12,7 +12,7 @@ export type Effects = {
 export type Summary = {
   model: string;
   tasks: string;
-  outputs: "shared" | "own" | null;
+  outputs: "shared" | "own" | "natural" | null;
   null: string | null;
   steps: number;
   recorded: number;
