@@ -74,14 +74,27 @@ def report(
     """
     run = run if isinstance(run, Run) else Run(run)
     folder = run.path if out is None else Path(out)
-    own = None if out is None else folder
-    panel, why = panel_of(run, own, progress)
-    measured_in = own if panel is not None and own and (own / "panel.csv").exists() else None
-    found = findings(run, folder=measured_in, unmeasured=why)
+    found, _ = measured(run, out, progress)
     shown = report_of(run, found)
     write_findings(replace(found, summary=shown.summary), folder)
     title = f"nucleate report: {found.summary.name}"
     return Reported(write_report([shown], folder, title=title, seconds={}), shown.summary)
+
+
+def measured(
+    run: Run, out: Path | str | None, progress: Callable[[int, int], None] | None = None
+) -> tuple[Findings, str]:
+    """What a run found, measured first where that is not done yet; and why it cannot be.
+
+    Args:
+        run: any run.
+        out: folder of the panel, if it is measured now; None: the run's own.
+        progress: of `measure`.
+    """
+    folder = None if out is None else as_path("out", out)
+    panel, why = panel_of(run, folder, progress)
+    apart = panel is not None and folder is not None and (folder / "panel.csv").exists()
+    return findings(run, folder=folder if apart else None, unmeasured=why), why
 
 
 def write_findings(found: Findings, folder: Path | str) -> None:

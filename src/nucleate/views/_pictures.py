@@ -143,20 +143,18 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
     for ax in (ax for line in grid for ax in line):
         ax.set_axis_off()
     for place, position in enumerate(run.positions):
-        line = block = grid[place]
-        for label, ax in zip(labels, block, strict=True):
-            ax.set_axis_on()
-            if not len(drawn_labels(run, position, label)):
-                ax.set_axis_off()
-                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
-                ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
-                continue
-            label_dots(run, position, label, ax=ax)
+        line = grid[place]
+        for label, ax in zip(labels, line, strict=True):
             ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
+            if not len(drawn_labels(run, position, label)):
+                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
+                continue
+            ax.set_axis_on()
+            label_dots(run, position, label, ax=ax)
             if ax is not line[0]:
                 ax.set_yticklabels([])
         where = (0, 1 + 0.28 / tall)
-        block[0].text(*where, position_name(position), transform=block[0].transAxes, weight="bold")
+        line[0].text(*where, position_name(position), transform=line[0].transAxes, weight="bold")
     _dots_key(grid[0][-1])
     headline(figure, title)
     return figure

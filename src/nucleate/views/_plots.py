@@ -9,12 +9,12 @@ import pandas as pd
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
-from nucleate.findings import findings, panel_of
+from nucleate.findings import findings
 from nucleate.runs import Run
 from nucleate.views._curves import accuracy_curves, cluster_curves
 from nucleate.views._figures import Plate, check_kind, write_figures
 from nucleate.views._maps import causal_map_figure, heat_map
-from nucleate.views._of_run import report_of
+from nucleate.views._of_run import measured, report_of
 from nucleate.views._run_report import RunReport
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def figures(
         raise BadInput(f"a figure cannot be {width:g} inches wide; choose from 2.5 to 30")
     opened = run if isinstance(run, Run) else Run(run)
     folder = opened.path / "figures" if out is None else as_path("out", out)
-    panel, why = panel_of(opened, None if out is None else folder, progress)
-    apart = out is not None and panel is not None and (folder / "panel.csv").exists()
-    found = findings(opened, folder=folder if apart else None, unmeasured=why)
+    found, why = measured(opened, out, progress)
     plates = write_figures([report_of(opened, found)], folder, only=only, width=width)
     if not plates:
         raise BadInput(f"{opened.path} has nothing to draw{f' for {only}' if only else ''}: "
