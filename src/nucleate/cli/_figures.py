@@ -1,17 +1,13 @@
 """`nucleate figures`: the figures of a run for a paper, with the numbers drawn beside them."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nucleate._core.errors import BadInput
 from nucleate.cli import _options as options
 from nucleate.cli._text import say
-
-_WIDTHS = {"column": 3.35, "text": 7.0}
 
 
 def figures(
@@ -37,8 +33,9 @@ def figures(
     from nucleate._core.progress import stoppable
     from nucleate.cli._watch import watching
     from nucleate.runs import check_writable, read_manifest
+    from nucleate.views import width_of
 
-    inches = _inches(width)
+    inches = width_of(width)
     read_manifest(run)
     folder = out or run / "figures"
     check_writable(out or run)
@@ -60,16 +57,3 @@ def figures(
         note = f"  {plate.width:.2f} inches, as narrow as can be read" if wide else ""
         say(f"{plate.name}{note}")
     say(f"each as .png, .svg, .pdf and .csv in {folder}")
-
-
-def _inches(width: str) -> float:
-    """The width that is named or given."""
-    try:
-        inches = _WIDTHS.get(width) or float(width)
-    except ValueError:
-        inches = math.nan
-    if not 2.5 <= inches <= 30:
-        raise BadInput(
-            f"--width {width!r} is no width; give column, text, or inches from 2.5 to 30"
-        )
-    return inches

@@ -33,3 +33,5 @@ from ._report import write_report as write_report
 from ._run_report import RunReport as RunReport
 from ._run_view import RunView as RunView
 from ._style import figure_style as figure_style
+from ._widths import WIDTHS as WIDTHS
+from ._widths import width_of as width_of

@@ -16,13 +16,11 @@ from nucleate.views._figures import Plate, check_kind, write_figures
 from nucleate.views._maps import causal_map_figure, heat_map
 from nucleate.views._of_run import measured, report_of
 from nucleate.views._run_report import RunReport
+from nucleate.views._widths import width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLUMN, TEXT = 3.35, 7.0
-"""Inches across one column, and across the page."""
 
 Source = Run | RunReport | Path | str
 
@@ -31,7 +29,7 @@ def figures(
     run: Run | Path | str,
     *,
     out: Path | str | None = None,
-    width: float = TEXT,
+    width: float | str = "text",
     only: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Plate]:
@@ -40,7 +38,8 @@ def figures(
     Args:
         run: a run, or its folder; what is not measured yet is measured first.
         out: where to write; by default `figures` in the run.
-        width: in inches, 3.35 for a column; what cannot be read in it is as narrow as it can be.
+        width: `column` (3.35 inches), `text` (7 inches), or inches; what cannot be read in it is as
+            narrow as it can be.
         only: one kind of figures, such as `curves` or `causal-map`; all by default.
         progress: of `measure`.
 
@@ -53,12 +52,11 @@ def figures(
         OSError: the disk is full or the folder cannot be written.
     """
     check_kind(only)
-    if not 2.5 <= width <= 30:
-        raise BadInput(f"a figure cannot be {width:g} inches wide; choose from 2.5 to 30")
+    inches = width_of(width)
     opened = run if isinstance(run, Run) else Run(run)
     folder = opened.path / "figures" if out is None else as_path("out", out)
     found, why = measured(opened, out, progress)
-    plates = write_figures([report_of(opened, found)], folder, only=only, width=width)
+    plates = write_figures([report_of(opened, found)], folder, only=only, width=inches)
     if not plates:
         raise BadInput(f"{opened.path} has nothing to draw{f' for {only}' if only else ''}: "
                        f"{why or 'it was not measured, or not intervened on'}")  # fmt: skip
