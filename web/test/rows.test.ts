@@ -17,6 +17,7 @@ it("rows that moved most come first; units are taken into account", () => {
   expect([...distances(a, b, 2)]).toEqual([0, 0, 0.5, 0]);
   expect(movedMost(a, b, 2, 2)).toEqual([2, 0]);
   expect(movedMost(a, b, 2, 99)).toHaveLength(4);
+  expect(movedMost(a, b, 2, 2, new Set([3, 1, 2]))).toEqual([2, 1]);
 });
 
 it("neighbors leave out the row itself", () => {

@@ -182,13 +182,14 @@ export class GlPainter implements Painter {
   }
 
   private setFlags(scene: Scene): void {
-    const { dimmed, marked, moved } = scene.view;
-    const from = [dimmed, marked, moved];
+    const { dimmed, marked, moved, quiet } = scene.view;
+    const from = [dimmed, marked, moved, quiet];
     if (this.flagsFrom && from.every((one, at) => one === this.flagsFrom![at])) return;
     const flags = new Uint8Array(scene.rows);
     for (let row = 0; row < scene.rows; row++)
       flags[row] =
-        (dimmed?.[row] ? FLAG.dimmed : 0) | (marked?.[row] ? FLAG.marked : 0) | (moved?.[row] ? FLAG.moved : 0);
+        (dimmed?.[row] ? FLAG.dimmed : 0) | (marked?.[row] ? FLAG.marked : 0) | (moved?.[row] ? FLAG.moved : 0) |
+        (quiet?.[row] ? FLAG.quiet : 0);
     this.upload(this.buffers.flags, flags);
     this.flagsFrom = from;
   }

@@ -2,7 +2,7 @@
 export * from "./types";
 export { paths } from "./paths";
 export { EmbeddedSource, HttpSource, SourceError, type Change, type Page, type Source } from "./source";
-export { MOST_SELECTED, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
+export { MOST_SELECTED, changed, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
 export { Store, type Bar } from "./store";
 export { seeded, shuffled } from "./random";
 export * from "./linear";

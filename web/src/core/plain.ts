@@ -33,7 +33,7 @@ export class PlainPainter implements Painter {
     for (let i = 0; i < count; i++) {
       const row = this.order[i]!;
       const [x, y] = toPixel(points[2 * row]!, points[2 * row + 1]!, view, scene);
-      this.point(x, y, row, view.size * (view.marked?.[row] ? 1.9 : 1), view.dimmed?.[row] ? 0.12 : 0.85);
+      this.point(x, y, row, view.size * (view.marked?.[row] ? 1.9 : 1), view.dimmed?.[row] ? 0.12 : view.quiet?.[row] ? 0.3 : 0.85);
     }
     context.globalAlpha = 1;
     for (const trail of scene.trails) this.trail(placedTrail(trail, scene.k, view), trail.color, scene);

@@ -31,9 +31,14 @@ export function distances(a: Frame, b: Frame, k: number): Float32Array {
   });
 }
 
-/** The rows that moved most between two frames, the farthest first. */
-export function movedMost(a: Frame, b: Frame, k: number, count: number): number[] {
-  return most(distances(a, b, k), count, -1);
+/**
+ * The rows that moved most between two frames, the farthest first.
+ * @param among Only these rows; all by default.
+ */
+export function movedMost(a: Frame, b: Frame, k: number, count: number, among?: ReadonlySet<number>): number[] {
+  const far = distances(a, b, k);
+  if (!among) return most(far, count, -1);
+  return most(far, far.length, -1).filter((row) => among.has(row)).slice(0, Math.max(0, count));
 }
 
 /** The rows nearest to a row in all k coordinates, itself left out, the nearest first. */

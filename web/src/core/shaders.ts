@@ -4,7 +4,7 @@
 export const SLOT = { color: 0, shape: 1, flags: 2, first: 3 } as const;
 
 /** Flags of a row. */
-export const FLAG = { dimmed: 1, marked: 2, moved: 4 } as const;
+export const FLAG = { dimmed: 1, marked: 2, moved: 4, quiet: 8 } as const;
 
 const list = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 
@@ -48,7 +48,7 @@ ${list(vectors, (i) => `  value = a${i} * scale.x + b${i} * scale.y; at += vec2(
   gl_PointSize = max(across, 1.0);
   int code = int(color);
   vec3 rgb = code < 0 || colors == 0 ? vec3(0.55) : texelFetch(palette, ivec2(code % colors, 0), 0).rgb;
-  float alpha = dimmed ? 0.12 : 0.85;
+  float alpha = dimmed ? 0.12 : (bits & ${FLAG.quiet}) != 0 ? 0.3 : 0.85;
   if (marked) alpha = 1.0;
   ink = vec4(rgb * alpha, alpha);
 }`;
