@@ -1,5 +1,7 @@
 """What hands do on the cloud, in a real browser: the picture of a link, paths, lasso, keys."""
 
+import json
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -146,3 +149,58 @@ def test_the_picture_is_another_at_each_step_and_the_same_on_return(page):
         page.keyboard.press("ArrowRight")
     page.wait_for_timeout(50)
     assert _digest(page) == first
+
+
+def test_paths_are_drawn_through_all_steps_and_said(page):
+    before = _digest(page)
+    page.keyboard.press("p")
+    page.get_by_text("farthest at step 8").wait_for()
+    during = _digest(page)
+    assert during != before
+    page.locator("tbody button.link").first.click()
+    page.get_by_text("Lines: paths of 1 of 1 selected rows through 4 steps, 0 to 8").wait_for()
+    assert _digest(page) != during
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    page.wait_for_timeout(100)
+    assert _digest(page) == before
+
+
+def test_the_rows_that_moved_most_are_those_farthest_from_their_first_states(page, address):
+    page.get_by_role("button", name="Moved most").click()
+    page.wait_for_timeout(300)
+    shown = _selected(_url(page))
+    assert len(shown) == 20
+    far = _moved(page, address)
+    # only the tasks in focus are asked, and here all three are
+    assert set(shown) == set(np.argsort(-far)[:20].tolist())
+    page.locator("#step, input[type=range]").first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(200)
+    assert page.get_by_role("button", name="Moved most").is_disabled()
+
+
+def _selected(url: str) -> list[int]:
+    """The rows that a link selects."""
+    found: list[int] = []
+    for part in re.search(r"select=([\d,-]+)", url).group(1).split(","):
+        low, _, high = part.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+def _moved(page: Page, address: str) -> np.ndarray:
+    """How far each row is at the last step from where it was at the first."""
+    run = re.search(r"run=([^&]+)", page.url).group(1)
+    title = page.locator(".stage").first.locator("xpath=..").locator("h2").inner_text()
+    stream = re.search(r"States at (\S+),", title).group(1)
+    place = f"{address}api/run/{run}/cloud/{stream}/last/tasks"
+    with urllib.request.urlopen(place + ".json") as got:
+        about = json.load(got)
+    ends = []
+    for frame in (about["frames"][0], about["frames"][-1]):
+        path = place.replace("/cloud/", "/frames/") + f"/{frame['step']}.i16"
+        with urllib.request.urlopen(path) as got:
+            ends.append(np.frombuffer(got.read(), "<i2").reshape(-1, about["k"]) * frame["unit"])
+    return np.linalg.norm(ends[1] - ends[0], axis=1)
