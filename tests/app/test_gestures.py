@@ -204,3 +204,49 @@ def _moved(page: Page, address: str) -> np.ndarray:
         with urllib.request.urlopen(path) as got:
             ends.append(np.frombuffer(got.read(), "<i2").reshape(-1, about["k"]) * frame["unit"])
     return np.linalg.norm(ends[1] - ends[0], axis=1)
+
+
+def test_small_pictures_show_every_layer_with_its_numbers_and_lead_there(page, address, browser):
+    before = _digest(page)
+    page.keyboard.press("g")
+    tiles = page.locator(".tile")
+    page.locator(".tile canvas[data-drawn=true]").nth(3).wait_for()
+    assert tiles.count() == 4
+    page.wait_for_timeout(800)  # the agreement that is seen is reckoned at rest
+    for tile in tiles.all():
+        said = tile.get_attribute("aria-label")
+        about = _about(page, address, said.split(". ")[0])
+        last = about["frames"][-1]
+        values = [value and f"{value:.2f}" for value in (last["ari_k"], last["ari_full"])]
+        found = re.findall(r"ARI [^;]*? (-?[\d.]+|–), null (-?[\d.]+|–)", said)
+        assert [one for one, _ in found[1:]] == values
+        assert found[1][1] == f"{last['null_ari_k']:.2f}"
+        assert all(chance != "–" for _, chance in found)
+    pictures = page.locator(".tile canvas").evaluate_all("all => all.map(one => one.toDataURL())")
+    assert len(set(pictures)) == 4
+    assert _digest(page) == before
+    assert _same_in_a_new_page(page, browser)
+    tiles.nth(1).click()
+    page.get_by_role("heading", name="States at block.0").wait_for()
+    assert tiles.nth(1).get_attribute("aria-current") == "true"
+
+
+def test_small_pictures_of_steps_follow_the_selection_and_lead_to_their_step(page):
+    page.get_by_label("Small pictures").select_option("steps")
+    page.locator(".tile canvas[data-drawn=true]").nth(3).wait_for()
+    read = "all => all.map(one => one.toDataURL())"
+    before = page.locator(".tile canvas").evaluate_all(read)
+    assert len(set(before)) == 4
+    page.keyboard.press("m")
+    page.wait_for_timeout(300)
+    after = page.locator(".tile canvas").evaluate_all(read)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    page.locator(".tile").nth(1).click()
+    page.get_by_role("heading", name="token, step 2").wait_for()
+    assert "step=2" in _url(page)
+
+
+def _about(page: Page, address: str, stream: str) -> Any:
+    run = re.search(r"run=([^&]+)", page.url).group(1)
+    with urllib.request.urlopen(f"{address}api/run/{run}/cloud/{stream}/last/tasks.json") as got:
+        return json.load(got)

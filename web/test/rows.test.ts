@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { distances, movedMost, nearestRows, trailsOf } from "../src/core/rows";
+import { distances, movedMost, nearestRows, spread, trailsOf } from "../src/core/rows";
 import type { Frame } from "../src/core/scene";
 
 const frame = (values: number[], unit: number, radius: number): Frame => ({ data: Int16Array.from(values), unit, radius });
@@ -24,4 +24,15 @@ it("neighbors leave out the row itself", () => {
   expect(nearestRows(a, 2, 0, 2)).toEqual([1, 2]);
   expect(nearestRows(a, 2, 3, 99)).toEqual([2, 1, 0]);
   expect(nearestRows(frame([1, 1], 1, 1), 2, 0, 3)).toEqual([]);
+});
+
+it("items are taken evenly, the first and the last among them", () => {
+  const items = Array.from({ length: 30 }, (_, i) => i);
+  const some = spread(items, 8);
+  expect(some).toHaveLength(8);
+  expect([some[0], some[7]]).toEqual([0, 29]);
+  expect(some).toEqual([...new Set(some)].sort((a, b) => a - b));
+  expect(spread(items.slice(0, 3), 8)).toEqual([0, 1, 2]);
+  expect(spread([], 8)).toEqual([]);
+  expect(spread(items, 1)).toEqual([0]);
 });

@@ -56,3 +56,10 @@ function most(values: Float32Array, count: number, sign: 1 | -1): number[] {
   const order = Array.from(values, (_, row) => row).sort((p, q) => sign * (values[p]! - values[q]!) || p - q);
   return order.slice(0, Math.max(0, count));
 }
+
+/** About `most` items, evenly spaced, the first and the last among them. */
+export function spread<T>(items: readonly T[], most: number): T[] {
+  if (items.length <= most) return [...items];
+  const last = items.length - 1;
+  return Array.from({ length: most }, (_, i) => items[Math.round((i * last) / Math.max(1, most - 1))]!);
+}

@@ -1,10 +1,11 @@
 /** How the cloud of a run is looked at: its plane, what stands out, and where its labels lie. */
 import {
-  centroidsOf, centroidShift, fit, framed, movedMost, project, sightOf, toPixel, tour, trailsOf, viewAri,
+  centroidsOf, centroidShift, fit, framed, movedMost, project, sightOf, toPixel, tour, trailsOf,
   type Box, type Camera, type Trail,
 } from "../core";
 import type { Ui } from "../lib/ui.svelte";
 import type { Scene } from "./scene.svelte";
+import { seenAri, seenFrom } from "./tiles.svelte";
 
 /** More selected rows than this are not drawn larger: the others stand back instead. */
 const MOST_LARGE = 60;
@@ -137,11 +138,14 @@ export class Look {
     });
   }
 
-  /** How well the tasks in focus can be told apart on screen: a k-means, for moments of rest. */
-  seen(): number | null {
-    const { frame, codes, focus } = this.scene;
-    if (!this.sight || !frame || !this.fits || codes.length > MOST_JUDGED) return null;
-    const points = project(frame.data, this.sight.plane, frame.scale);
-    return viewAri(points, codes.map((code) => (focus.includes(code) ? code : -1)));
+  /** How well the tasks in focus can be told apart on screen, and shuffled ones: two k-means, for moments of rest. */
+  seen(): { view: number | null; chance: number | null } {
+    const { frame, codes, cloud, facts, focus, values } = this.scene;
+    if (!this.sight || !frame || !facts || !this.fits || codes.length > MOST_JUDGED) return { view: null, chance: null };
+    const twin = this.scene.twinOf(facts.index);
+    const other = twin && seenFrom(cloud!, twin, values.length, focus);
+    return {
+      view: seenAri(this.sight, frame, codes, focus), chance: other ? seenAri(other, frame, twin, focus) : null,
+    };
   }
 }
