@@ -250,3 +250,151 @@ def _about(page: Page, address: str, stream: str) -> Any:
     run = re.search(r"run=([^&]+)", page.url).group(1)
     with urllib.request.urlopen(f"{address}api/run/{run}/cloud/{stream}/last/tasks.json") as got:
         return json.load(got)
+
+
+def _around(page: Page) -> list[tuple[float, float]]:
+    """The corners of the stage, a little inside."""
+    page.locator(".stage").first.scroll_into_view_if_needed()
+    box = page.locator(".stage").first.bounding_box()
+    left, top = box["x"] + 4, box["y"] + 4
+    right, low = box["x"] + box["width"] - 4, box["y"] + box["height"] - 4
+    return [(left, top), (right, top), (right, low), (left, low), (left, top)]
+
+
+def _drag(page: Page, corners: list[tuple[float, float]]) -> None:
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*corner, steps=4)
+    page.mouse.up()
+
+
+def test_a_drag_with_shift_selects_what_it_encloses_and_the_drawer_lists_it(page, browser):
+    before = _digest(page)
+    page.keyboard.down("Shift")
+    _drag(page, _around(page))
+    page.keyboard.up("Shift")
+    page.mouse.move(2, 2)
+    everything = _selected(_url(page))
+    assert len(everything) >= 46  # one in a hundred may lie outside at each side
+    assert "camera" not in page.url
+    assert page.locator(".selected b").first.inner_text() == f"{len(everything)} rows selected"
+    assert page.get_by_text("Right at step 8:").is_visible()
+    rows = page.locator("section[aria-label=Rows] tbody tr")
+    assert rows.count() == len(everything)
+    assert _digest(page) != before
+    assert _same_in_a_new_page(page, browser)
+    # a half of the stage has a part of them
+    corners = _around(page)
+    middle = (corners[0][0] + corners[1][0]) / 2
+    half = [(min(x, middle), y) for x, y in corners]
+    page.keyboard.down("Shift")
+    _drag(page, half)
+    page.keyboard.up("Shift")
+    part = _selected(_url(page))
+    assert 0 < len(part) < len(everything)
+    assert set(part) < set(everything)
+    page.keyboard.press("Escape")
+    page.mouse.move(2, 2)
+    assert "select" not in _url(page)
+    assert _digest(page) == before
+
+
+def test_escape_drops_a_lasso_that_is_being_drawn(page):
+    page.keyboard.press("l")
+    page.get_by_text("Draw a line around points").wait_for()
+    corners = _around(page)
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:4]:
+        page.mouse.move(*corner, steps=3)
+    assert page.locator(".loop").count() == 1
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert page.locator(".loop").count() == 0
+    assert "select" not in _url(page)
+    assert "camera" not in page.url
+
+
+def test_a_finger_lassoes_and_two_fingers_zoom(browser, start):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(start)
+    _digest(page)
+    page.get_by_role("button", name="Lasso").tap()
+    page.locator(".stage").first.scroll_into_view_if_needed()
+    client = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *spots: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(spots)]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    corners = _around(page)
+    touch("touchStart", corners[0])
+    for corner in corners[1:]:
+        touch("touchMove", corner)
+    touch("touchEnd")
+    assert len(_selected(_url(page))) > 40
+    (left, top), _, (right, low) = corners[:3]
+    x, y = (left + right) / 2, (top + low) / 2
+    touch("touchStart", (x - 30, y), (x + 30, y))
+    for far in (40, 50, 60):
+        touch("touchMove", (x - far, y), (x + far, y))
+    touch("touchEnd")
+    zoom = float(re.search(r"camera=([\d.]+)", _url(page)).group(1))
+    before = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    page.close()
+    assert before <= 0
+    assert zoom > 1.5
+
+
+def test_keys_select_zoom_move_and_fit(page):
+    before = _digest(page)
+    page.keyboard.press("s")
+    assert _selected(_url(page)) == list(range(48))  # all three tasks are in focus
+    page.keyboard.press("Escape")
+    page.keyboard.press("+")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert "step" not in _url(page)
+    assert "camera" in page.url
+    assert _digest(page) != before
+    page.keyboard.press("f")
+    assert "camera" not in _url(page)
+    assert _digest(page) == before
+
+
+def test_a_row_has_neighbors_beside_chance_and_its_way_through_the_training(page, address):
+    run = re.search(r"run=([^&]+)", page.url).group(1)
+    page.locator("section[aria-label=Rows] tbody button.link").nth(5).click()
+    drawer = page.locator("section[aria-label=Rows] .chosen")
+    drawer.get_by_text("Answers at 4 of 4 recorded steps").wait_for()
+    text = drawer.inner_text()
+    # fifteen of the other 47 rows have its task
+    assert re.search(r"Among the 10 nearest .* (\d+) have its task, t2 \(by chance 3\.19\)", text)
+    assert int(re.search(r"(\d+) have its task", text).group(1)) == _neighbors(page, address, 5)
+    right = []
+    for step in (0, 2, 4, 8):
+        with urllib.request.urlopen(f"{address}api/run/{run}/answers/{step}.json") as got:
+            right.append(json.load(got)["correct"][5])
+    shown = drawer.locator("svg g").evaluate_all(
+        "all => all.map(one => one.classList.contains('right') ? 1 : 0)"
+    )
+    assert shown == right
+    assert drawer.get_by_text("From 4 to 8:").is_visible()
+    drawer.locator("ol button").first.click()
+    assert "step=0" in _url(page)
+    drawer.get_by_text("Close").click()
+    assert "select" not in _url(page)
+
+
+def _neighbors(page: Page, address: str, row: int) -> int:
+    """How many of the ten nearest rows have the row's task, reckoned anew."""
+    run = re.search(r"run=([^&]+)", page.url).group(1)
+    title = page.locator("section[aria-label='Cloud of states'] h2").first.inner_text()
+    place = f"{run}/frames/{re.search(r'States at (.+),', title).group(1).split(',')[0]}/last/tasks"
+    with urllib.request.urlopen(f"{address}api/run/{place}/8.i16") as got:
+        points = np.frombuffer(got.read(), "<i2").reshape(48, -1).astype(float)
+    with urllib.request.urlopen(f"{address}api/run/{run}/rows.json") as got:
+        task = np.array(json.load(got)["labels"]["task"]["codes"])
+    far = ((points - points[row]) ** 2).sum(1)
+    far[row] = np.inf
+    return int((task[np.argsort(far, kind="stable")[:10]] == task[row]).sum())

@@ -160,7 +160,8 @@ export class GlPainter implements Painter {
     for (const trail of scene.trails) {
       const points = placedTrail(trail, scene.k, scene.view) as Float32Array<ArrayBuffer>;
       const color = this.colors[trail.color] ?? [128, 128, 128];
-      gl.uniform4f(this.lines.at("ink"), color[0] / 255, color[1] / 255, color[2] / 255, 1);
+      gl.uniform3f(this.lines.at("ink"), color[0] / 255, color[1] / 255, color[2] / 255);
+      gl.uniform1f(this.lines.at("last"), points.length / 2 - 1);
       this.upload(this.buffers.line, points);
       gl.drawArrays(gl.LINE_STRIP, 0, points.length / 2);
     }

@@ -63,3 +63,63 @@ export function spread<T>(items: readonly T[], most: number): T[] {
   const last = items.length - 1;
   return Array.from({ length: most }, (_, i) => items[Math.round((i * last) / Math.max(1, most - 1))]!);
 }
+
+/** How far a row moves from each frame to the next, and the median of all rows beside it; in radii of the cloud. */
+export function movesOf(frames: readonly Frame[], k: number, row: number): { own: number[]; median: number[] } {
+  const own: number[] = [];
+  const median: number[] = [];
+  for (let at = 1; at < frames.length; at++) {
+    const far = distances(frames[at - 1]!, frames[at]!, k);
+    own.push(far[row] ?? NaN);
+    far.sort();
+    median.push((far[Math.floor((far.length - 1) / 2)]! + far[Math.ceil((far.length - 1) / 2)]!) / 2);
+  }
+  return { own, median };
+}
+
+/** How many of the rows chosen have a label, beside what chance gives. */
+export interface Part {
+  code: number;
+  /** Rows chosen that have it. */
+  chosen: number;
+  /** All rows that have it. */
+  all: number;
+  /** As many are expected if the rows had been drawn blindly. */
+  chance: number;
+}
+
+/**
+ * The labels of the rows chosen, the most frequent first.
+ * @param codes Label of each row; below 0 is none.
+ * @param among The rows that could have been chosen.
+ */
+export function composition(chosen: readonly number[], codes: ArrayLike<number>, among: readonly number[]): Part[] {
+  const count = (rows: readonly number[]): Map<number, number> => {
+    const found = new Map<number, number>();
+    for (const row of rows) found.set(codes[row] ?? -1, (found.get(codes[row] ?? -1) ?? 0) + 1);
+    return found;
+  };
+  const [some, all] = [count(chosen), count(among)];
+  return [...some].sort(([p, n], [q, m]) => m - n || p - q).map(([code, n]) => ({
+    code, chosen: n, all: all.get(code) ?? 0, chance: among.length ? (chosen.length * (all.get(code) ?? 0)) / among.length : NaN,
+  }));
+}
+
+/** One answer over some steps in a row. */
+export interface Spell {
+  from: number;
+  to: number;
+  answer: string | null;
+  correct: 1 | 0 | null;
+}
+
+/** Puts equal answers of neighboring steps together; the steps rise. */
+export function spells(answers: readonly { step: number; answer: string | null; correct: 1 | 0 | null }[]): Spell[] {
+  const found: Spell[] = [];
+  for (const { step, answer, correct } of answers) {
+    const last = found.at(-1);
+    if (last && last.answer === answer && last.correct === correct) last.to = step;
+    else found.push({ from: step, to: step, answer, correct });
+  }
+  return found;
+}

@@ -69,16 +69,23 @@ void main() {
   result = ink;
 }`;
 
+/** Opacity of a path at its first step. */
+export const FAINTEST = 0.2;
+
 /** Lines that are on the plane already. */
 export const LINE_VERTEX = `#version 300 es
 precision highp float;
 layout(location = 0) in vec2 at;
 uniform vec2 unit;
 uniform vec2 pan;
-void main() { gl_Position = vec4(at * unit + pan, 0.0, 1.0); }`;
+uniform float last;
+out float age;
+// A path is faint where it begins.
+void main() { gl_Position = vec4(at * unit + pan, 0.0, 1.0); age = ${FAINTEST} + (1.0 - ${FAINTEST}) * float(gl_VertexID) / max(last, 1.0); }`;
 
 export const LINE_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec4 ink;
+uniform vec3 ink;
+in float age;
 out vec4 result;
-void main() { result = ink; }`;
+void main() { result = vec4(ink * age, age); }`;

@@ -12,6 +12,7 @@ export class Tiles {
   clouds: Readonly<Record<string, PlaceCloud>> = $state.raw({});
   fault = $state("");
   private of = "";
+  private turn = 0;
 
   constructor(private readonly scene: Scene) {}
 
@@ -35,12 +36,15 @@ export class Tiles {
     const of = JSON.stringify([this.scene.run, position, basis, lines]);
     if (this.of !== of) this.clouds = {};
     this.of = of;
+    const turn = ++this.turn;
     this.fault = "";
     for (const stream of needed) {
+      if (this.turn !== turn) return;
       if (stream in this.clouds) continue;
       try {
         const cloud = await this.scene.cloudOf({ stream, position }, basis);
         if (this.of !== of) return;
+        // kept even where another call has taken over
         this.clouds = { ...this.clouds, [stream]: cloud };
       } catch (error) {
         if (this.of !== of) return;
