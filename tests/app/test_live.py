@@ -17,7 +17,7 @@ from served import browsing, serving, watched
 
 LONG = 30_000
 QUIET = 40.0
-"""Seconds: longer than a run is silent before it is stale, not so long that it counts as stopped."""
+"""Seconds: after 30 a run is stale, after 60 it counts as stopped."""
 
 
 @pytest.fixture(scope="module")
