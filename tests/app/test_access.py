@@ -1,6 +1,7 @@
 """Whether everybody can use the app: by keyboard, by ear, in either language, on a phone."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,3 +177,20 @@ def test_no_tab_stop_jumps_the_queue(page, address):
     passed = _tab_to(page, "Search text, target or task")
     order = [name for name in passed if name in ("Axes", "Step of the training", "Position")]
     assert order == ["Axes", "Step of the training", "Position"]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_no_english_sentence_is_left_in_japanese(page, address, screen):
+    _show(page, address, screen, lang="ja")
+    words = page.locator("body").inner_text()
+    sentence = re.compile(r"[A-Za-z][a-z]+(?:[ ,]+[a-z]+){3,}")
+    assert sentence.findall(words) == []
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_the_headline_says_what_the_summary_says(page, address, name):
+    run = _runs(address)[name]
+    with urllib.request.urlopen(f"{address}api/run/{run}/view.json", timeout=60) as answer:
+        said = json.load(answer)["headline"]
+    _show(page, address, "run", run=run)
+    assert page.locator("main h1").inner_text() == said
