@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HOME, dragBy, fit, fromPixel, toPixel, wheelFactor, zoomAt } from "../src/core/camera";
+import { HOME, dragBy, fit, framed, framing, fromPixel, pinch, toPixel, wheelFactor, zoomAt } from "../src/core/camera";
 import { seeded, shuffled } from "../src/core/random";
 import { fnv1a, placed, scales, type CloudView, type Frame } from "../src/core/scene";
 
@@ -23,6 +23,31 @@ describe("the camera", () => {
     }
     expect(wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeGreaterThan(1);
     expect(wheelFactor({ deltaY: 100, deltaMode: 0 }) * wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeCloseTo(1);
+  });
+  it("is read from a link as it was written, and shows the same part in a canvas of another size", () => {
+    let camera = zoomAt(dragBy(HOME, 123.4, -56.7), 3.21, 200, 500, box);
+    const link = framing(camera, box);
+    expect(framing(framed(link, box), box)).toEqual(link);
+    framed(link, box).pan.forEach((x, i) => expect(x).toBeCloseTo(camera.pan[i]!, 1));
+    const small = { width: 450, height: 350 };
+    const there = fromPixel(450, 350, camera, box);
+    fromPixel(225, 175, framed(link, small), small).forEach((x, i) => expect(x).toBeCloseTo(there[i]!, 3));
+    // A drag is a sum of small moves, each of them written.
+    camera = framed([400, 1.5, -0.5], box);
+    for (let i = 0; i < 100; i++) camera = framed(framing(dragBy(camera, 1, 0), box), box);
+    expect(camera.pan[0] - framed([400, 1.5, -0.5], box).pan[0]).toBeCloseTo(100, 0);
+    expect(framing({ zoom: 1, pan: [-0, 1e9] }, box).every(Number.isFinite)).toBe(true);
+  });
+  it("follows two fingers: what is under each stays there", () => {
+    const from: [number, number][] = [[100, 100], [300, 200]];
+    const to: [number, number][] = [[150, 120], [550, 320]];
+    const after = pinch(HOME, from, to, box);
+    expect(after.zoom).toBeCloseTo(2);
+    for (const i of [0, 1]) {
+      const there = fromPixel(...from[i]!, HOME, box);
+      fromPixel(...to[i]!, after, box).forEach((x, axis) => expect(x).toBeCloseTo(there[axis]!, 6));
+    }
+    expect(Number.isFinite(pinch(HOME, [[1, 1], [1, 1]], from, box).zoom)).toBe(true);
   });
   it("fits points into the canvas, and bears one point or none", () => {
     const points = Float32Array.from([10, 5, 12, 6, 11, 9]);

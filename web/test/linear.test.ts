@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  alignPlane, betweenPlanes, centroidShift, centroidsOf, eigen, focusCenter, focusPlane, orthonormal, project, tour,
+  alignPlane, betweenPlanes, centroidShift, centroidsOf, eigen, focusCenter, focusPlane, orthonormal, project, sightOf, tour,
   variancePlane,
 } from "../src/core/linear";
 import { seeded } from "../src/core/random";
@@ -71,6 +71,15 @@ describe("the plane of a focus", () => {
     focusPlane(centroids, [3, 2, 1, 0]).forEach((x, i) => expect(x).toBeCloseTo(plane[i]!, 5));
     const mirrored = { ...centroids, values: centroids.values.map((x) => -x) };
     focusPlane(mirrored, [0, 1, 2, 3]).forEach((x, i) => expect(x).toBeCloseTo(plane[i]!, 5));
+  });
+  it("is what a place is looked at through, its middle among the centroids in focus", () => {
+    const centroids = centroidsOf(cloud(60, 8), 8, codes, 6);
+    const { plane, middle } = sightOf("tasks", centroids, [1, 4]);
+    expect(plane).toEqual(focusPlane(centroids, [1, 4]));
+    const flat = project(centroids.values, plane);
+    expect(middle[0]).toBeCloseTo((flat[2]! + flat[8]!) / 2, 5);
+    expect(middle[1]).toBeCloseTo((flat[3]! + flat[9]!) / 2, 5);
+    expect(sightOf("variance", centroids, [1, 4]).plane).toEqual(variancePlane(8));
   });
   it("is a plane whatever is asked", () => {
     const centroids = centroidsOf(cloud(60, 8), 8, codes, 9);

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { seeded } from "../src/core/random";
-import { MOST_SELECTED, decodeState, defaultState, encodeState, type ViewState } from "../src/core/state";
+import { MOST_SELECTED, changed, decodeState, defaultState, encodeState, type ViewState } from "../src/core/state";
 import { Store } from "../src/core/store";
 
 const WORDS = ["a", "x,y", "50%", "a=b&c", "#", "日本語", "<script>", "é ü", "'\"", "+", "😀", "__proto__"];
@@ -21,7 +21,8 @@ function anyState(seed: number): ViewState {
     ),
     theme: pick(["auto", "light", "dark"]), lang: word(), dose: random() < 0.2 ? 1e-7 : 4 * random() - 2,
     pull: flag() ? [word(), word()] : null, erased: flag(), nulls: flag(), tour: flag(), trails: flag(),
-    trueScale: flag(), card: Math.floor(random() * 5) - 1,
+    trueScale: flag(), multiples: pick(["none", "streams", "steps"]),
+    camera: flag() ? [0.05 + 9 * random(), Number((2 * random() - 1).toFixed(4)), -1e-7] : null, card: Math.floor(random() * 5) - 1,
   };
 }
 
@@ -37,6 +38,16 @@ describe("a view in the URL", () => {
     expect(encodeState({ ...defaultState(), screen: "run", run: "a b", select: [1, 2, 3, 9] })).toBe(
       "#screen=run&run=a%20b&select=1-3,9",
     );
+  });
+  it("loses its camera with its plane, and its rows with its run", () => {
+    const state: ViewState = { ...defaultState(), run: "a", stream: "x", focus: ["p"], select: [3], camera: [2, 0.5, -1] };
+    expect(changed(state, { step: 4, select: [1], stream: "x", focus: ["p"] }).camera).toEqual([2, 0.5, -1]);
+    for (const patch of [{ stream: "y" }, { position: "y" }, { basis: "variance" }, { color: "y" }, { focus: ["q"] }])
+      expect(changed(state, patch)).toEqual({ ...state, ...patch, camera: null });
+    expect(changed(state, { run: "b" })).toEqual({ ...state, run: "b", camera: null, select: [] });
+    expect(changed(state, { stream: "y", camera: [1, 0, 0] }).camera).toEqual([1, 0, 0]);
+    for (const bad of ["0,0,0", "-1,0,0", "1,0", "1,0,0,0", "1,NaN,0", "a", "1e999,0,0"])
+      expect(decodeState(`#camera=${bad}`).camera).toBeNull();
   });
   it("turns bad values into defaults and keeps the good ones", () => {
     const hashes = [
@@ -61,7 +72,7 @@ describe("a view in the URL", () => {
   });
   it("writes what cannot be in a URL, and bounds the selection", () => {
     expect(decodeState(encodeState({ ...defaultState(), run: "a\ud800" })).run).toBe("a\ufffd");
-    const many = Array.from({ length: 9000 }, (_, i) => 2 * i);
+    const many = Array.from({ length: 19000 }, (_, i) => 2 * i);
     const read = decodeState(encodeState({ ...defaultState(), select: many })).select;
     expect(read).toEqual(many.slice(0, MOST_SELECTED));
   });

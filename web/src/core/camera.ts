@@ -82,3 +82,36 @@ export function fit(points: Float32Array, box: Box): Camera {
   const zoom = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, Number.isFinite(factor) ? factor : 1));
   return { zoom, pan: [(-(left + right) / 2) * size * zoom, ((low + high) / 2) * size * zoom] };
 }
+
+/** A camera as a link keeps it: the zoom, and the point of the plane in the middle of the canvas. */
+export type Framing = readonly [zoom: number, x: number, y: number];
+
+/** What a link keeps of a camera: rounded, so that the view drawn is the one that is written. */
+export function framing(camera: Camera, box: Box): Framing {
+  const [x, y] = fromPixel(box.width / 2, box.height / 2, camera, box);
+  const zoom = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, Number(camera.zoom.toPrecision(5))));
+  // A hundredth of a pixel, however large the view: a drag is a sum of many small moves.
+  const digits = 4 + Math.max(0, Math.ceil(Math.log10(zoom)));
+  const short = (value: number): number => Number(Math.max(-999, Math.min(999, value)).toFixed(digits)) || 0;
+  return [zoom, short(x), short(y)];
+}
+
+/** The camera of a link, in a canvas of any size. */
+export function framed([zoom, x, y]: Framing, box: Box): Camera {
+  const size = pixelsPerUnit({ zoom, pan: [0, 0] }, box);
+  return { zoom, pan: [-x * size || 0, y * size || 0] };
+}
+
+/** Zooms and moves as two fingers do that were at `from` and are at `to`, in CSS pixels. */
+export function pinch(
+  camera: Camera,
+  from: readonly (readonly [number, number])[],
+  to: readonly (readonly [number, number])[],
+  box: Box,
+): Camera {
+  const middle = (of: typeof from, axis: 0 | 1): number => (of[0]![axis] + of[1]![axis]) / 2;
+  const apart = (of: typeof from): number => Math.hypot(of[0]![0] - of[1]![0], of[0]![1] - of[1]![1]);
+  const moved = dragBy(camera, middle(to, 0) - middle(from, 0), middle(to, 1) - middle(from, 1));
+  const factor = apart(from) > 1 ? Math.max(apart(to), 1) / apart(from) : 1;
+  return zoomAt(moved, factor, middle(to, 0), middle(to, 1), box);
+}

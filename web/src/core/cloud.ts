@@ -1,5 +1,5 @@
 /** A cloud of points on a canvas: draws it, and tells which rows lie where. */
-import { toPixel } from "./camera";
+import { toPixel, type Box } from "./camera";
 import { CONTEXT, GlPainter } from "./gl";
 import { PlainPainter } from "./plain";
 import { shuffled } from "./random";
@@ -24,6 +24,9 @@ export class Cloud {
   private trails: readonly Trail[] = [];
   private view: CloudView | null = null;
   private at: { key: readonly unknown[]; points: Float32Array } | null = null;
+
+  /** Size in CSS pixels where the canvas stands in no page: one such canvas can draw many pictures, which are copied. */
+  box: Box | null = null;
 
   /** @param options.plain Draw without WebGL2 even where there is one. */
   constructor(
@@ -84,6 +87,15 @@ export class Cloud {
     if (scene.view.plane.length !== 2 * scene.k)
       throw new RangeError(`A plane of ${scene.k} coordinates has ${2 * scene.k} numbers, not ${scene.view.plane.length}.`);
     this.painter.draw(scene);
+  }
+
+  /** Draws a view and copies it to another canvas, in one task: later, the picture may be gone. */
+  copy(view: CloudView, to: HTMLCanvasElement): void {
+    this.draw(view);
+    // Setting a size clears it too.
+    to.width = this.canvas.width;
+    to.height = this.canvas.height;
+    to.getContext("2d")?.drawImage(this.canvas, 0, 0);
   }
 
   /** The row nearest to a CSS pixel of the canvas, or -1 where none is near. Faint rows are passed over. */
@@ -179,8 +191,8 @@ export class Cloud {
     if (!this.frames || !this.view) return null;
     return {
       ...this.frames, rows: this.rows.count, view: this.view, trails: this.trails,
-      width: this.canvas.clientWidth || this.canvas.width,
-      height: this.canvas.clientHeight || this.canvas.height,
+      width: this.box?.width ?? (this.canvas.clientWidth || this.canvas.width),
+      height: this.box?.height ?? (this.canvas.clientHeight || this.canvas.height),
       ratio: Math.min(globalThis.devicePixelRatio || 1, 2),
     };
   }

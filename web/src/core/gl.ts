@@ -160,7 +160,8 @@ export class GlPainter implements Painter {
     for (const trail of scene.trails) {
       const points = placedTrail(trail, scene.k, scene.view) as Float32Array<ArrayBuffer>;
       const color = this.colors[trail.color] ?? [128, 128, 128];
-      gl.uniform4f(this.lines.at("ink"), color[0] / 255, color[1] / 255, color[2] / 255, 1);
+      gl.uniform3f(this.lines.at("ink"), color[0] / 255, color[1] / 255, color[2] / 255);
+      gl.uniform1f(this.lines.at("last"), points.length / 2 - 1);
       this.upload(this.buffers.line, points);
       gl.drawArrays(gl.LINE_STRIP, 0, points.length / 2);
     }
@@ -182,13 +183,14 @@ export class GlPainter implements Painter {
   }
 
   private setFlags(scene: Scene): void {
-    const { dimmed, marked, moved } = scene.view;
-    const from = [dimmed, marked, moved];
+    const { dimmed, marked, moved, quiet } = scene.view;
+    const from = [dimmed, marked, moved, quiet];
     if (this.flagsFrom && from.every((one, at) => one === this.flagsFrom![at])) return;
     const flags = new Uint8Array(scene.rows);
     for (let row = 0; row < scene.rows; row++)
       flags[row] =
-        (dimmed?.[row] ? FLAG.dimmed : 0) | (marked?.[row] ? FLAG.marked : 0) | (moved?.[row] ? FLAG.moved : 0);
+        (dimmed?.[row] ? FLAG.dimmed : 0) | (marked?.[row] ? FLAG.marked : 0) | (moved?.[row] ? FLAG.moved : 0) |
+        (quiet?.[row] ? FLAG.quiet : 0);
     this.upload(this.buffers.flags, flags);
     this.flagsFrom = from;
   }

@@ -1,8 +1,10 @@
 /** Everything that the screens may use. */
 export * from "./types";
 export { paths } from "./paths";
-export { EmbeddedSource, HttpSource, SourceError, type Change, type Page, type Source } from "./source";
-export { MOST_SELECTED, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
+export { csvOf, save } from "./csv";
+export { carriesData, EmbeddedSource, type Page } from "./embedded";
+export { HttpSource, SourceError, type Change, type Source } from "./source";
+export { MOST_SELECTED, changed, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
 export { Store, type Bar } from "./store";
 export { seeded, shuffled } from "./random";
 export * from "./linear";
@@ -12,4 +14,4 @@ export { Cloud, type Digest } from "./cloud";
 export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
 export { FrameCache, neighbors } from "./frames";
 export { makeAxis, nearestIndex, numberText, roundTicks, timeText, type Axis, type Tick, type Times } from "./axis";
-export { distances, movedMost, nearestRows, trailsOf } from "./rows";
+export { composition, distances, movedMost, movesOf, nearestRows, spells, spread, trailsOf, type Part, type Spell } from "./rows";

@@ -76,6 +76,24 @@ export function variancePlane(k: number): Float32Array {
   return orthonormal([], k);
 }
 
+/** A plane and the point on it that is drawn in the middle. */
+export interface Sight {
+  plane: Float32Array;
+  middle: readonly [number, number];
+}
+
+/**
+ * How a place is looked at by default. It depends on the centroids of one
+ * reference step alone, never on what was shown before: the picture of a link
+ * is the same wherever one came from, and what moves between steps are the
+ * states and not the plane.
+ */
+export function sightOf(basis: string, centroids: Centroids, focus: readonly number[]): Sight {
+  const plane = basis === "variance" ? variancePlane(centroids.k) : focusPlane(centroids, focus);
+  const [x, y] = project(focusCenter(centroids, focus), plane);
+  return { plane, middle: [x!, y!] };
+}
+
 /** Flips a direction so that its largest weight (the first of equals) is positive. */
 function signed(direction: number[]): number[] {
   let at = 0;

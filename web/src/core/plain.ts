@@ -1,6 +1,7 @@
 /** Draws a cloud without a graphics card: slower and plainer, but the same points. */
 import { toPixel } from "./camera";
 import { MOST_MOVING, placed, placedTrail, type Painter, type Rgb, type RowLooks, type Scene } from "./scene";
+import { FAINTEST } from "./shaders";
 
 /** Rows drawn while the picture moves; a canvas is about five times as slow. */
 const MOST_PLAIN = MOST_MOVING / 5;
@@ -33,7 +34,7 @@ export class PlainPainter implements Painter {
     for (let i = 0; i < count; i++) {
       const row = this.order[i]!;
       const [x, y] = toPixel(points[2 * row]!, points[2 * row + 1]!, view, scene);
-      this.point(x, y, row, view.size * (view.marked?.[row] ? 1.9 : 1), view.dimmed?.[row] ? 0.12 : 0.85);
+      this.point(x, y, row, view.size * (view.marked?.[row] ? 1.9 : 1), view.dimmed?.[row] ? 0.12 : view.quiet?.[row] ? 0.3 : 0.85);
     }
     context.globalAlpha = 1;
     for (const trail of scene.trails) this.trail(placedTrail(trail, scene.k, view), trail.color, scene);
@@ -73,10 +74,15 @@ export class PlainPainter implements Painter {
   }
 
   private trail(points: Float32Array, code: number, scene: Scene): void {
-    this.context.strokeStyle = this.ink(code);
-    this.context.beginPath();
-    for (let i = 0; i < points.length; i += 2)
-      this.context.lineTo(...toPixel(points[i]!, points[i + 1]!, scene.view, scene));
-    this.context.stroke();
+    const { context } = this;
+    context.strokeStyle = this.ink(code);
+    const at = (i: number): [number, number] => toPixel(points[i]!, points[i + 1]!, scene.view, scene);
+    for (let i = 2; i < points.length; i += 2) {
+      context.globalAlpha = FAINTEST + ((1 - FAINTEST) * i) / (points.length - 2);
+      context.beginPath();
+      context.moveTo(...at(i - 2));
+      context.lineTo(...at(i));
+      context.stroke();
+    }
   }
 }

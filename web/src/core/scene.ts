@@ -35,6 +35,8 @@ export interface CloudView extends Camera {
   size: number;
   /** 1 for a row that is drawn faint. A new array for a new choice. */
   dimmed?: Uint8Array;
+  /** 1 for a row that stands back behind others; unlike a faint one it can be chosen. A new array for a new choice. */
+  quiet?: Uint8Array;
   /** 1 for a row that is drawn larger. A new array for a new choice. */
   marked?: Uint8Array;
   /** 1 for a row that `shift` moves. A new array for a new choice. */

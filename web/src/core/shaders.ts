@@ -4,7 +4,7 @@
 export const SLOT = { color: 0, shape: 1, flags: 2, first: 3 } as const;
 
 /** Flags of a row. */
-export const FLAG = { dimmed: 1, marked: 2, moved: 4 } as const;
+export const FLAG = { dimmed: 1, marked: 2, moved: 4, quiet: 8 } as const;
 
 const list = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 
@@ -48,7 +48,7 @@ ${list(vectors, (i) => `  value = a${i} * scale.x + b${i} * scale.y; at += vec2(
   gl_PointSize = max(across, 1.0);
   int code = int(color);
   vec3 rgb = code < 0 || colors == 0 ? vec3(0.55) : texelFetch(palette, ivec2(code % colors, 0), 0).rgb;
-  float alpha = dimmed ? 0.12 : 0.85;
+  float alpha = dimmed ? 0.12 : (bits & ${FLAG.quiet}) != 0 ? 0.3 : 0.85;
   if (marked) alpha = 1.0;
   ink = vec4(rgb * alpha, alpha);
 }`;
@@ -69,16 +69,23 @@ void main() {
   result = ink;
 }`;
 
+/** Opacity of a path at its first step. */
+export const FAINTEST = 0.2;
+
 /** Lines that are on the plane already. */
 export const LINE_VERTEX = `#version 300 es
 precision highp float;
 layout(location = 0) in vec2 at;
 uniform vec2 unit;
 uniform vec2 pan;
-void main() { gl_Position = vec4(at * unit + pan, 0.0, 1.0); }`;
+uniform float last;
+out float age;
+// A path is faint where it begins.
+void main() { gl_Position = vec4(at * unit + pan, 0.0, 1.0); age = ${FAINTEST} + (1.0 - ${FAINTEST}) * float(gl_VertexID) / max(last, 1.0); }`;
 
 export const LINE_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec4 ink;
+uniform vec3 ink;
+in float age;
 out vec4 result;
-void main() { result = ink; }`;
+void main() { result = vec4(ink * age, age); }`;

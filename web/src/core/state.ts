@@ -4,6 +4,8 @@
  * becomes the default.
  */
 
+import type { Framing } from "./camera";
+
 /** Where and when: the one cursor that all views share. A step of -1 is the last one. */
 export type Cursor = { step: number; stream: string; position: string };
 
@@ -31,14 +33,18 @@ export interface ViewState extends Cursor {
   tour: boolean;
   trails: boolean;
   trueScale: boolean;
+  /** How large and where the cloud is drawn (`framed`); null is so that all points are seen. */
+  camera: Framing | null;
+  /** Small pictures below the cloud: of every layer, or of several steps. */
+  multiples: "none" | "streams" | "steps";
   /** Number of the card shown; -1 is none. */
   card: number;
 }
 
 const LONGEST_TEXT = 500;
 const MOST_FOCUS = 64;
-/** A link keeps this many selected rows; a longer selection lives in the page alone. */
-export const MOST_SELECTED = 2000;
+/** A link keeps this many selected rows: as many as a cloud shows by default. */
+export const MOST_SELECTED = 5000;
 const LONGEST_HASH = 60_000;
 const LARGEST = 2 ** 40;
 
@@ -48,7 +54,7 @@ export function defaultState(): ViewState {
     screen: "runs", run: "", other: "", step: -1, stream: "", position: "",
     metric: "", axis: "linear", focus: [], basis: "tasks", color: "", select: [],
     theme: "auto", lang: "", dose: 0, pull: null, erased: false, nulls: false,
-    tour: false, trails: false, trueScale: false, card: -1,
+    tour: false, trails: false, trueScale: false, camera: null, multiples: "none", card: -1,
   };
 }
 
@@ -116,6 +122,14 @@ const pair: Codec<[string, string] | null> = {
   },
 };
 
+const framingCodec: Codec<Framing | null> = {
+  write: (value) => (value === null ? "" : value.map(real.write).join(",")),
+  read: (written) => {
+    const [zoom, x, y, ...more] = written.split(",", 4).map(real.read);
+    return zoom !== undefined && zoom > 0 && x !== undefined && y !== undefined && !more.length ? [zoom, x, y] : undefined;
+  },
+};
+
 /** Rows as rising ranges, "3-7,12": neighbors are often chosen together. */
 const rows: Codec<number[]> = {
   write: (value) => {
@@ -150,10 +164,23 @@ const CODECS: { [K in keyof ViewState]: Codec<ViewState[K]> } = {
   metric: text, axis: oneOf("linear", "log", "tokens", "seconds"),
   focus: texts, basis: text, color: text, select: rows,
   theme: oneOf("auto", "light", "dark"), lang: text, dose: real, pull: pair,
-  erased: flag, nulls: flag, tour: flag, trails: flag, trueScale: flag, card: whole,
+  erased: flag, nulls: flag, tour: flag, trails: flag, trueScale: flag, camera: framingCodec,
+  multiples: oneOf("none", "streams", "steps"), card: whole,
 };
 
 const KEYS = Object.keys(CODECS) as (keyof ViewState)[];
+
+/** What the plane on screen depends on: with another one, a camera would show another part. */
+const PLANE: readonly (keyof ViewState)[] = ["run", "stream", "position", "basis", "color", "focus"];
+
+/** A view with some fields changed. A camera belongs to its plane, and row numbers to their run. */
+export function changed(state: ViewState, patch: Partial<ViewState>): ViewState {
+  const differs = (key: keyof ViewState): boolean =>
+    key in patch && CODECS[key].write(patch[key] as never) !== CODECS[key].write(state[key] as never);
+  const camera = PLANE.some(differs) ? null : state.camera;
+  const select = differs("run") ? [] : state.select;
+  return { ...state, camera, select, ...patch };
+}
 
 /** Writes a view as a URL hash with its `#`; what is at its default is left out. */
 export function encodeState(state: ViewState): string {

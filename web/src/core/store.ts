@@ -1,5 +1,5 @@
 /** Holds the view, tells who listens, and keeps the URL in step. */
-import { decodeState, encodeState, type ViewState } from "./state";
+import { changed, decodeState, encodeState, type ViewState } from "./state";
 
 /** The part of a window that a store uses. */
 export interface Bar {
@@ -39,7 +39,7 @@ export class Store {
     const before = encodeState(this.value);
     // The entry that the back button returns to must be the view as it was last seen.
     if (!options.replace) this.flush();
-    this.value = { ...this.value, ...patch };
+    this.value = changed(this.value, patch);
     const after = encodeState(this.value);
     if (!options.replace && after !== before) this.write("pushState");
     else if (after !== before) this.timer ??= setTimeout(() => this.flush(), URL_PAUSE);

@@ -30,9 +30,18 @@ export interface RunRow {
   fault: string | null;
 }
 
+/** What a report of limited size does not carry, or not all of. */
+export interface LeftOut {
+  what: string;
+  kept?: number;
+  of?: number;
+}
+
 /** `runs.json`. */
 export interface Runs {
   runs: RunRow[];
+  /** Only in a report. */
+  left_out?: LeftOut[];
 }
 
 /** One measured series: a value for every stream at every step. */

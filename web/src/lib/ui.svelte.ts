@@ -23,7 +23,7 @@ export class Ui {
   }
 
   get lang(): string {
-    const asked = this.view.lang || navigator.language.slice(0, 2);
+    const asked = this.view.lang || document.documentElement.dataset.lang || navigator.language.slice(0, 2);
     return asked in LANGUAGES ? asked : "en";
   }
 

@@ -122,6 +122,25 @@ const checks = {
     const faint = [cloud.pick(at[0]!, at[1]!), cloud.lasso([[0, 0], [900, 0], [900, 700], [0, 700]]).length];
     return { chosen: square.length, expected, hits, nowhere: cloud.pick(-500, -500), faint, took };
   },
+  /** One canvas that stands in no page draws several pictures, whatever pixels the screen has. */
+  copies() {
+    const { cloud, view, a, b } = make(5000, 8);
+    const hidden = new Cloud(document.createElement("canvas"));
+    hidden.setPalette(PALETTE);
+    hidden.setRows({ count: 5000, color: Int16Array.from({ length: 5000 }, (_, row) => row % 4), shape: new Uint8Array(5000) });
+    hidden.box = { width: 150, height: 100 };
+    const pictures = [a, b, a].map((one) => {
+      const to = document.createElement("canvas");
+      hidden.setFrames(one, one, 8);
+      hidden.copy({ ...view, size: 3 }, to);
+      const { data } = to.getContext("2d")!.getImageData(0, 0, to.width, to.height);
+      const colored = data.reduce((sum, value, at) => sum + (at % 4 === 3 && value ? 1 : 0), 0);
+      return { width: to.width, height: to.height, colored: (4 * colored) / data.length, hash: to.toDataURL() };
+    });
+    hidden.destroy();
+    cloud.destroy();
+    return pictures;
+  },
   async lost() {
     const { cloud, view } = make(5000, 8);
     cloud.draw(view);

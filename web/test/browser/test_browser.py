@@ -108,6 +108,14 @@ def test_a_click_and_a_lasso_find_the_rows(page: Any) -> None:
     assert found["faint"] == [-1, 0]
 
 
+def test_one_canvas_outside_the_page_draws_several_pictures(page: Any) -> None:
+    first, second, again = page.evaluate("checks.copies()")
+    assert first == again
+    assert first["hash"] != second["hash"]
+    assert (first["width"], first["height"]) == (150, 100)
+    assert min(first["colored"], second["colored"]) > 0.01
+
+
 def test_a_lost_card_comes_back_with_the_same_picture(page: Any) -> None:
     found = page.evaluate("checks.lost()")
     assert found["during"] == {"hash": "", "colored": 0}
