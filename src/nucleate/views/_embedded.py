@@ -89,6 +89,8 @@ def _line(view: RunView, name: str) -> dict[str, Any]:
     return line_of(view.run.path) | {
         "id": name, "folder": "", "stale": False, "headline": finding(summary),
         "clusters": summary.verdict.clusters, "used": summary.verdict.used,
+        "places": [{"clusters": place.clusters, "verdict": place.verdict}
+                   for place in summary.places],
     }  # fmt: skip
 
 

@@ -27,13 +27,13 @@ def line_of(folder: Path) -> dict[str, Any]:
     """What the list of runs shows of one folder.
 
     Returns:
-        `id, name, folder, status, stale, step, steps, headline, clusters, used, accuracy, spark,
-        updated, fault`; what is not known is None.
+        `id, name, folder, status, stale, step, steps, headline, clusters, used, places, accuracy,
+        spark, updated, fault`; what is not known is None.
     """
     line: dict[str, Any] = {
         "id": id_of(folder), "name": folder.name, "folder": str(folder), "status": None,
         "stale": False, "step": None, "steps": 0, "headline": None, "clusters": None,
-        "used": None, "accuracy": None, "spark": [], "updated": None, "fault": None,
+        "used": None, "places": None, "accuracy": None, "spark": [], "updated": None, "fault": None,
     }  # fmt: skip
     try:
         manifest = read_manifest(folder)
@@ -63,7 +63,9 @@ def _judged(folder: Path) -> dict[str, Any]:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         verdict = summary["verdict"]
         words = verdict["words"]
-        return {"clusters": verdict["clusters"], "used": verdict["used"],
+        places = [{key: place[key] for key in ("clusters", "verdict")}
+                  for place in summary["places"]]  # fmt: skip
+        return {"clusters": verdict["clusters"], "used": verdict["used"], "places": places,
                 "headline": words[0] if words else None}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -51,8 +51,18 @@ export class HttpSource implements Source {
   private async ask(path: string, signal?: AbortSignal): Promise<Response> {
     const answer = await fetch(this.root + path, signal ? { signal } : {});
     if (answer.ok) return answer;
-    const text = (await answer.text().catch(() => "")).slice(0, 300);
-    throw new SourceError(path, answer.status, text || `the server answered ${answer.status}.`);
+    const text = await answer.text().catch(() => "");
+    throw new SourceError(path, answer.status, reason(text).slice(0, 300) || `the server answered ${answer.status}.`);
+  }
+}
+
+/** What the server says in `error`, else all that it says. */
+function reason(text: string): string {
+  try {
+    const said = (JSON.parse(text) as { error?: unknown } | null)?.error;
+    return typeof said === "string" ? said : text;
+  } catch {
+    return text; // a proxy's page, say
   }
 }
 

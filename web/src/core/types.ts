@@ -21,6 +21,8 @@ export interface RunRow {
   headline: string | null;
   clusters: "clusters" | "none" | "undecided" | null;
   used: "used" | "not used" | "undecided" | "not tested" | null;
+  /** What was found at each place; null where nothing was measured. */
+  places: { clusters: string | null; verdict: string | null }[] | null;
   accuracy: Maybe;
   spark: Maybe[];
   /** Unix seconds. */
