@@ -5,10 +5,13 @@ from ._curves import accuracy_curves as accuracy_curves
 from ._curves import cluster_curves as cluster_curves
 from ._curves import curves_figure as curves_figure
 from ._curves import loss_curves as loss_curves
+from ._doses import doses_figure as doses_figure
 from ._embedded import MOST_MB as MOST_MB
 from ._embedded import write_report as write_report
 from ._figures import Plate as Plate
 from ._figures import write_figures as write_figures
+from ._labels import label_dots as label_dots
+from ._labels import labels_figure as labels_figure
 from ._line import id_of as id_of
 from ._line import line_of as line_of
 from ._maps import causal_map_figure as causal_map_figure
@@ -18,8 +21,6 @@ from ._maps import places_figure as places_figure
 from ._of_run import report_of as report_of
 from ._of_run import write_findings as write_findings
 from ._page_path import page_of as page_of
-from ._pictures import label_dots as label_dots
-from ._pictures import labels_figure as labels_figure
 from ._pictures import picture as picture
 from ._pictures import pictures_figure as pictures_figure
 from ._plots import figures as figures

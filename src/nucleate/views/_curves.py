@@ -13,15 +13,20 @@ from nucleate.views._style import (
     GRAY,
     INK,
     Margins,
+    area,
     axes_grid,
     figure_of,
     figure_style,
+    is_narrow,
+    key_below,
     own_axes,
     step_axis,
+    step_label,
     stream_colors,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -29,6 +34,8 @@ _SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "un
 _ONSET = "#B3123B"
 _ASIDE: dict[str, Any] = {"loc": "right", "fontsize": 8, "fontweight": "normal"}
 _DOT: dict[str, Any] = {"marker": "o", "ms": 4}
+_KEYS = {"answers key": 3, "clusters key": 4}
+"""Rows of keys, and how many entries of each stand side by side."""
 _FEW = 60
 """Fewer numbers than this are marked one by one."""
 _NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2": ("-.", "N2")}
@@ -145,29 +152,85 @@ def curve_rows(runs: Sequence[RunReport]) -> list[str]:
 
 
 @figure_style()
-def curves_figure(runs: Sequence[RunReport]) -> "Figure":
-    """Accuracy, loss, and clusters at every position, as far as there are any; a column a run."""
-    rows = curve_rows(runs) or [""]
+def curves_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> "Figure":
+    """Accuracy, loss, and clusters at every position, as far as there are any; a column a run.
+
+    Keys stand to the right; in a column of a page below the answers and below the clusters.
+
+    Args:
+        runs: one or more.
+        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+
+    Raises:
+        BadInput: `ax` is too small.
+    """
+    narrow = is_narrow(ax)
+    rows = _with_keys(runs) if narrow else curve_rows(runs) or [""]
     wide = 4.3 if len(runs) > 1 else 6.4
     figure, grid = axes_grid(
         [wide] * len(runs),
-        [1.75] * len(rows),
+        [_key_height(runs, what) if what in _KEYS else 1.75 for what in rows],
+        Margins(left=0.55, right=0.12, top=0.6, bottom=0.05, down=0.56) if narrow else
         Margins(left=0.62, right=1.35, top=0.66, bottom=0.5, down=0.56),
-    )
+        ax,
+    )  # fmt: skip
     for column, (run, name) in enumerate(
         zip(runs, short_names([r.summary for r in runs]), strict=True)
     ):
         last = column == len(runs) - 1
-        top = grid[0][column]
-        top.text(0, 1.2, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
+        grid[0][column].annotate(
+            name, (0, 1), (0, 26), xycoords="axes fraction", textcoords="offset points",
+            fontsize=11.5, fontweight="bold",
+        )  # fmt: skip
         for row, what in enumerate(rows):
-            ax = grid[row][column]
-            _curves_in(ax, run, what, legend=last)
+            panel = grid[row][column]
+            if what in _KEYS:
+                panel.set_axis_off()
+                if last:
+                    above = [grid[each][column] for each in range(row) if rows[each] not in _KEYS]
+                    of_answers = what == "answers key"
+                    _key(above if of_answers else above[-1:], what)
+                continue
+            _curves_in(panel, run, what, legend=last and not narrow)
             if column and what != "loss":
-                ax.set_ylabel("")
-                ax.set_yticklabels([])
-        grid[-1][column].set_xlabel("training step (logarithmic after the first)")
+                panel.set_ylabel("")
+                panel.set_yticklabels([])
+        lowest = next(line[column] for line, what in zip(grid[::-1], rows[::-1], strict=True)
+                      if what not in _KEYS)  # fmt: skip
+        lowest.set_xlabel(step_label(lowest))
     return figure
+
+
+def _with_keys(runs: Sequence[RunReport]) -> list[str]:
+    """The rows of the figure with a place for keys below the answers and below the clusters."""
+    rows = curve_rows(runs)
+    answers = [what for what in rows[:2] if what in ("accuracy", "loss")]
+    clusters = rows[len(answers) :]
+    return [*answers, "answers key"] * bool(answers) + [*clusters, "clusters key"] * bool(
+        clusters
+    ) or [""]
+
+
+def _key_height(runs: Sequence[RunReport], what: str) -> float:
+    """Room for a key in inches, beyond what lies between two rows of axes."""
+    if what == "answers key":
+        entries = max((run.accuracy["split"].nunique() for run in runs if len(run.accuracy)),
+                      default=0) + 2  # fmt: skip
+        return max(0.14 * -(-entries // _KEYS[what]) - 0.25, 0.02)
+    entries = max(len(run.streams) for run in runs) + 1 + len(_NULL_LINES)
+    return 0.14 * -(-entries // _KEYS[what])
+
+
+def _key(panels: "Sequence[Axes]", what: str) -> None:
+    """What the curves of some axes are, named once, below the last of them."""
+    named: dict[str, Artist] = {}
+    for panel in panels:
+        handles, labels = panel.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    below = 0.46 if what == "clusters key" else 0.27
+    legend = key_below(panels[-1], list(named.values()), inches=below, columns=_KEYS[what])
+    for line in legend.get_lines():
+        line.set_linewidth(1.4)  # which stream is thick differs between rows
 
 
 def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
@@ -182,7 +245,7 @@ def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
         cluster_curves(run, what, ax=ax, legend=legend)
         how = ", inputs' means removed" if run.headline_view(what) != "raw" else ""
         thick = f"thick: {run.chosen_stream(what)}"
-        if ax.get_position().width * figure_of(ax).get_figwidth() < 3:
+        if area(ax)[2] < 3:
             ax.set_title(f"{position_name(what)}\n{thick}{how}", fontsize=7, linespacing=1.1)
             return
         ax.set_title(f"{position_name(what)}{how}")
@@ -225,13 +288,17 @@ def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
         ax.axvspan(onset.low, onset.high, 0, 0.03, color=_ONSET, alpha=0.55, lw=0, zorder=4)
     ax.axvline(step, color=_ONSET, lw=0.9, zorder=4)
     # on the left, where curves are still low
-    left = ax.transAxes.inverted().transform(ax.transData.transform((step, 0.0)))[0] > 0.3
+    at = ax.transData.transform((step, 0.0))[0]
+    left = at > ax.bbox.x0 + 0.3 * ax.bbox.width
     side: dict[str, Any] = {"xytext": (-4 if left else 4, 0), "ha": "right" if left else "left"}
     shared: dict[str, Any] = {"textcoords": "offset points", "color": _ONSET}
     ax.annotate(label, (step, 1.0), fontsize=7.5, va="top", **shared, **side)
     if open_:
-        arrow = {"arrowstyle": "<-", "color": _ONSET, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", (step, 0.8), xytext=(-26, 0), arrowprops=arrow, **shared)
+        # ends before the axis; where there is no room for it, the words say the same
+        room = (at - ax.bbox.x0) / figure_of(ax).dpi * 72 - 6
+        if room > 8:
+            arrow = {"arrowstyle": "<-", "color": _ONSET, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", (step, 0.8), xytext=(-min(room, 26), 0), arrowprops=arrow, **shared)
 
 
 def _finish(ax: "Axes", run: RunReport, ylabel: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from nucleate.views._pictures import drawn_labels, drawn_points
+from nucleate.views._labels import drawn_labels
+from nucleate.views._pictures import drawn_points
 from nucleate.views._run_report import RunReport
 
 _NULLS = ["n0_q99", "n1_max", "n2"]

@@ -14,8 +14,9 @@ from nucleate.findings import short_names
 from nucleate.views._curves import curve_rows, curves_figure
 from nucleate.views._doses import doses_figure
 from nucleate.views._drawn import KINDS, drawn
+from nucleate.views._labels import labels_figure
 from nucleate.views._maps import causal_map_figure, heat_maps_figure, places_figure
-from nucleate.views._pictures import labels_figure, pictures_figure
+from nucleate.views._pictures import pictures_figure
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import figure_style, page_width
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,15 @@ from nucleate.views._style import (
     RAMP,
     SMALL,
     Margins,
+    area,
     axes_grid,
     figure_of,
     figure_style,
     headline,
+    is_narrow,
     own_axes,
     step_axis,
+    step_label,
 )
 
 if TYPE_CHECKING:
@@ -99,39 +103,51 @@ def _step_edges(ax: "Axes", steps: Sequence[int]) -> list[float]:
 
 
 @figure_style()
-def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
-    """One heat map a position (rows) and run (columns), with one color bar."""
+def heat_maps_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> "Figure":
+    """One heat map a position (rows) and run (columns), with one color bar.
+
+    Args:
+        runs: one or more.
+        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+
+    Raises:
+        BadInput: `ax` is too small.
+    """
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
     tall = 0.21 * max(len(run.streams) for run in runs) + 0.1
     figure, grid = axes_grid(
         [wide] * len(runs),
         [tall] * len(positions),
-        Margins(left=0.85, right=1.0, top=0.62, bottom=0.5, across=0.3, down=0.55),
+        Margins(left=0.85, right=0.95, top=0.7, bottom=0.5, across=0.3, down=0.55),
+        ax,
     )
     for column, (run, name) in enumerate(
         zip(runs, short_names([r.summary for r in runs]), strict=True)
     ):
-        top = grid[0][column]
-        lift = 1 + 0.3 / tall
-        top.text(0, lift, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
+        grid[0][column].annotate(
+            name, (0, 1), (0, 30), xycoords="axes fraction", textcoords="offset points",
+            fontsize=11.5, fontweight="bold",
+        )  # fmt: skip
         for row, position in enumerate(positions):
-            ax = grid[row][column]
+            panel = grid[row][column]
             if position not in run.positions:
-                ax.set_axis_off()
+                panel.set_axis_off()
                 continue
-            heat_map(run, position, ax=ax)
-            how = ", inputs' means removed" if run.headline_view(position) != "raw" else ""
-            ax.set_title(f"{position_name(position)}{how}")
+            heat_map(run, position, ax=panel)
+            small = area(panel)[2] < 3
+            how = "inputs' means removed" if run.headline_view(position) != "raw" else ""
+            words = [position_name(position), *[how] * bool(how)]
+            panel.set_title(("\n" if small else ", ").join(words), fontsize=7.5 if small else None)
             if column:
-                ax.set_yticklabels([])
-        grid[-1][column].set_xlabel("training step (logarithmic after the first)")
+                panel.set_yticklabels([])
+        grid[-1][column].set_xlabel(step_label(grid[-1][column]))
     _color_bar(figure, grid[0][-1], "ARI (task)")
     return figure
 
 
 @figure_style()
-def places_figure(run: RunReport, *, title: str = "") -> "Figure":
+def places_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """ARI against task over streams (rows) and positions (columns) at the last measured step.
 
     Each cell gives its number and, below it, the highest of its nulls. A dot marks a cell that is
@@ -140,16 +156,23 @@ def places_figure(run: RunReport, *, title: str = "") -> "Figure":
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
+        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+
+    Raises:
+        BadInput: `ax` is too small.
     """
+    narrow = is_narrow(ax)
     streams, positions = run.streams, run.positions
     table = run.places.reindex(columns=["stream", "position", "ari", "n0", "n1", "n2", "clusters"])
     table = table.assign(null=table[["n0", "n1", "n2"]].astype(float).max(axis=1))
     figure, grid = axes_grid(
         [1.25 * len(positions)],
         [0.32 * len(streams)],
-        Margins(left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.45, least=0.6),
-    )
-    ax = grid[0][0]
+        Margins(left=0.75 if narrow else 0.85, right=0.08 if narrow else 1.0,
+                top=0.8 if title else 0.4, bottom=0.45, least=0.6, lowest=0.85),
+        ax,
+    )  # fmt: skip
+    page, ax = ax, grid[0][0]
     values = _wide(table, "ari", streams, positions)
     nulls = _wide(table, "null", streams, positions)
     ax.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
@@ -165,12 +188,16 @@ def places_figure(run: RunReport, *, title: str = "") -> "Figure":
     ax.set_xlim(0, len(positions))
     ax.set_ylim(0, len(streams))
     ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
-    names = [plain(position_name(each), 22) for each in positions]
+    wrapped = 12 if area(ax)[2] < 1.1 * len(positions) else 22
+    names = ["\n".join(wrap(plain(position_name(each), 22), wrapped)) for each in positions]
     ax.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    _color_bar(figure, ax, "ARI (task)")
-    headline(figure, title)
+    if narrow:  # each cell has its number: a bar can be spared
+        ax.set_title("ARI (task), colors from 0 to 1", fontsize=7.5, fontweight="normal")
+    else:
+        _color_bar(figure, ax, "ARI (task)")
+    headline(figure, title, page)
     return figure
 
 
@@ -185,7 +212,7 @@ def _wide(
 
 
 @figure_style()
-def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
+def causal_map_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
     Each cell gives its number with its 95 % interval and, below, what the controls give; colors
@@ -194,6 +221,10 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
+        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+
+    Raises:
+        BadInput: `ax` is too small.
     """
     table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
@@ -201,13 +232,15 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     figure, grid = axes_grid(
         [5.3],
         [0.47 * max(len(streams), 1)] * max(1, len(positions)),
-        Margins(left=0.85, right=0.8, top=1.0 if title else 0.75, bottom=0.12, down=0.9, least=1.0),
-    )
-    blocks = [ax for line in grid for ax in line]
-    for ax, position in zip(blocks, positions, strict=False):
-        _causal_block(ax, table[table["position"] == position], streams)
-        ax.set_title(f"at the {position_name(position)}", pad=32)
-    headline(figure, title)
+        Margins(left=0.85, right=0.8, top=1.0 if title else 0.75, bottom=0.12, down=0.9, least=1.0,
+                lowest=0.95),
+        ax,
+    )  # fmt: skip
+    blocks = [block for line in grid for block in line]
+    for block, position in zip(blocks, positions, strict=False):
+        _causal_block(block, table[table["position"] == position], streams)
+        block.set_title(f"at the {position_name(position)}", pad=32)
+    headline(figure, title, ax)
     if not positions:
         grid[0][0].set_axis_off()
         grid[0][0].text(0.02, 0.5, "no place was tested")

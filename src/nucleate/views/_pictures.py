@@ -1,4 +1,4 @@
-"""Pictures of states in the plane, and the agreement with every label at the last step."""
+"""Pictures of states in the plane, at a few steps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,28 +6,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nucleate.findings import highest_null, in_order, number, plain, position_name
+from nucleate.findings import in_order, number, plain, position_name
 from nucleate.views._run_report import RunReport
 from nucleate.views._style import (
     COLORS,
-    GRAY,
     INK,
-    SMALL,
     Margins,
+    area,
     axes_grid,
     figure_of,
     figure_style,
     headline,
+    is_narrow,
+    key_below,
     own_axes,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-_LABELS = ("task", "family", "input", "output")
 _REST = "#c3c9d0"
-_MOST_LABELS = 6
+_KEY_BESIDE = 9.0
+"""Inches of a page from which on the key stands beside the frames, which need the room."""
 
 
 @figure_style()
@@ -71,155 +73,72 @@ def picture(
 
 
 @figure_style()
-def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Figure":
+def pictures_figure(
+    run: RunReport, *, title: str = "", columns: int = 4, ax: "Axes | None" = None
+) -> "Figure":
     """States at a few steps (columns) and every position (rows), one fixed basis a row.
 
     Args:
         run: the run; at each position the stream that the summary speaks of is shown, if it is
             in the picture table.
         title: what stands over the figure.
-        columns: at most how many steps are shown of those in the table.
+        columns: at most how many steps are shown of those in the table; in a column of a page
+            they stand in two rows.
+        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+
+    Raises:
+        BadInput: `ax` is too small.
     """
     table = run.picture
     places = _places(run)
     named = [task for task in dict.fromkeys(table.get("task", ())) if task]
     tasks = named[: len(COLORS)]
     frames = [_frames(run, stream, position, columns) for stream, position in places]
+    label = str(table["label"].iloc[0]) if len(table) and "label" in table else "task"
+    answered = bool(len(table) and table["correct"].notna().any())
+    keys = _key(tasks, _rest_name(table, named), answered)
+    most = max(map(len, frames), default=1)
+    across = min(most, 2) if is_narrow(ax) else most
+    lines = -(-most // across)
+    below = is_narrow(ax, _KEY_BESIDE)
+    abreast = 3 if is_narrow(ax) else 6
     figure, grid = axes_grid(
-        [2.35] * max(map(len, frames), default=1),
-        [2.35] * max(len(places), 1),
-        Margins(
-            left=0.4,
-            right=1.7,
-            top=0.72 if title else 0.4,
-            bottom=0.12,
-            across=0.14,
-            down=0.42,
-            least=0.4,
-            square=True,
-        ),
-    )
-    for line, shown, (stream, position) in zip(grid, frames, places, strict=False):
-        furthest = max(float(frame[["x", "y"]].abs().max().max()) for frame in shown.values())
-        for ax, (step, frame) in zip(line, shown.items(), strict=False):
-            picture(frame, tasks, reach=1.05 * furthest or 1.0, ax=ax)
-            ax.set_title(f"step {step}{_fidelity(frame)}", fontsize=7.8, fontweight="normal", pad=3)
-        for ax in line[len(shown) :]:
-            ax.set_axis_off()
-        line[0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
-    if places:
-        label = str(table["label"].iloc[0]) if "label" in table else "task"
-        answered = bool(table["correct"].notna().any())
-        _key(grid[0][-1], tasks, label, _rest_name(table, named), answered)
-    else:
+        [2.35] * across,
+        [2.35] * max(len(places), 1) * lines,
+        Margins(left=0.5, right=0.08 if below else 1.7, top=0.72 if title else 0.4,
+                bottom=0.2 + 0.15 * -(-len(keys) // abreast) if below else 0.12,
+                across=0.14, down=0.42, least=0.4, lowest=0.4, square=True),
+        ax,
+    )  # fmt: skip
+    for row, (shown, (stream, position)) in enumerate(zip(frames, places, strict=True)):
+        panels = [panel for line in grid[row * lines : (row + 1) * lines] for panel in line]
+        _row_of_frames(panels, shown, tasks)
+        panels[0].set_ylabel(f"{stream}\n{position_name(position)}", weight="bold", fontsize=7.8)
+    if not places:
         grid[0][0].set_axis_off()
         grid[0][0].text(0, 0.5, "no states were kept for pictures")
-    headline(figure, title)
+    elif below:
+        key_below(grid[-1][0], keys, inches=0.1, columns=abreast)
+    else:
+        grid[0][-1].legend(handles=keys, title=label, alignment="left", loc="upper left",
+                           bbox_to_anchor=(1.03, 1.03), borderaxespad=0)  # fmt: skip
+    headline(figure, title, ax)
     return figure
 
 
-@figure_style()
-def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
-    """ARI of clusters against task, family, input and output at the last step, beside nulls.
-
-    Dots are the view of the summary at the position, rings the other view where there is one;
-    the gray bar ends at the highest of the nulls of the dot, the stroke marks that of the ring.
-    """
-    labels = _shown_labels(run)
-    tall = 0.2 * len(run.streams) + 0.1
-    figure, grid = axes_grid(
-        [1.12] * len(labels),
-        [tall] * len(run.positions),
-        Margins(
-            left=0.85,
-            right=1.3,
-            top=0.82 if title else 0.55,
-            bottom=0.42,
-            across=0.12,
-            down=0.95,
-            least=0.45,
-        ),
-    )
-    for ax in (ax for line in grid for ax in line):
-        ax.set_axis_off()
-    for place, position in enumerate(run.positions):
-        line = grid[place]
-        for label, ax in zip(labels, line, strict=True):
-            ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
-            if not len(drawn_labels(run, position, label)):
-                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
-                continue
-            ax.set_axis_on()
-            label_dots(run, position, label, ax=ax)
-            if ax is not line[0]:
-                ax.set_yticklabels([])
-        where = (0, 1 + 0.28 / tall)
-        line[0].text(*where, position_name(position), transform=line[0].transAxes, weight="bold")
-    _dots_key(grid[0][-1])
-    headline(figure, title)
-    return figure
-
-
-@figure_style()
-def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
-    """ARI against one label at the last step by stream, beside the highest null."""
-    ax = own_axes(ax, 2.0, 1.8)
-    streams = run.streams
-    levels = np.arange(len(streams))
-    main = run.headline_view(position)
-    color = COLORS[_LABELS.index(label) if label in _LABELS else 4]
-    for view in ("raw", "conditioned"):
-        rows = run.last_numbers(position, view, label=label)
-        rows = rows[~rows.index.duplicated()].reindex(streams)
-        if rows["value"].isna().all():
-            continue
-        if view == main:
-            ax.barh(levels, highest_null(rows), height=0.72, color="#d5d9de", zorder=1)
-            ax.scatter(rows["value"], levels, s=22, color=color, zorder=3, lw=0)
-        else:
-            ax.scatter(
-                rows["value"], levels, s=20, facecolor="none", edgecolor=color, lw=0.9, zorder=2
-            )
-            ax.scatter(highest_null(rows), levels, s=60, marker="|", color=color, lw=1.1, zorder=2)
-    ax.set_xlim(-0.08, 1.05)
-    ax.set_ylim(-0.6, len(streams) - 0.4)
-    ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-    ax.set_yticks(levels, streams)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color="#eceff2", lw=0.6)
-    ax.set_axisbelow(True)
-    ax.set_xlabel("ARI")
-    return figure_of(ax)
-
-
-def _is_known(run: RunReport, label: str) -> bool:
-    """Whether there is a number for the label at the last step, at any place."""
-    rows = run.panel[(run.panel["label"] == label) & (run.panel["metric"] == "ari")]
-    return bool(rows.loc[rows["step"] == rows["step"].max(), "value"].notna().any())
-
-
-def _shown_labels(run: RunReport) -> list[str]:
-    measured = set(run.panel["label"].unique())
-    labels = [name for name in _LABELS if name in measured]
-    others = measured - {*_LABELS, "", "length", "task x family"}
-    shown = [name for name in (*labels, *sorted(others)) if _is_known(run, name)]
-    return shown[:_MOST_LABELS] or labels[:1]
-
-
-def drawn_labels(run: RunReport, position: str = "", label: str = "") -> pd.DataFrame:
-    """The dots, rings and nulls of `labels_figure`; of one position and label if they are given."""
-    names = ["position", "label", "view", "stream", "value", "null", "mark"]
-    parts = []
-    for at in [position] if position else run.positions:
-        for name in [label] if label else _shown_labels(run):
-            for view in ("raw", "conditioned"):
-                rows = run.last_numbers(at, view, label=name)
-                rows = rows[~rows.index.duplicated()].dropna(subset="value")
-                mark = "dot" if view == run.headline_view(at) else "ring"
-                rows = rows.assign(null=highest_null(rows), mark=mark)
-                parts.append(rows.reset_index().reindex(columns=names))
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=names)
+def _row_of_frames(
+    panels: "Sequence[Axes]", shown: dict[int, pd.DataFrame], tasks: Sequence[str]
+) -> None:
+    """The frames of one place on one scale; axes that are left over stay empty."""
+    furthest = max(float(frame[["x", "y"]].abs().max().max()) for frame in shown.values())
+    small = area(panels[0])[2] < 1.7
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, (step, frame) in zip(panels, shown.items(), strict=False):
+        panel.set_axis_on()
+        picture(frame, tasks, reach=1.05 * furthest or 1.0, ax=panel)
+        panel.set_title(f"step {step}{_fidelity(frame)}", fontsize=7 if small else 7.8,
+                        fontweight="normal", pad=3)  # fmt: skip
 
 
 def drawn_points(run: RunReport, columns: int = 4) -> pd.DataFrame:
@@ -275,7 +194,7 @@ def _fidelity(frame: pd.DataFrame) -> str:
     first = frame.iloc[0]
     return (
         f" · keeps {number(first['variance_share'])}\n{first.get('label') or 'task'} share "
-        f"{number(first['between_plane'])} of {number(first['between_full'])}"
+        f"{number(first['between_plane'])} (full {number(first['between_full'])})"
     )
 
 
@@ -286,40 +205,13 @@ def _rest_name(table: pd.DataFrame, named: Sequence[str]) -> str:
     return "no label" if (table["task"] == "").any() else ""
 
 
-def _key(beside: "Axes", tasks: Sequence[str], label: str, rest: str, answered: bool) -> None:
+def _key(tasks: Sequence[str], rest: str, answered: bool) -> "list[Line2D]":
+    """The entries of the legend: colors of tasks, what is gray, and the two marks."""
     from matplotlib.lines import Line2D
 
-    def dot(color: str, marker: str = "o") -> Line2D:
-        return Line2D([], [], color=color, marker=marker, ls="", ms=4)
+    def dot(name: str, color: str, marker: str = "o") -> Line2D:
+        return Line2D([], [], color=color, marker=marker, ls="", ms=4, label=name)
 
-    keys = [dot(color) for color, _ in zip(COLORS, tasks, strict=False)]
-    names = [plain(task, 18) for task in tasks]
-    if rest:
-        keys.append(dot(_REST))
-        names.append(rest)
-    if answered:
-        keys += [dot(INK), dot(INK, "x")]
-        names += ["answer right", "answer wrong"]
-    beside.legend(
-        keys,
-        names,
-        title=label,
-        alignment="left",
-        loc="upper left",
-        bbox_to_anchor=(1.03, 1.03),
-        borderaxespad=0,
-    )
-
-
-def _dots_key(beside: "Axes") -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    keys = [
-        Line2D([], [], color=GRAY, marker="o", ls="", ms=5),
-        Line2D([], [], color=GRAY, marker="o", ls="", ms=5, mfc="none"),
-        Patch(color="#d5d9de"),
-        Line2D([], [], color=GRAY, marker="|", ls="", ms=8),
-    ]
-    names = ["as in the text", "other view", "highest null", "null of ring"]
-    beside.legend(keys, names, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)
+    keys = [dot(plain(task, 18), color) for color, task in zip(COLORS, tasks, strict=False)]
+    keys += [dot(rest, _REST)] * bool(rest)
+    return keys + [dot("answer right", INK), dot("answer wrong", INK, "x")] * answered

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate._core.errors import BadInput
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # Okabe and Ito's colors, safe for color-blind readers; the yellow is darkened to show on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#5B4B8A")
@@ -21,6 +24,7 @@ RAMP = "viridis"
 SMALL = 6.5
 """No text is smaller than this, in points at print size."""
 
+_NARROW = 5.0
 _PAGE: ContextVar[float | None] = ContextVar("page width", default=None)
 
 RC: dict[Any, Any] = {
@@ -52,7 +56,7 @@ RC: dict[Any, Any] = {
     "savefig.facecolor": "white",
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "nucleate",  # the same figure gives the same bytes
-    "pdf.fonttype": 3,
+    "pdf.fonttype": 42,  # text that can be searched and edited
 }
 
 
@@ -88,8 +92,8 @@ def page_width(inches: float | None) -> Iterator[None]:
 class Margins:
     """Space around and between axes, in inches.
 
-    `least` is the share of their width below which the axes cannot be read; `square` axes give
-    way in height as well.
+    `least` and `lowest` are the shares of their width and height below which the axes cannot be
+    read; `square` axes give way in height as well.
     """
 
     left: float = 0.7
@@ -99,48 +103,115 @@ class Margins:
     across: float = 0.35
     down: float = 0.5
     least: float = 0.2
+    lowest: float = 0.6
     square: bool = False
 
 
 def axes_grid(
-    widths: Sequence[float], heights: Sequence[float], margins: Margins
+    widths: Sequence[float],
+    heights: Sequence[float],
+    margins: Margins,
+    ax: "Axes | None" = None,
 ) -> "tuple[Figure, list[list[Axes]]]":
-    """A figure with axes of the given sizes in inches, rows from the top.
+    """Axes of the given sizes in inches, rows from the top, in a new figure or in place of `ax`.
+
+    In place of `ax`, widths and heights give way until labels and margins fit into its area.
 
     Layout by arithmetic: matplotlib's own layout engines draw everything once more to find out
     how large it is, which takes longer than the drawing.
+
+    Raises:
+        BadInput: the area of `ax` is too small to read anything in.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    around = margins.left + margins.across * (len(widths) - 1) + margins.right
-    wanted = _PAGE.get()
-    if wanted is not None:
-        share = max((wanted - around) / sum(widths), margins.least)
-        widths = [wide * share for wide in widths]
-        heights = [tall * share for tall in heights] if margins.square else heights
-    width = around + sum(widths)
-    height = margins.top + sum(heights) + margins.down * (len(heights) - 1) + margins.bottom
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    across = margins.left + margins.across * (len(widths) - 1) + margins.right
+    down = margins.top + margins.down * (len(heights) - 1) + margins.bottom
+    if ax is None:
+        share = 1.0
+        if (wanted := _PAGE.get()) is not None:
+            share = max((wanted - across) / sum(widths), margins.least)
+        lower = share if margins.square else 1.0
+        size = (across + share * sum(widths), down + lower * sum(heights))
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        left, top = 0.0, size[1]
+    else:
+        figure = figure_of(ax)
+        left, bottom, wide, tall = area(ax)
+        top = bottom + tall
+        share, lower = (wide - across) / sum(widths), (tall - down) / sum(heights)
+        if share < margins.least or lower < margins.lowest:
+            raise BadInput(
+                f"ax is {wide:.1f} x {tall:.1f} inches and this figure needs at least "
+                f"{across + margins.least * sum(widths):.1f} x "
+                f"{down + margins.lowest * sum(heights):.1f}; make the figure larger"
+            )
+        share, lower = (min(share, lower),) * 2 if margins.square else (share, lower)
+        ax.set_axis_off()
+    corner = (left + margins.left, top - margins.top)
+    sizes = ([wide * share for wide in widths], [tall * lower for tall in heights])
+    return figure, _placed(figure, corner, sizes, margins)
+
+
+def _placed(
+    figure: "Figure",
+    corner: tuple[float, float],
+    sizes: tuple[Sequence[float], Sequence[float]],
+    margins: Margins,
+) -> "list[list[Axes]]":
+    """Rows of axes from the upper left corner, in inches."""
+    width, height = figure.get_size_inches()
     grid = []
-    top = height - margins.top
-    for tall in heights:
-        left, row = margins.left, []
-        for wide in widths:
+    top = corner[1]
+    for tall in sizes[1]:
+        left, row = corner[0], []
+        for wide in sizes[0]:
             box = (left / width, (top - tall) / height, wide / width, tall / height)
             row.append(figure.add_axes(box))
             left += wide + margins.across
         grid.append(row)
         top -= tall + margins.down
-    return figure, grid
+    return grid
 
 
-def headline(figure: "Figure", title: str) -> None:
-    """A title over the whole figure, nothing where it is empty."""
+def area(ax: "Axes") -> tuple[float, float, float, float]:
+    """Left, bottom, width and height of axes in inches from the corner of the whole figure."""
+    left, bottom, width, height = np.array(ax.bbox.bounds) / figure_of(ax).dpi
+    return float(left), float(bottom), float(width), float(height)
+
+
+def is_narrow(ax: "Axes | None" = None, than: float = _NARROW) -> bool:
+    """Whether there is about a column's width, so that keys must stand below the axes."""
+    width = _PAGE.get() if ax is None else area(ax)[2]
+    return width is not None and width < than
+
+
+def key_below(ax: "Axes", handles: Sequence[Any], *, inches: float, columns: int) -> "Legend":
+    """A legend that begins so many inches below the axes.
+
+    Args:
+        ax: what it stands below.
+        handles: the artists, each with its label.
+        inches: from the axes to the legend: room for ticks and label.
+        columns: how many entries stand side by side.
+    """
+    _, _, width, height = area(ax)
+    return ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(-0.4 / width, -inches / height),
+        borderaxespad=0, ncols=columns, fontsize=7, labelspacing=0.22, handlelength=1.5,
+        columnspacing=1.0,
+    )  # fmt: skip
+
+
+def headline(figure: "Figure", title: str, ax: "Axes | None" = None) -> None:
+    """A title over the whole figure, or over the area of `ax`; nothing where it is empty."""
     if title:
-        top = 1 - 0.08 / figure.get_figheight()
-        figure.text(0.0, top, f" {title}", va="top", fontsize=11.5, fontweight="bold")
+        width, height = figure.get_size_inches()
+        left, bottom, _, tall = area(ax) if ax is not None else (0.0, 0.0, width, height)
+        at = (left / width, (bottom + tall - 0.08) / height)
+        figure.text(*at, f" {title}", va="top", fontsize=11.5, fontweight="bold")
 
 
 def figure_of(ax: "Axes") -> "Figure":
@@ -165,6 +236,11 @@ def stream_colors(streams: Sequence[str]) -> dict[str, str]:
     return {s: GRAY if s == "embed" else color for s, color in colors.items()}
 
 
+def step_label(ax: "Axes") -> str:
+    """What stands below an axis of steps, as long as there is room."""
+    return "training step (logarithmic after the first)" if area(ax)[2] > 2.7 else "training step"
+
+
 def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     """Steps on an axis that is linear up to the first step after 0 and logarithmic from there."""
     from matplotlib.ticker import FixedLocator, NullLocator
@@ -176,7 +252,7 @@ def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
     # in a narrow plot a decade needs more distance from the last step
-    room = 1.6 if figure_of(ax).get_figwidth() * ax.get_position().width > 2 else 4
+    room = 1.6 if area(ax)[2] > 2 else 4
     decades = [10**power for power in range(9) if first <= 10**power < last / room]
     ticks = [0] * (steps[0] == 0) + decades + [last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
