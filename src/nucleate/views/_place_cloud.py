@@ -32,6 +32,8 @@ _METHODS = {
     "tasks": "axes through the means of the tasks at step {step}, farthest apart first, then "
     "principal axes of the rest",
     "variance": "principal axes of step {step}, blind to tasks",
+    "twin": "axes through the means of shuffled tasks at step {step}, farthest apart first, then "
+    "principal axes of the rest",
 }
 
 
@@ -49,8 +51,8 @@ class PlaceCloud:
         frames: step -> coordinates of all rows that were measured; a step whose states are not
             finite has none.
         ari: step -> ARI of k-means in the coordinates with the task, and what the permuted twin
-            has in a basis of its own.
-        ari_full: step -> ARI in all dimensions; NaN where it was not measured.
+            has in a basis of its own; in the basis `twin` both are the twin's.
+        ari_full: step -> ARI in all dimensions, of the same labels; NaN where it was not measured.
         without_task: the last frame after the task was erased (LEACE); None where there is none.
     """
 
@@ -114,35 +116,93 @@ def place_cloud(
     Raises:
         BadInput: no step has finite states there, or there are too few rows.
     """
+    at = _recorded(run, shown, stream, position)
+    # The twin has as many axes as the tasks: it is what chance gives in a picture like theirs.
+    k, of_all = _axes_needed(at, "variance" if name == "variance" else "tasks")
+    labels = at.twin if name == "twin" else at.task
+    basis = at.basis(name, labels, k)
+    frames = at.frames(basis, labels)
+    if name == "variance":
+        ari = _ari(frames, at.task, at.twin)
+        full = {at.last: of_all} | at.full
+    elif name == "tasks":
+        # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
+        own = at.frames(at.basis("twin", at.twin, k), at.twin)
+        chance = _ari(own, at.twin)
+        ari = {step: (*of_task, *chance[step]) for step, of_task in _ari(frames, at.task).items()}
+        full = {at.last: of_all} | at.full
+    else:
+        # The twin is its own null.
+        ari = {step: 2 * of_twin for step, of_twin in _ari(frames, at.twin).items()}
+        full = {at.last: at.ari_of_all(basis, at.twin)}
+    some = _some(len(at.rows), most)
+    erased = _without_task(at, basis, labels) if at.erasable else None
+    return PlaceCloud(
+        name, basis, at.last, at.rows[some], some, len(run.prompts), frames, ari, full, erased
+    )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The finite states of a place, and what its rows are."""
+
+    states: dict[int, Float[np.ndarray, "row width"]]
+    rows: Int[np.ndarray, " row"]
+    task: Int[np.ndarray, " row"]
+    twin: Int[np.ndarray, " row"]
+    inputs: Int[np.ndarray, " row"]
+    conditioned: bool
+    erasable: bool
+    full: dict[int, float]
+
+    @property
+    def last(self) -> int:
+        return max(self.states)
+
+    def basis(self, name: BasisName, labels: Int[np.ndarray, " row"], k: int) -> Basis:
+        by_input = self.inputs if self.conditioned else None
+        return cloud_basis(self.states[self.last], labels, name=name, k=k, inputs=by_input)
+
+    def frames(self, basis: Basis, labels: Int[np.ndarray, " row"]) -> dict[int, Frame]:
+        return through(self.states, basis, tasks=labels, inputs=self.inputs)
+
+    def ari_of_all(self, basis: Basis, labels: Int[np.ndarray, " row"]) -> float:
+        """In all dimensions, in the scale of the last step: the number that a panel would have."""
+        scaled = basis.scaled(self.states[self.last], self.inputs)
+        return float(agreements(scaled[None], labels[None])[0, 0])
+
+
+def _recorded(run: Run, shown: RunReport, stream: str, position: str) -> _Recorded:
     prompts = run.prompts
     rows = measured_rows(prompts, position)
     label = grouping(prompts)
-    task = _codes(prompts, label, rows)
-    inputs = _codes(prompts, "input", rows)
-    states = _finite_states(run, stream, position, rows)
-    last = max(states)
     view = shown.headline_view(position) if len(shown.panel) else "raw"
-    conditioned = inputs if view == "conditioned" else None
-    twin = twin_of(prompts, label)[rows]
     full = _panel_ari(shown, stream, position, view)
+    return _Recorded(
+        states=_finite_states(run, stream, position, rows),
+        rows=rows,
+        task=_codes(prompts, label, rows),
+        twin=twin_of(prompts, label)[rows],
+        inputs=_codes(prompts, "input", rows),
+        conditioned=view == "conditioned",
+        erasable=label == "task",
+        full={step: value for step, value in full.items() if not np.isnan(value)},
+    )
+
+
+def _axes_needed(at: _Recorded, name: BasisName) -> tuple[int, float]:
+    """How many axes a place is shown in, and ARI of the last step in all dimensions."""
+    of_all = at.full.get(at.last, np.nan)
     for k in (FEW, MANY):
-        basis = cloud_basis(states[last], task, name=name, k=k, inputs=conditioned)
-        frames = through(states, basis, tasks=task, inputs=inputs)
-        of_task = _ari(frames, task)
-        if np.isnan(full.get(last, np.nan)):
-            # In the scale of its own step this is the number that a panel would have.
-            full[last] = float(
-                agreements(basis.scaled(states[last], inputs)[None], task[None])[0, 0]
-            )
-        if enough(of_task[-1], full[last]) or k >= len(basis.scale):
+        basis = at.basis(name, at.task, k)
+        if np.isnan(of_all):
+            of_all = at.ari_of_all(basis, at.task)
+        points = project(at.states[at.last], basis, tasks=at.task, inputs=at.inputs).points
+        if enough(float(agreements(points[None], at.task[None])[0, 0]), of_all):
             break
-    # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
-    own = cloud_basis(states[last], twin, name=name, k=k, inputs=conditioned)
-    of_twin = _ari(through(states, own, tasks=twin, inputs=inputs), twin)
-    some = _some(len(rows), most)
-    erased = _without_task(states[last], basis, task, inputs) if label == "task" else None
-    ari = dict(zip(frames, zip(of_task, of_twin, strict=True), strict=True))
-    return PlaceCloud(name, basis, last, rows[some], some, len(prompts), frames, ari, full, erased)
+        if k >= len(basis.scale):
+            break
+    return k, of_all
 
 
 def _codes(
@@ -172,9 +232,11 @@ def _finite_states(
     return states
 
 
-def _ari(frames: dict[int, Frame], labels: Int[np.ndarray, " row"]) -> list[float]:
+def _ari(frames: dict[int, Frame], *labels: Int[np.ndarray, " row"]) -> dict[int, Any]:
+    """Step -> ARI of k-means in the coordinates with each labeling."""
     points = np.stack([frame.points for frame in frames.values()])
-    return [float(value) for value in agreements(points, labels[None])[:, 0]]
+    found = agreements(points, np.stack(labels)).tolist()
+    return {step: tuple(each) for step, each in zip(frames, found, strict=True)}
 
 
 def _some(count: int, most: int) -> Int[np.ndarray, " row"]:
@@ -195,14 +257,10 @@ def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[
     return dict(zip(rows["step"].astype(int), rows["value"].astype(float), strict=True))
 
 
-def _without_task(
-    states: Float[np.ndarray, "row width"],
-    basis: Basis,
-    tasks: Int[np.ndarray, " row"],
-    inputs: Int[np.ndarray, " row"],
-) -> Frame | None:
+def _without_task(at: _Recorded, basis: Basis, labels: Int[np.ndarray, " row"]) -> Frame | None:
+    states = at.states[at.last]
     try:
-        erased = Eraser.leace(states, tasks)(states).float().numpy()
+        erased = Eraser.leace(states, at.task)(states).float().numpy()
     except BadInput:
         return None
-    return project(erased, basis, tasks=tasks, inputs=inputs)
+    return project(erased, basis, tasks=labels, inputs=at.inputs)

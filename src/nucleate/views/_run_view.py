@@ -190,7 +190,7 @@ class RunView:
 
     def _made(self, stream: str, position: str, basis: str) -> StoredCloud:
         """A cloud from the cache, else from the states."""
-        name: BasisName = "tasks" if basis == "tasks" else "variance"
+        name: BasisName = next(each for each in BASES if each == basis)
         place = (stream, position, name, self.most_rows)
         kept = [*self._folders, *([self._kept] if self._kept else [])]
         found = next((cloud for folder in kept if (cloud := folder.read(*place))), None)
