@@ -22,10 +22,11 @@ from nucleate.views._cloud import (
     through,
 )
 from nucleate.views._of_run import Place, grouping
-from nucleate.views._projection import Basis, Frame, project
+from nucleate.views._projection import Basis, Frame, between_share, project, standardized
 from nucleate.views._run_report import RunReport
 from nucleate.views._stored_cloud import StoredCloud
 from nucleate.views._twin import twin_of
+from nucleate.views._umap import forward_maps, jitter
 from nucleate.views._view_values import plain_json
 
 _METHODS = {
@@ -34,7 +35,11 @@ _METHODS = {
     "variance": "principal axes of step {step}, blind to tasks",
     "twin": "axes through the means of shuffled tasks at step {step}, farthest apart first, then "
     "principal axes of the rest",
+    "umap": "UMAP of the rows shown, each step from the map before it (80 epochs, learning rate "
+    "0.25, turned onto it); by chance a point moves up to {jitter} of the radius between steps",
 }
+_FILLED = 4
+"""A renderer reads coordinates by fours."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,11 @@ class PlaceCloud:
 
     Attributes:
         name: of the basis.
-        basis: the axes.
-        step: the step that they come from.
+        method: how the coordinates were made, in words.
+        k: coordinates of a row.
+        axes: how many of them are not zeros that only fill up.
+        conditioned: whether each input's mean was taken off.
+        step: the step that the axes come from; None where there are no axes.
         rows: which rows of the prompt set are shown, rising.
         shown: which of the rows that were measured those are.
         total: how many rows the prompt set has.
@@ -54,18 +62,24 @@ class PlaceCloud:
             has in a basis of its own; in the basis `twin` both are the twin's.
         ari_full: step -> ARI in all dimensions, of the same labels; NaN where it was not measured.
         without_task: the last frame after the task was erased (LEACE); None where there is none.
+        jitter: how far a cloud moves between steps whose states are the same, as a share of its
+            radius.
     """
 
     name: BasisName
-    basis: Basis
-    step: int
+    method: str
+    k: int
+    axes: int
+    conditioned: bool
+    step: int | None
     rows: Int[np.ndarray, " row"]
     shown: Int[np.ndarray, " row"]
     total: int
     frames: dict[int, Frame]
     ari: dict[int, tuple[float, float]]
     ari_full: dict[int, float]
-    without_task: Frame | None
+    without_task: Frame | None = None
+    jitter: float = 0.0
 
     def stored(self) -> StoredCloud:
         """As it is handed out."""
@@ -79,9 +93,9 @@ class PlaceCloud:
         """What stands beside the picture."""
         frames = [self._about_frame(step) for step in self.frames]
         return {
-            "k": self.basis.axes.shape[1], "basis": self.name, "basis_step": self.step,
-            "method": _METHODS[self.name].format(step=self.step),
-            "conditioned": self.basis.conditioned, "rows": len(self.rows), "total": self.total,
+            "k": self.k, "axes": self.axes, "basis": self.name, "basis_step": self.step,
+            "method": self.method, "jitter": self.jitter,
+            "conditioned": self.conditioned, "rows": len(self.rows), "total": self.total,
             "index": self.rows, "frames": frames,
             "erased": None if self.without_task is None else {
                 "unit": self.without_task.packed(self.shown)[1],
@@ -117,6 +131,8 @@ def place_cloud(
         BadInput: no step has finite states there, or there are too few rows.
     """
     at = _recorded(run, shown, stream, position)
+    if name == "umap":
+        return _mapped(at, len(run.prompts), most)
     # The twin has as many axes as the tasks: it is what chance gives in a picture like theirs.
     k, of_all = _axes_needed(at, "variance" if name == "variance" else "tasks")
     labels = at.twin if name == "twin" else at.task
@@ -138,7 +154,42 @@ def place_cloud(
     some = _some(len(at.rows), most)
     erased = _without_task(at, basis, labels) if at.erasable else None
     return PlaceCloud(
-        name, basis, at.last, at.rows[some], some, len(run.prompts), frames, ari, full, erased
+        name, _METHODS[name].format(step=at.last), k, min(k, len(basis.scale)), at.conditioned,
+        at.last, at.rows[some], some, len(run.prompts), frames, ari, full, erased,
+    )  # fmt: skip
+
+
+def _mapped(at: "_Recorded", total: int, most: int) -> PlaceCloud:
+    """The cloud that UMAP gives: of the rows shown, since its price grows with them."""
+    some = _some(len(at.rows), most)
+    by_input = at.inputs[some] if at.conditioned else None
+    # In the scale of each step itself: that of the last would let it show at the first.
+    seen = {step: standardized(each[some], by_input)[0] for step, each in at.states.items()}
+    maps = forward_maps(seen)
+    task = at.task[some]
+    frames = {step: _map_frame(points, seen[step], task) for step, points in maps.items()}
+    ari = _ari(frames, task, at.twin[some])
+    floor = jitter(seen, maps)
+    method = _METHODS["umap"].format(jitter=f"{floor:.2g}")
+    return PlaceCloud(
+        "umap", method, _FILLED, 2, at.conditioned, None, at.rows[some], np.arange(len(some)),
+        total, frames, ari, at.full, jitter=floor,
+    )  # fmt: skip
+
+
+def _map_frame(
+    points: Float[np.ndarray, "row 2"],
+    states: Float[np.ndarray, "row width"],
+    task: Int[np.ndarray, " row"],
+) -> Frame:
+    radius = float(np.sqrt((points**2).sum(axis=1).mean()))
+    filled = np.pad(points, ((0, 0), (0, _FILLED - 2)))
+    return Frame(
+        points=filled / radius if radius > 0 else filled,
+        radius=radius,
+        variance_share=np.nan,  # a bent map keeps no share of it
+        between_plane=between_share(points, task),
+        between_full=between_share(states, task),
     )
 
 

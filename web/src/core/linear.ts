@@ -89,7 +89,7 @@ export interface Sight {
  * states and not the plane.
  */
 export function sightOf(basis: string, centroids: Centroids, focus: readonly number[]): Sight {
-  const plane = basis === "variance" ? variancePlane(centroids.k) : focusPlane(centroids, focus);
+  const plane = basis === "variance" || basis === "umap" ? variancePlane(centroids.k) : focusPlane(centroids, focus);
   const [x, y] = project(focusCenter(centroids, focus), plane);
   return { plane, middle: [x!, y!] };
 }

@@ -81,10 +81,13 @@ export class Scene {
   readonly place = $derived.by(() =>
     this.file().places.find((one) => one.stream === this.stream && one.position === this.position),
   );
+  /** What can be chosen; a bent map is made when it is asked for, which a report cannot. */
+  readonly bases = $derived.by(() => ["tasks", "variance", ...(this.ui.source.live && this.file().bases?.includes("umap") ? ["umap"] : [])]);
   /** The place whose twin is not carried, as in a small report: it keeps the axes of its tasks. */
   private twinless = $state("");
   readonly basis = $derived.by(() => {
-    if (this.ui.view.basis === "variance") return "variance";
+    const { basis } = this.ui.view;
+    if (basis !== "tasks" && this.bases.includes(basis)) return basis;
     return this.nulls && this.twinless !== keyOf(this) ? "twin" : "tasks";
   });
   readonly color = $derived.by(() => {
