@@ -127,7 +127,7 @@ export interface Sight {
  * states and not the plane.
  */
 export function sightOf(basis: string, centroids: Centroids, focus: readonly number[], within?: Float64Array): Sight {
-  const plane = basis === "variance" ? variancePlane(centroids.k) : focusPlane(centroids, focus, within);
+  const plane = basis === "variance" || basis === "umap" ? variancePlane(centroids.k) : focusPlane(centroids, focus, within);
   const [x, y] = project(focusCenter(centroids, focus), plane);
   return { plane, middle: [x!, y!] };
 }
