@@ -2,18 +2,14 @@
 
 import io
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import any_runs
+from served import browsing, serving, watched
 
 NAME = '<img src=x onerror="document.title=1">'
 
@@ -25,47 +21,20 @@ def address(tmp_path_factory) -> Iterator[str]:
     odd = any_runs.make(folder / "second")
     manifest = odd.path / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": NAME}))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = "from nucleate.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "app", str(folder), "--port", str(port), "--no-open"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}/"
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(address, timeout=10).close()
-            break
-        except OSError:
-            time.sleep(0.2)
-    yield address
-    process.terminate()
-    process.wait(timeout=20)
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-background-networking", "--use-gl=angle",
-                  "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-        )  # fmt: skip
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-    yield page
-    page.close()
-    assert faults == []
+    with watched(browser) as page:
+        yield page
 
 
 def _open(page: Page, address: str) -> None:

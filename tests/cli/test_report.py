@@ -49,6 +49,17 @@ def test_report_prints_the_summary_as_json(nucleate, root, tmp_path):
     assert not (root / "lr0.2-1" / "report.html").exists()
 
 
+def test_report_writes_the_file_that_is_named_and_nothing_beside_it(nucleate, root, tmp_path):
+    page = tmp_path / "mine" / "look.html"
+    asked = ("report", root / "lr0.2-1", "-o", page, "--lang", "ja", "--quiet")
+    assert nucleate(*asked).returncode == 0
+    assert list(tmp_path.rglob("*.*")) == [page]
+    assert '<html lang="ja" data-lang="ja">' in page.read_text(encoding="utf-8")
+    done = nucleate(*asked, "--max-mb", "0.2")
+    assert done.returncode == 2
+    assert "raise max_mb" in done.stderr
+
+
 def test_compare_prints_a_table_and_writes_a_page_with_figures(nucleate, root, tmp_path):
     runs = sorted(root.glob("lr*"))
     done = nucleate("compare", *runs, "--out", tmp_path)

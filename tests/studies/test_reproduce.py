@@ -47,11 +47,12 @@ def test_two_run_folders_and_one_report_are_left(whole):
         }  # fmt: skip
     assert result.report == folder / "report.html"
     text = result.report.read_text(encoding="utf-8")
-    assert "own" in text
-    assert "shared" in text
-    for kind in ("png", "svg", "pdf"):
-        assert list((folder / "figures").glob(f"*.{kind}"))
-    assert list((folder / "tables").glob("*.csv"))
+    for name in ("own", "shared"):
+        assert f'id="data:run/{name}/"' in text
+        assert list((folder / name / "view").iterdir())
+    lines = result.lines()
+    assert f"open  {result.report}" in lines
+    assert f"app   nucleate app {folder}" in lines
 
 
 def test_a_table_of_other_settings_than_the_runs_is_told_in_the_summary_and_in_words(

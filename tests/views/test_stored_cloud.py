@@ -93,7 +93,18 @@ def test_a_cache_that_cannot_be_written_is_done_without(run, tmp_path):
     assert RunView(run.path, cache=tmp_path / "file").get(ABOUT) == RunView(run.path).get(ABOUT)
 
 
-@pytest.mark.parametrize("inside", ["", "view", "states/../kept"])
+def test_a_run_that_keeps_its_own_clouds_needs_no_states_for_them_and_may_be_moved(run, tmp_path):
+    first = Run(shutil.copytree(run.path, tmp_path / "first"))
+    wanted = RunView(first, cache=first.path / "view").get(ABOUT)
+    assert list((first.path / "view").glob("*.npz"))
+    moved = Run(first.path.rename(tmp_path / "moved"))
+    view = RunView(moved)
+    place = ("block.1", "last", "tasks", view.most_rows)
+    assert any(folder.read(*place) for folder in view._folders)
+    assert view.get(ABOUT) == wanted
+
+
+@pytest.mark.parametrize("inside", ["", "views", "states/../kept"])
 def test_a_cache_within_the_run_is_refused(run, inside):
     with pytest.raises(BadInput, match="within the run"):
         RunView(run.path, cache=run.path / inside)

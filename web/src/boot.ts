@@ -1,7 +1,6 @@
-/** Starts the app in the page that loads it: over HTTP, or from the data in the page itself. */
-import { EmbeddedSource, HttpSource } from "./core";
+/** Starts the app in the page that loads it: from the data in the page itself, or over HTTP. */
+import { carriesData, EmbeddedSource, HttpSource } from "./core";
 import { mount } from "./main";
 
-const embedded = document.querySelector('[id^="data:"]') !== null;
 const root = document.getElementById("nucleate");
-if (root) mount(root, embedded ? new EmbeddedSource() : new HttpSource());
+if (root) mount(root, carriesData(document) ? new EmbeddedSource() : new HttpSource());

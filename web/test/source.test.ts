@@ -2,35 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { paths } from "../src/core/paths";
-import { EmbeddedSource, HttpSource, SourceError, fromBase64, readChange } from "../src/core/source";
-
-const page = (parts: Record<string, string>) => ({
-  getElementById: (id: string) => (id in parts ? { textContent: parts[id]! } : null),
-});
-
-describe("a report", () => {
-  const source = new EmbeddedSource(
-    page({ "data:runs.json": '{"runs":[]}', "data:a.i16": " AQD/\n/w== ", "data:a.csv": "x\n1\n" }),
-  );
-  it("gives text and bytes", async () => {
-    expect(await source.json("runs.json")).toEqual({ runs: [] });
-    expect([...new Int16Array(await source.bytes("a.i16"))]).toEqual([1, -1]);
-  });
-  it("names what it lacks", async () => {
-    await expect(source.json("run/x/view.json")).rejects.toThrow("run/x/view.json");
-    await expect(source.bytes("b")).rejects.toBeInstanceOf(SourceError);
-    expect(source.link("b", "csv")).toBeNull();
-  });
-  it("links to what it carries, once", async () => {
-    const link = source.link("a", "csv")!;
-    expect(await (await fetch(link)).text()).toBe("x\n1\n");
-    expect(source.link("a", ".csv")).toBe(link);
-  });
-  it("decodes without the browser's own decoder as with it", () => {
-    const bytes = Uint8Array.from({ length: 300 }, (_, i) => (i * 7) & 255);
-    expect(new Uint8Array(fromBase64(Buffer.from(bytes).toString("base64")))).toEqual(bytes);
-  });
-});
+import { HttpSource, readChange } from "../src/core/source";
 
 describe("a server", () => {
   let server: Server;

@@ -1,6 +1,7 @@
 """The read-only server: the page, the parts of runs, and events."""
 
 import asyncio
+import hashlib
 import hmac
 import threading
 import time
@@ -23,9 +24,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nucleate._core.cache import cache_folder, trim_cache
 from nucleate._core.errors import BadInput
 from nucleate.app._events import Events
-from nucleate.app._listing import Listing, find_runs, id_of, stamp_of
+from nucleate.app._listing import Listing, find_runs, stamp_of
+from nucleate.views import id_of
 
 if TYPE_CHECKING:
     from nucleate.views import RunView
@@ -34,7 +37,8 @@ _VIEWS = 32
 """Views that are held, two a run; one that is asked for again later is made again."""
 _FRESH = 20.0
 """Seconds for which what was said of an unchanged run is said again."""
-_COOKIE = "nucleate_token"
+_PAUSE = 1.0
+"""Seconds for the browser to draw the list before anything else is loaded."""
 _PAGES = {
     "index.html": "text/html; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
@@ -63,6 +67,7 @@ class _Runs:
         self._summaries: WeakKeyDictionary[RunView, tuple[float, bytes]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
+        self._warming = False
         self.folders: dict[str, Path] = {}
         self.found()
 
@@ -76,7 +81,13 @@ class _Runs:
 
     def listed(self) -> dict[str, object]:
         """All runs, a line each."""
-        return {"runs": self._listing.of(list(self.found().values()))}
+        found: dict[str, object] = {"runs": self._listing.of(list(self.found().values()))}
+        if not self._warming:
+            self._warming = True
+            timer = threading.Timer(_PAUSE, _warm)
+            timer.daemon = True
+            timer.start()
+        return found
 
     def part(self, run: str, path: str) -> bytes:
         """A part of a run.
@@ -110,13 +121,18 @@ class _Runs:
         with self._lock:
             known = self._views.get(key)
         if known is None or known[0] != stamp:
-            known = (stamp, RunView(folder))
+            known = (stamp, RunView(folder, cache=cache_folder("clouds")))
         with self._lock:
             self._views[key] = known
             self._views.move_to_end(key)
             while len(self._views) > _VIEWS:
                 self._views.popitem(last=False)
         return known[1]
+
+
+def _warm() -> None:
+    """Load what the first run that is opened needs, while the list is being looked at."""
+    from nucleate.views import RunView  # noqa: F401 - loading is all
 
 
 def make_app(
@@ -140,6 +156,7 @@ def make_app(
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(events.watch())
+        threading.Thread(target=trim_cache, args=(cache_folder("clouds"),), daemon=True).start()
         yield
         watching.cancel()
 
@@ -196,6 +213,8 @@ class _Guard:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
+        # Cookies do not tell ports apart: two servers of one host must not share a name.
+        self._cookie = f"nucleate_{hashlib.sha256(token.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -221,9 +240,9 @@ class _Guard:
         if asked is not None and hmac.compare_digest(asked.encode(), self._token.encode()):
             # To a fixed place: a path such as //elsewhere would lead away from here.
             answer = RedirectResponse("./")
-            answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
+            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return answer
-        held = request.cookies.get(_COOKIE, "")
+        held = request.cookies.get(self._cookie, "")
         if hmac.compare_digest(held.encode(), self._token.encode()):
             return None
         return Response("Open the address that the terminal shows, with its token.", 403)

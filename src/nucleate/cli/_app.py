@@ -3,21 +3,13 @@
 import os
 import secrets
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nucleate.cli import _options as options
 from nucleate.cli._text import say
-
-
-class Language(StrEnum):
-    """Languages of the page."""
-
-    auto = "auto"
-    en = "en"
-    ja = "ja"
 
 
 def app(
@@ -30,9 +22,7 @@ def app(
         typer.Option(min=0, max=65535, help="By default 8765 or the next free; 0: any free."),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
-    lang: Annotated[
-        Language, typer.Option(help="Language of the page; auto: that of the browser.")
-    ] = Language.auto,
+    lang: options.LanguageOption = options.Language.auto,
 ) -> None:
     """Look at runs in a browser, finished or still training. Nothing of a run is changed."""
     from nucleate.app import bind, check_runs, is_loopback, serve
@@ -43,7 +33,7 @@ def app(
     token = "" if is_loopback(name) else secrets.token_urlsafe(24)
     shown = f"[{name}]" if ":" in name else name
     address = f"http://{shown}:{number}/" + (f"?token={token}" if token else "")
-    address += "" if lang is Language.auto else f"#lang={lang.value}"
+    address += f"#lang={lang.code}" if lang.code else ""
     typer.echo(f"open  {address}")
     say("stop with Ctrl-C; nothing of the runs is changed")
     sys.stdout.flush()

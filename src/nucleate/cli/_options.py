@@ -18,6 +18,19 @@ class Preset(StrEnum):
     large = "large"
 
 
+class Language(StrEnum):
+    """Languages of app and report."""
+
+    auto = "auto"
+    en = "en"
+    ja = "ja"
+
+    @property
+    def code(self) -> str:
+        """As a page is told; empty: the browser's own."""
+        return "" if self is Language.auto else self.value
+
+
 class _DtypeName(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -30,6 +43,9 @@ class _AttentionName(StrEnum):
 
 
 PresetOption = Annotated[Preset, typer.Option(help="How much is trained.")]
+LanguageOption = Annotated[
+    Language, typer.Option("--lang", help="Language of the page; auto: that of the browser.")
+]
 Tasks = Annotated[
     str | None,
     typer.Option(help="synthetic, geo, or a JSON Lines file.", metavar="NAME|FILE"),

@@ -14,29 +14,43 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run folder, whatever recorded it.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the page, figures and tables; by default the run's own."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The file, or a folder for report.html; by default the run's own folder. With it "
+            "nothing is written into the run.",
+        ),
     ] = None,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="Size of the file at most, 25 by default; the page says what is left out."
+        ),
+    ] = None,
+    lang: options.LanguageOption = options.Language.auto,
     threads: options.Threads = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write report.html: curves, maps and pictures of a run, and what they say in words.
+    """Write report.html: the view of a run that the app has, in one file that needs no network.
 
     What is not measured yet is measured first, with the run's own settings. What the run does not
     have - answers, tasks, interventions - is named on the page.
     """
-    from nucleate._core.progress import stoppable
     from nucleate.cli._watch import watching
     from nucleate.runs import check_writable, read_manifest
+    from nucleate.views import page_of
 
     read_manifest(run)
-    check_writable(out or run)
+    page = page_of(out or run)
+    check_writable(page.parent)
     with watching(quiet=quiet) as watcher:
-        watcher.say(f"nucleate report {run} -> {(out or run) / 'report.html'}")
+        watcher.say(f"nucleate report {run} -> {page}")
         options.prepare_torch(threads)
+        from nucleate.views import MOST_MB
         from nucleate.views import report as write
 
-        done = write(run, out=out, progress=stoppable(watcher, "panel"))
+        done = write(run, out=out, max_mb=max_mb or MOST_MB, lang=lang.code, watcher=watcher)
     if as_json:
         found = {"report": str(done.path), "summary": done.summary.model_dump(mode="json")}
         typer.echo(json.dumps(found))

@@ -16,8 +16,17 @@ from nucleate.findings import (
     where_words,
 )
 from nucleate.views._figures import save
-from nucleate.views._html import Markup, bullets, join, paragraphs, picture, section, table, tag
-from nucleate.views._report import page
+from nucleate.views._html import (
+    Markup,
+    bullets,
+    join,
+    page,
+    paragraphs,
+    picture,
+    section,
+    table,
+    tag,
+)
 from nucleate.views._style import (
     COLORS,
     GRAY,

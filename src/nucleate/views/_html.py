@@ -2,11 +2,13 @@
 
 import base64
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from nucleate.findings import plain
 
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _LARGEST = 125
 """Pixels that an inch of a figure becomes at most."""
 
@@ -42,12 +44,6 @@ def paragraphs(lines: Iterable[str]) -> Markup:
 def bullets(lines: Iterable[object]) -> Markup:
     """A list."""
     return tag("ul", join((tag("li", line) for line in lines), "\n"))
-
-
-def definitions(entries: Mapping[str, str]) -> Markup:
-    """Terms and what they mean."""
-    pairs = (join([tag("dt", term), tag("dd", said)]) for term, said in entries.items())
-    return tag("dl", join(pairs))
 
 
 def table(
@@ -105,11 +101,30 @@ def picture(svg: Path, alt: str, caption: object, width: float) -> Markup:
     return tag("figure", frame, tag("figcaption", caption) if caption else "")
 
 
-def fold(summary: str, *children: object) -> Markup:
-    """Something to be opened by a click."""
-    return tag("details", tag("summary", summary), *children)
-
-
 def section(anchor: str, title: str, *children: object) -> Markup:
     """A part of the page under a second-level heading."""
     return tag("section", tag("h2", title), *children, id=anchor)
+
+
+def page(title: str, body: Markup) -> str:
+    """A whole file around what stands on the page; it forbids itself scripts and every network."""
+    style = (files("nucleate.views") / "page.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{text(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""

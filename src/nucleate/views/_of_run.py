@@ -1,8 +1,8 @@
-"""From the folder of any run to what a report shows of it, and to the report itself."""
+"""From the folder of any run to what is shown of it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from nucleate.panel import measured_rows
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run, index_of, write_json
 from nucleate.views._projection import picture_table
-from nucleate.views._report import write_report
 from nucleate.views._run_report import RunReport
 
 _FRAMES = 4
@@ -32,53 +31,6 @@ _SHOWN = 6
 _MOST_POINTS = 2000
 """More rows than this make no better picture."""
 _NO_GROUPS = ("instruction", "split", "prompt", "text", "output")
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What `report` leaves.
-
-    Attributes:
-        path: the page.
-        summary: what the run found.
-    """
-
-    path: Path
-    summary: Summary
-
-
-def report(
-    run: Run | Path | str,
-    *,
-    out: Path | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Reported:
-    """Write the report of any run: one HTML file, with figures and tables beside it.
-
-    What of the run is not measured yet is measured first, with its own settings. What cannot be
-    shown is named on the page: a run without the label `task` has no clusters to be told of, one
-    without answers no accuracy, one without interventions no causal map.
-
-    Args:
-        run: a run, or its folder; whatever recorded it.
-        out: folder of page, figures and tables, of the panel too if it is measured now; by
-            default the run's own.
-        progress: of `measure`.
-
-    Returns:
-        Where the page is, and the summary that its words come from.
-
-    Raises:
-        BadInput: the folder is no run.
-        OSError: the disk is full or the folder cannot be written.
-    """
-    run = run if isinstance(run, Run) else Run(run)
-    folder = run.path if out is None else Path(out)
-    found, _ = measured(run, out, progress)
-    shown = report_of(run, found)
-    write_findings(replace(found, summary=shown.summary), folder)
-    title = f"nucleate report: {found.summary.name}"
-    return Reported(write_report([shown], folder, title=title, seconds={}), shown.summary)
 
 
 def measured(

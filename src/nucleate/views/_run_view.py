@@ -2,19 +2,22 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import pandas as pd
+
 from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
-from nucleate.findings import Findings, findings
+from nucleate.findings import Findings, Summary, findings
 from nucleate.runs import Run
 from nucleate.views._cloud import BASES, BasisName
 from nucleate.views._of_run import report_of
 from nucleate.views._place_cloud import place_cloud
 from nucleate.views._run_report import RunReport
-from nucleate.views._stored_cloud import CloudFolder, StoredCloud
+from nucleate.views._stored_cloud import CLOUDS_OF_RUN, CloudFolder, StoredCloud
 from nucleate.views._view_parts import answers_of, rows_of, tables_of, view_of
 from nucleate.views._view_values import plain_json, table_json
 
@@ -37,21 +40,36 @@ class RunView:
 
     Args:
         run: a run, or its folder; whatever recorded it, also while it is being written.
-        cache: a folder where clouds are kept between two views, of any number of runs; it must not
-            lie within the run. Without it they are made for every view.
+        cache: a folder where clouds are kept between two views, of any number of runs. It must not
+            lie within the run, other than as its folder `view`, which is read in any case. Without
+            it they are made for every view.
         most_rows: points of a cloud that are shown; of more rows, as many are drawn. What is said
             of a cloud is of all rows.
+        found: what is known of the run, where it was measured elsewhere; by default what stands in
+            its folder.
+
+    Attributes:
+        run: the run.
+        most_rows: as given.
 
     Raises:
         BadInput: the folder is no run, or the cache lies within it.
     """
 
     def __init__(
-        self, run: Run | Path | str, *, cache: Path | str | None = None, most_rows: int = MOST_ROWS
+        self,
+        run: Run | Path | str,
+        *,
+        cache: Path | str | None = None,
+        most_rows: int = MOST_ROWS,
+        found: Findings | None = None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run(run)
         check_whole("most_rows", most_rows, least=1)
-        self._most = most_rows
+        self.most_rows = most_rows
+        self._found = found
+        own = self.run.path / CLOUDS_OF_RUN
+        self._folders = [CloudFolder(own, self.run)] if own.is_dir() else []
         self._kept = None if cache is None else CloudFolder(as_path("cache", cache), self.run)
         self._clouds: OrderedDict[tuple[str, str, str], StoredCloud] = OrderedDict()
 
@@ -85,17 +103,56 @@ class RunView:
                 return self._table(name, path)
         raise _unknown(path)
 
-    def paths(self) -> Iterator[str]:
-        """Every part that there is, the clouds' frames last."""
+    def paths(self, *, clouds: bool = True) -> Iterator[str]:
+        """Every part that there is, the clouds' frames last.
+
+        Args:
+            clouds: whether those of clouds are named; they are made for it.
+        """
         yield "view.json"
         yield "rows.json"
-        yield from (f"answers/{step}.json" for step in self.run.steps)
-        yield from (f"tables/{name}.json" for name in tables_of(self.run, self._report))
-        streams, positions = self.places
+        yield from (f"answers/{step}.json" for step in self.run.steps if self._is_whole(step))
+        yield from (f"tables/{name}.json" for name in self._tables)
+        streams, positions = self.places if clouds else ((), ())
         for stream in streams:
             for position in positions:
-                for basis in BASES:
-                    yield from self._paths_of(stream, position, basis)
+                for basis in self.bases:
+                    yield from self.paths_of(stream, position, basis)
+
+    def paths_of(self, stream: str, position: str, basis: str) -> Iterator[str]:
+        """The parts of one cloud, what is said of it first; none where no step has finite states.
+
+        Args:
+            stream: of the place.
+            position: of the place.
+            basis: of `bases`.
+        """
+        try:
+            cloud = self._cloud(stream, position, basis)
+        except BadInput:
+            return
+        place = f"{_part(stream)}/{_part(position)}/{basis}"
+        yield f"cloud/{place}.json"
+        yield from (f"frames/{place}/{step}.i16" for step in cloud.frames)
+        if cloud.without_task:
+            yield f"frames/{place}/erased.i16"
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The sets of axes in which a place can be shown, the first of them by default."""
+        return BASES
+
+    @property
+    def summary(self) -> Summary:
+        """What was found, as far as it is known."""
+        return self._report.summary
+
+    @property
+    def told(self) -> set[tuple[str, str]]:
+        """The places (stream, position) that the summary speaks of; else the topmost of each."""
+        found = {(known.stream, at) for at, known in self.summary.clusters.items()}
+        streams, positions = self.places
+        return found or {(streams[-1], position) for position in positions}
 
     @property
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -110,7 +167,11 @@ class RunView:
 
     @cached_property
     def _report(self) -> RunReport:
-        return report_of(self.run, _findings(self.run), pictures=False)
+        return report_of(self.run, self._found or _findings(self.run), pictures=False)
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return tables_of(self.run, self._report)
 
     def _cloud(self, stream: str, position: str, basis: str) -> StoredCloud:
         streams, positions = self.places
@@ -130,25 +191,19 @@ class RunView:
     def _made(self, stream: str, position: str, basis: str) -> StoredCloud:
         """A cloud from the cache, else from the states."""
         name: BasisName = "tasks" if basis == "tasks" else "variance"
-        place = (stream, position, name, self._most)
-        found = self._kept.read(*place) if self._kept else None
+        place = (stream, position, name, self.most_rows)
+        kept = [*self._folders, *([self._kept] if self._kept else [])]
+        found = next((cloud for folder in kept if (cloud := folder.read(*place))), None)
         if found is None:
             found = place_cloud(self.run, self._report, *place).stored()
             if self._kept:
                 self._kept.keep(found, *place)
         return found
 
-    def _paths_of(self, stream: str, position: str, basis: str) -> Iterator[str]:
-        """The parts of one cloud; none where no step has finite states."""
-        try:
-            cloud = self._cloud(stream, position, basis)
-        except BadInput:
-            return
-        place = f"{quote(stream, safe='')}/{quote(position, safe='')}/{basis}"
-        yield f"cloud/{place}.json"
-        yield from (f"frames/{place}/{step}.i16" for step in cloud.frames)
-        if cloud.without_task:
-            yield f"frames/{place}/erased.i16"
+    def _is_whole(self, step: int) -> bool:
+        with suppress(BadInput):
+            return bool(self.run.shape(step))
+        return False
 
     def _step(self, name: str, path: str) -> int:
         text = name.rsplit(".", 1)[0]
@@ -158,7 +213,7 @@ class RunView:
 
     def _table(self, name: str, path: str) -> bytes:
         stem, _, ending = name.rpartition(".")
-        tables = tables_of(self.run, self._report)
+        tables = self._tables
         if stem not in tables or ending not in ("json", "csv"):
             raise _unknown(path)
         if ending == "csv":
@@ -168,6 +223,12 @@ class RunView:
 
 def _unknown(path: str) -> BadInput:
     return BadInput(f"there is no part {path!r} of this run; `view.json` is where to begin")
+
+
+def _part(name: str) -> str:
+    """A name within a path; dots alone would lead out of the folder in a browser."""
+    written = quote(name, safe="")
+    return written if written.strip(".") else written.replace(".", "%2E")
 
 
 def _findings(run: Run) -> Findings:

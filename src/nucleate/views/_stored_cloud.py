@@ -15,6 +15,8 @@ from nucleate.runs import Run, write_whole
 
 _VERSION = 1
 """Of what a cloud is made of; a new one leaves all older files aside."""
+CLOUDS_OF_RUN = "view"
+"""The folder of a run in which a report keeps the clouds that it made."""
 _READ = ("manifest.json", "prompts.safetensors", "prompts.jsonl", "panel.csv")
 
 
@@ -83,15 +85,18 @@ class CloudFolder:
         run: whose clouds are kept.
 
     Raises:
-        BadInput: the folder lies within the run, into which nothing is written.
+        BadInput: the folder lies within the run and is not its folder `view`.
     """
 
     def __init__(self, folder: Path, run: Run) -> None:
-        if folder.resolve().is_relative_to(run.path.resolve()):
+        inside = folder.resolve().is_relative_to(run.path.resolve())
+        if inside and folder.resolve() != (run.path / CLOUDS_OF_RUN).resolve():
             raise BadInput(
-                f"{folder} lies within the run, where nothing is written; keep clouds elsewhere"
+                f"{folder} lies within the run, which only its folder {CLOUDS_OF_RUN!r} may; keep "
+                "clouds elsewhere"
             )
-        self._folder, self._of = folder, str(run.path.resolve())
+        # Within the run without its path: the run may be moved.
+        self._folder, self._of = folder, "" if inside else str(run.path.resolve())
         states = [run.snapshot_path(step) for step in run.steps]
         # Taken once, before anything is read: what is written meanwhile makes another key.
         self._stamp = _digest(*(_stamp(path) for path in (*states, *_read_of(run))))

@@ -1,7 +1,9 @@
 /** Everything that the screens may use. */
 export * from "./types";
 export { paths } from "./paths";
-export { EmbeddedSource, HttpSource, SourceError, type Change, type Page, type Source } from "./source";
+export { csvOf, save } from "./csv";
+export { carriesData, EmbeddedSource, type Page } from "./embedded";
+export { HttpSource, SourceError, type Change, type Source } from "./source";
 export { MOST_SELECTED, changed, decodeState, defaultState, encodeState, type Cursor, type ViewState } from "./state";
 export { Store, type Bar } from "./store";
 export { seeded, shuffled } from "./random";

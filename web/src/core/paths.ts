@@ -1,7 +1,8 @@
 /** The paths of the contract, built in one place so that no id escapes its part. */
 
 const part = (text: string | number): string => {
-  const safe = encodeURIComponent(String(text));
+  // As Python's quote() writes it: a report's parts are found by their written path.
+  const safe = encodeURIComponent(String(text)).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
   // A part of dots alone would climb out of the folder once a browser has resolved it.
   return /^\.+$/.test(safe) ? safe.replaceAll(".", "%2E") : safe;
 };
@@ -16,6 +17,5 @@ export const paths = {
     `run/${part(run)}/cloud/${part(stream)}/${part(position)}/${part(basis)}.json`,
   frame: (run: string, stream: string, position: string, basis: string, step: number | "erased"): string =>
     `run/${part(run)}/frames/${part(stream)}/${part(position)}/${part(basis)}/${part(step)}.i16`,
-  /** Without an ending: `.json` to read, or `link(path, "csv")` to download. */
-  table: (run: string, name: string): string => `run/${part(run)}/tables/${part(name)}`,
+  table: (run: string, name: string): string => `run/${part(run)}/tables/${part(name)}.json`,
 };

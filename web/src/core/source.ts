@@ -1,4 +1,4 @@
-/** Where the data comes from: a server, or the page itself. */
+/** Where the data comes from, and the server as one such place. */
 
 /** A run has grown. `run` is empty where any run may have changed. */
 export interface Change {
@@ -13,14 +13,9 @@ export interface Source {
   readonly live: boolean;
   json<T>(path: string): Promise<T>;
   bytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer>;
-  /** An address to download `path` plus `ending` ("csv"), or null where there is none. */
-  link(path: string, ending: string): string | null;
   /** Calls `on` for every change; returns a function that stops. */
   events(on: (change: Change) => void): () => void;
 }
-
-const withEnding = (path: string, ending: string): string =>
-  ending === "" ? path : `${path}.${ending.replace(/^\./, "")}`;
 
 /** A source could not give what was asked. `status` is that of HTTP; 404 where the page lacks it. */
 export class SourceError extends Error {
@@ -49,10 +44,6 @@ export class HttpSource implements Source {
     return (await this.ask(path, signal)).arrayBuffer();
   }
 
-  link(path: string, ending: string): string {
-    return this.root + withEnding(path, ending);
-  }
-
   events(on: (change: Change) => void): () => void {
     return listen(`${this.root}events`, on);
   }
@@ -60,8 +51,18 @@ export class HttpSource implements Source {
   private async ask(path: string, signal?: AbortSignal): Promise<Response> {
     const answer = await fetch(this.root + path, signal ? { signal } : {});
     if (answer.ok) return answer;
-    const text = (await answer.text().catch(() => "")).slice(0, 300);
-    throw new SourceError(path, answer.status, text || `the server answered ${answer.status}.`);
+    const text = await answer.text().catch(() => "");
+    throw new SourceError(path, answer.status, reason(text).slice(0, 300) || `the server answered ${answer.status}.`);
+  }
+}
+
+/** What the server says in `error`, else all that it says. */
+function reason(text: string): string {
+  try {
+    const said = (JSON.parse(text) as { error?: unknown } | null)?.error;
+    return typeof said === "string" ? said : text;
+  } catch {
+    return text; // a proxy's page, say
   }
 }
 
@@ -115,58 +116,4 @@ export function readChange(text: string): Change {
   } catch {
     return { run: "", lines: 0 };
   }
-}
-
-/** The part of a document that an embedded source reads. */
-export interface Page {
-  getElementById(id: string): { textContent: string | null } | null;
-}
-
-/** Reads what a report carries, in elements whose id is `data:` and the path. */
-export class EmbeddedSource implements Source {
-  readonly live = false;
-  private readonly links = new Map<string, string>();
-
-  constructor(private readonly page: Page = document) {}
-
-  async json<T>(path: string): Promise<T> {
-    return JSON.parse(this.text(path)) as T;
-  }
-
-  async bytes(path: string): Promise<ArrayBuffer> {
-    return fromBase64(this.text(path));
-  }
-
-  link(path: string, ending: string): string | null {
-    const full = withEnding(path, ending);
-    const text = this.page.getElementById(`data:${full}`)?.textContent;
-    if (text == null) return null;
-    let address = this.links.get(full);
-    if (address === undefined) {
-      const body = full.endsWith(".i16") ? fromBase64(text) : text;
-      address = URL.createObjectURL(new Blob([body]));
-      this.links.set(full, address);
-    }
-    return address;
-  }
-
-  events(): () => void {
-    return () => undefined;
-  }
-
-  private text(path: string): string {
-    const text = this.page.getElementById(`data:${path}`)?.textContent;
-    if (text == null) throw new SourceError(path, 404, "this report does not carry it.");
-    return text;
-  }
-}
-
-/** Decodes base64, white space allowed. The browser's own decoder is five times as fast as atob. */
-export function fromBase64(text: string): ArrayBuffer {
-  const native = (Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> }).fromBase64;
-  if (native) return native.call(Uint8Array, text).buffer;
-  const raw = atob(text);
-  const bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bytes.buffer;
 }

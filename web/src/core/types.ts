@@ -21,6 +21,8 @@ export interface RunRow {
   headline: string | null;
   clusters: "clusters" | "none" | "undecided" | null;
   used: "used" | "not used" | "undecided" | "not tested" | null;
+  /** What was found at each place; null where nothing was measured. */
+  places: { clusters: string | null; verdict: string | null }[] | null;
   accuracy: Maybe;
   spark: Maybe[];
   /** Unix seconds. */
@@ -28,9 +30,18 @@ export interface RunRow {
   fault: string | null;
 }
 
+/** What a report of limited size does not carry, or not all of. */
+export interface LeftOut {
+  what: string;
+  kept?: number;
+  of?: number;
+}
+
 /** `runs.json`. */
 export interface Runs {
   runs: RunRow[];
+  /** Only in a report. */
+  left_out?: LeftOut[];
 }
 
 /** One measured series: a value for every stream at every step. */

@@ -2,6 +2,7 @@
 import { getContext, setContext } from "svelte";
 import type { Source, Store, ViewState } from "../core";
 import { fill, plain, type Strings } from "../story/parts";
+import { localized } from "../story/texts";
 import en from "../lang/en.json";
 import ja from "../lang/ja.json";
 
@@ -22,7 +23,7 @@ export class Ui {
   }
 
   get lang(): string {
-    const asked = this.view.lang || navigator.language.slice(0, 2);
+    const asked = this.view.lang || document.documentElement.dataset.lang || navigator.language.slice(0, 2);
     return asked in LANGUAGES ? asked : "en";
   }
 
@@ -45,6 +46,11 @@ export class Ui {
   /** A name that the run chose, in words where we have them. */
   named(group: string, name: string): string {
     return this.strings[`${group}.${name}`] ?? name;
+  }
+
+  /** A text that the run brings along, in the language where we have it. */
+  local(said: string): string {
+    return localized(said, this.strings);
   }
 
   set(patch: Partial<ViewState>, replace = false): void {

@@ -263,7 +263,8 @@ export class Scene {
       return got;
     } catch (error) {
       if (!(quiet && error instanceof SourceError && error.status === 404)) {
-        this.fault = error instanceof Error ? error.message : String(error);
+        const missing = error instanceof SourceError && error.status === 404 && !this.ui.source.live;
+        this.fault = missing ? this.ui.t("report.missing") : error instanceof Error ? error.message : String(error);
       }
       return null;
     }

@@ -7,6 +7,7 @@
 
 import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
+import { localized } from "./texts";
 
 /** One card: a heading and a few sentences. */
 export type Card = { id: CardId; title: string; lines: Part[][] };
@@ -63,8 +64,8 @@ class Teller {
     const kind = summary.outputs === null ? "any" : summary.outputs;
     const lines = [
       this.say("story.trained.model", {
-        model: { text: summary.model, to: settings },
-        tasks: { text: summary.tasks, to: settings },
+        model: { text: localized(summary.model, this.strings), to: settings },
+        tasks: { text: localized(summary.tasks, this.strings), to: settings },
         steps: { text: String(summary.steps), to: settings },
         recorded: { text: String(this.view.steps.length), to: settings },
       }),

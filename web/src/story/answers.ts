@@ -1,0 +1,148 @@
+/** What a newcomer asks of a run, each question with the run's own numbers. */
+
+import type { View } from "../lib/summary";
+import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
+import type { Lacking } from "./finding";
+import { localized } from "./texts";
+
+/** A question, the term that it needs, and its answer. */
+export type Answer = { id: (typeof QUESTIONS)[number]; lines: Part[][] };
+
+export const QUESTIONS = ["trained", "right", "groups", "chance", "since", "used", "sure", "next"] as const;
+
+type Summary = NonNullable<View["summary"]>;
+
+/** Why nothing is said of groups. */
+export function lackingOf(view: View): Lacking {
+  if (!view.summary?.unmeasured) return "";
+  if (!view.steps.length) return "record";
+  if (!("task" in view.labels)) return "label";
+  return view.series.length ? "other" : "measure";
+}
+
+/**
+ * @param view what `view.json` holds
+ * @param strings of the language
+ * @returns an answer to every question, also where it is that nothing is known
+ */
+export function answers(view: View, strings: Strings): Answer[] {
+  const { summary } = view;
+  if (!summary) return [];
+  const asked = new Asked(view, summary, strings);
+  return QUESTIONS.map((id) => ({ id, lines: asked[id]() }));
+}
+
+const text = (value: string | number, to?: Evidence): Value => ({ text: String(value), ...(to ? { to } : {}) });
+
+class Asked {
+  constructor(
+    private readonly view: View,
+    private readonly summary: Summary,
+    private readonly strings: Strings,
+  ) {}
+
+  trained(): Part[][] {
+    const { model, steps } = this.summary;
+    const to: Evidence = { screen: "evidence" };
+    const lines = [this.say("trained", { model: text(localized(model, this.strings), to), steps: text(steps, to), recorded: text(this.view.steps.length, to) })];
+    return [...lines, [{ text: kind(this.view, this.strings) }]];
+  }
+
+  right(): Part[][] {
+    const split = "seen" in this.summary.accuracy ? "seen" : Object.keys(this.summary.accuracy)[0];
+    if (split === undefined) return [this.say("right.unknown")];
+    const found = this.summary.accuracy[split]!;
+    const last = this.view.steps.at(-1) ?? 0;
+    return [this.say("right", {
+      value: text(number(found.value) + interval(found.low, found.high), { screen: "run", step: last }),
+      chance: text(number(found.chance)),
+    })];
+  }
+
+  groups(): Part[][] {
+    const { places } = this.summary;
+    if (this.summary.unmeasured || !places.length) return [this.say("unmeasured")];
+    const there = places.filter((one) => one.clusters === "clusters");
+    const lines = [this.say("groups", { there: text(there.length, { screen: "evidence" }), total: text(places.length) })];
+    const best = there.reduce((a, b) => ((b.ari ?? 0) > (a?.ari ?? -1) ? b : a), there[0]);
+    if (best) {
+      const to: Evidence = { screen: "run", stream: best.stream, position: best.position };
+      lines.push(this.say("groups.best", { place: text(this.place(best.stream, best.position), to) }));
+    }
+    return lines;
+  }
+
+  chance(): Part[][] {
+    const found = Object.entries(this.summary.clusters);
+    if (!found.length) return [this.say("unmeasured")];
+    return found.map(([position, one]) => {
+      const nulls = [one.null.n0, one.null.n1, one.null.n2].filter((each) => each !== null);
+      const to: Evidence = { screen: "run", stream: one.stream, position };
+      return this.say("chance", {
+        place: text(this.position(position)),
+        value: text(number(one.last) + interval(one.low, one.high), to),
+        null: text(number(nulls.length ? Math.max(...nulls) : null)),
+      });
+    });
+  }
+
+  since(): Part[][] {
+    const found = Object.entries(this.summary.clusters).filter(([, one]) => one.verdict === "clusters");
+    if (!found.length) return [this.say("since.none")];
+    return found.map(([position, one]) => this.say("since", { place: text(this.position(position)), when: text(dated(one.onset, this.strings)) }));
+  }
+
+  used(): Part[][] {
+    const tested = this.summary.places.filter((one) => one.verdict !== null);
+    if (!tested.length) return [this.say("used.untested")];
+    const count = (verdict: string): Value => text(tested.filter((one) => one.verdict === verdict).length, { screen: "evidence" });
+    return [
+      this.say("used", { used: count("used"), idle: count("present but not used"), unsure: count("undecided") }),
+      this.say("used.bare", { bare: count("used without clusters") }),
+    ];
+  }
+
+  sure(): Part[][] {
+    return [this.say("sure")];
+  }
+
+  next(): Part[][] {
+    const { summary } = this;
+    const tested = summary.places.some((one) => one.verdict !== null);
+    const key = summary.unmeasured ? "measure" : !tested ? "intervene" : summary.outputs !== null && !summary.null ? "null" : "seed";
+    return [this.say(`next.${key}`)];
+  }
+
+  private say(key: string, values: Record<string, Value> = {}): Part[] {
+    const template = this.strings[`ask.${key}`];
+    if (template === undefined) throw new Error(`there is no text for ask.${key}`);
+    return fill(template, values);
+  }
+
+  private position(name: string): string {
+    return this.strings[`position.${name}`] ?? this.view.position_names[name] ?? name;
+  }
+
+  private place(stream: string, position: string): string {
+    return `${stream}, ${this.position(position)}`;
+  }
+}
+
+/** What the answers of a run's tasks are. */
+export function kind(view: View, strings: Strings): string {
+  const { summary } = view;
+  if (!summary || summary.outputs === null) return view.kind;
+  return (strings[`kind.${summary.outputs}`] ?? view.kind) + (summary.null ? (strings["kind.null"] ?? "") : "");
+}
+
+/** When something began, as far as it can be told: never a step without what bounds it. */
+export function dated(
+  onset: { step: number | null; low: number | null; high: number | null; found: number | null; first_step: number | null }, strings: Strings,
+): string {
+  const say = (key: string, values: Record<string, number> = {}): string =>
+    Object.entries(values).reduce((said, [name, value]) => said.replace(`{${name}}`, String(value)), strings[`dated.${key}`] ?? "");
+  if (onset.step === null) return say("never");
+  const { step, low, high, found } = onset;
+  if (low === null || high === null) return found === null ? say("bare", { step }) : say("open", { step, found: Math.round(100 * found) });
+  return low <= (onset.first_step ?? 0) ? say("by", { high }) : say("from", { step, low, high });
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { finding, type Judged } from "../src/story/finding";
+import { localized } from "../src/story/texts";
+import en from "../src/lang/en.json";
+import ja from "../src/lang/ja.json";
+
+const times = (n: number, clusters: string, verdict: string | null): Judged[] => Array.from({ length: n }, () => ({ clusters, verdict }));
+
+describe("finding", () => {
+  it("tells the used from the unused, and what is left", () => {
+    const places = [
+      ...times(5, "clusters", "used"), ...times(6, "clusters", "present but not used"), ...times(1, "clusters", "undecided"),
+      ...times(2, "none", "absent"), ...times(2, "none", "undecided"),
+    ];
+    expect(finding(places, "", en)).toBe(
+      "The states group by task at 12 of 16 places in the network: at 5 of these the answers depend on the groups, at 6 they do not, at 1 this is undecided; of the other 4 places, none is shown to matter for the answers (undecided at 2).",
+    );
+    for (const number of [12, 16, 5, 6, 1, 4, 2]) expect(finding(places, "", ja)).toContain(String(number));
+  });
+  it("does not count what was not tested as not used", () => {
+    const places = times(3, "clusters", null);
+    expect(finding(places, "", en)).toBe(
+      "The states group by task at 3 of 3 places in the network; whether the answers depend on the task was not tested.",
+    );
+  });
+  it("does not call undecided places empty", () => {
+    const said = finding([...times(2, "undecided", "undecided"), ...times(1, "none", "used without clusters")], "", en);
+    expect(said).toBe(
+      "The states group by task at none of 3 places in the network for sure (undecided at 2); the answers depend on the task at 1 although no groups are shown there.",
+    );
+  });
+  it("says why nothing is known", () => {
+    expect(finding([], "record", en)).toBe("Whether the states group by task is not known: nothing was recorded yet.");
+  });
+});
+
+describe("localized", () => {
+  it("keeps the values of a note", () => {
+    const said = localized("One step was recorded (40), so that there are no curves over training and no onsets.", ja);
+    expect(said).toContain("(40)");
+    expect(said).not.toMatch(/[A-Za-z]{3}/);
+  });
+  it("leaves what it does not know as it is", () => {
+    expect(localized("<b>{x}</b> (.*)", ja)).toBe("<b>{x}</b> (.*)");
+  });
+});
+
+describe("languages", () => {
+  it("have the same texts with the same gaps", () => {
+    const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map((one) => one[0]).sort();
+    expect(Object.keys(ja).sort()).toEqual(Object.keys(en).sort());
+    for (const [key, text] of Object.entries(en)) expect([key, gaps((ja as Record<string, string>)[key]!)]).toEqual([key, gaps(text)]);
+  });
+});
