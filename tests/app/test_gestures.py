@@ -2,19 +2,16 @@
 
 import json
 import re
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import any_runs
+from served import browsing, serving, watched
 
 SIZE = {"width": 1280, "height": 900}
 # read in the task that draws: later, a canvas of a graphics card is blank
@@ -29,36 +26,14 @@ DIGEST = """(canvas) => {
 def address(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("shown")
     any_runs.make(folder / "first", measured=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = "from nucleate.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "app", str(folder), "--port", str(port), "--no-open"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}/"
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(address, timeout=10).close()
-            break
-        except OSError:
-            time.sleep(0.2)
-    yield address
-    process.terminate()
-    process.wait(timeout=20)
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-background-networking", "--use-gl=angle",
-                  "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-        )  # fmt: skip
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +52,10 @@ def start(browser, address) -> str:
 @pytest.fixture
 def page(browser, start) -> Iterator[Page]:
     """The run's screen, at rest."""
-    page = browser.new_page(viewport=SIZE)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-    page.goto(start)
-    _digest(page)
-    yield page
-    page.close()
-    assert faults == []
+    with watched(browser, **SIZE) as page:
+        page.goto(start)
+        _digest(page)
+        yield page
 
 
 def _digest(page: Page) -> str:
@@ -103,7 +73,7 @@ def _url(page: Page) -> str:
 
 
 def _same_in_a_new_page(page: Page, browser: Browser) -> bool:
-    again = browser.new_page(viewport=SIZE)
+    again = browser.new_page(viewport=SIZE, reduced_motion="reduce")
     again.goto(_url(page))
     found = _digest(again)
     again.close()

@@ -13,6 +13,24 @@ export function topNull(...nulls: (Maybe | undefined)[]): Maybe {
 /** What a random edit of the same size does at a place: the control of erasing. */
 export const control = (place: Place): Maybe => topNull(place.random_erase, place.displaced);
 
+/** What an edit did at a place, beside what a control of the same size did. */
+export type Effect = { edit: "erase" | "shift"; value: number; control: Maybe; low: Maybe | undefined; high: Maybe | undefined };
+
+export function effects(place: Place): Effect[] {
+  const shifted = topNull(place.chance, place.random_direction, place.wrong_task, place.mean_shift, place.shuffled, place.other_input);
+  const both: (Omit<Effect, "value"> & { value: Maybe })[] = [
+    { edit: "erase", value: place.erase, control: control(place), low: place.erase_low, high: place.erase_high },
+    { edit: "shift", value: place.shift, control: shifted, low: place.shift_low, high: place.shift_high },
+  ];
+  return both.filter((one): one is Effect => one.value !== null);
+}
+
+/** The edit that does most beyond its control: what a verdict of use rests on. */
+export function effectOf(place: Place): Effect | null {
+  const beyond = (one: Effect): number => one.value - (one.control ?? 0);
+  return effects(place).reduce<Effect | null>((best, one) => (best === null || beyond(one) > beyond(best) ? one : best), null);
+}
+
 export function ago(unix: number, now: number): string {
   const seconds = Math.max(0, now - unix);
   const units = [["d", 86400], ["h", 3600], ["min", 60]] as const;
