@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, Page
 import any_runs
 from served import browsing, serving, watched
 
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SIZE = {"width": 1280, "height": 900}
 # read in the task that draws: later, a canvas of a graphics card is blank
 DIGEST = """(canvas) => {
@@ -184,8 +186,8 @@ def test_small_pictures_show_every_layer_with_its_numbers_and_lead_there(page, a
     assert tiles.count() == 4
     page.wait_for_timeout(800)  # the agreement that is seen is reckoned at rest
     for tile in tiles.all():
-        said = tile.get_attribute("aria-label")
-        about = _about(page, address, said.split(". ")[0])
+        said = tile.locator(".hidden").text_content()
+        about = _about(page, address, tile.locator("b").first.text_content())
         last = about["frames"][-1]
         values = [value and f"{value:.2f}" for value in (last["ari_k"], last["ari_full"])]
         found = re.findall(r"ARI [^;]*? (-?[\d.]+|–), null (-?[\d.]+|–)", said)
@@ -368,3 +370,36 @@ def _neighbors(page: Page, address: str, row: int) -> int:
     far = ((points - points[row]) ** 2).sum(1)
     far[row] = np.inf
     return int((task[np.argsort(far, kind="stable")[:10]] == task[row]).sum())
+
+
+def test_a_step_or_a_drag_reads_nothing_but_its_frame_and_answers(page):
+    page.keyboard.press("ArrowLeft")
+    _digest(page)
+    page.wait_for_timeout(300)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    corners = _around(page)
+    _drag(page, [corners[0], (corners[0][0] + 90, corners[0][1] + 60)])
+    assert "camera" in _url(page)
+    assert any("/answers/" in url for url in asked)
+    # the list of runs is asked for by the clock
+    own = ("/frames/", "/answers/", "/runs.json")
+    assert [url for url in asked if not any(part in url for part in own)] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_small_pictures_selections_and_rows(page, theme):
+    page.get_by_label("Theme").select_option(theme)
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    page.locator(".tile canvas[data-drawn=true]").nth(3).wait_for()
+    page.locator("section[aria-label=Rows] tbody button.link").first.click()
+    page.get_by_text("Answers at 4 of 4 recorded steps").wait_for()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.flatMap("
+        "one => one.nodes.map(node => `${one.id}: ${node.target} ${node.failureSummary}`)))"
+    )
+    assert found == []
