@@ -194,3 +194,35 @@ def test_the_headline_says_what_the_summary_says(page, address, name):
         said = json.load(answer)["headline"]
     _show(page, address, "run", run=run)
     assert page.locator("main h1").inner_text() == said
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_the_story_prints_on_one_light_page_without_the_app_around_it(page, address, lang):
+    _show(page, address, "story", theme="dark", card=2, lang=lang)
+    assert page.locator("article:visible").count() == 1
+    page.emulate_media(media="print")
+    assert page.locator("article:visible").count() == 5
+    assert page.locator("header:visible, nav:visible, button:visible").count() == 0
+    color = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(color) == "rgb(255, 255, 255)"
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
+def test_a_card_has_an_address_and_its_numbers_lead_to_their_evidence(page, address):
+    _show(page, address, "story")
+    page.get_by_role("link", name="When it learnt").click()
+    _until(page, card="1")
+    assert page.locator("article:visible h2").inner_text() == "2 When it learnt"
+    page.reload()
+    page.get_by_role("link", name="all five cards").wait_for()
+    assert page.locator("article:visible").count() == 1
+    page.get_by_role("link", name="all five cards").click()
+    _until(page, card=None)
+    # what stands outside of links has no number but those that explain a scale
+    loose = page.evaluate(
+        "() => [...document.querySelectorAll('article p')].map(p => [...p.childNodes].filter("
+        "one => one.nodeType === 3).map(one => one.data).join('|'))"
+    )
+    allowed = re.compile(r"95 %|1 is perfect|\(--null")
+    assert [line for line in loose if re.search(r"\d", allowed.sub("", line))] == []

@@ -204,8 +204,8 @@ class Teller {
     if (onset.low <= onset.first_step) return this.say(`${key}.by`, { high: at(onset.high) });
     return this.say(`${key}.from`, {
       step: at(onset.step),
-      low: { text: String(onset.low) },
-      high: { text: String(onset.high) },
+      low: at(onset.low),
+      high: at(onset.high),
     });
   }
 }
