@@ -320,13 +320,13 @@ def test_a_run_is_running_while_it_is_recorded_and_stopped_when_the_recorder_is_
     assert Run(run.path).status == "finished"
 
 
-def test_a_run_whose_recording_failed_is_stopped_though_the_training_goes_on(run, monkeypatch):
+def test_a_run_whose_recording_failed_says_so_though_the_training_goes_on(run, monkeypatch):
     recorder = Recorder(run.path, run.prompts, EVERY)
     recorder.step(model(), 0)
     monkeypatch.setattr(READ, breaks(RuntimeError("no")))
     recorder.step(model(), 1)
     recorder.step(model(), 2)
-    assert Run(run.path).status == "stopped"
+    assert Run(run.path).status == "failed"
 
 
 # The budget

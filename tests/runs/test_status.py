@@ -55,7 +55,9 @@ def test_what_is_written_late_after_recording_failed_does_not_look_alive(journal
     lines(journal, 1, kind="heartbeat", first=True)
     lines(journal, 2, kind="event", name="recording failed")
     lines(journal, 3)
-    assert status_of(journal, 4.0) == "stopped"
+    assert status_of(journal, 4.0) == "failed"
+    lines(journal, 4, kind="event", name="recording")
+    assert status_of(journal, 4.5) == "failed"
     lines(journal, 5, kind="heartbeat", first=True)
     assert status_of(journal, 6.0) == "running"
 

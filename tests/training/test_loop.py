@@ -145,6 +145,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_names_the_step_and_keeps_the_res
     with pytest.raises(RunFailed, match=r"the loss is nan at step \d+"):
         sit(tmp_path / "run", wild, steps=[0])
     assert Run(tmp_path / "run").steps == [0]
+    assert Run(tmp_path / "run").status == "failed"
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_is_there(tmp_path, monkeypatch):

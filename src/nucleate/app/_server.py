@@ -1,6 +1,7 @@
 """The read-only server: the page, the parts of runs, and events."""
 
 import asyncio
+import hashlib
 import hmac
 import threading
 import time
@@ -38,7 +39,6 @@ _FRESH = 20.0
 """Seconds for which what was said of an unchanged run is said again."""
 _PAUSE = 1.0
 """Seconds for the browser to draw the list before anything else is loaded."""
-_COOKIE = "nucleate_token"
 _PAGES = {
     "index.html": "text/html; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
@@ -213,6 +213,8 @@ class _Guard:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
+        # Cookies do not tell ports apart: two servers of one host must not share a name.
+        self._cookie = f"nucleate_{hashlib.sha256(token.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -238,9 +240,9 @@ class _Guard:
         if asked is not None and hmac.compare_digest(asked.encode(), self._token.encode()):
             # To a fixed place: a path such as //elsewhere would lead away from here.
             answer = RedirectResponse("./")
-            answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
+            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return answer
-        held = request.cookies.get(_COOKIE, "")
+        held = request.cookies.get(self._cookie, "")
         if hmac.compare_digest(held.encode(), self._token.encode()):
             return None
         return Response("Open the address that the terminal shows, with its token.", 403)

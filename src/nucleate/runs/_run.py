@@ -148,13 +148,14 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """Whether the training behind the run is `running`, `stopped` or `finished`.
+        """Whether the training behind the run is `running`, `stopped`, `failed` or `finished`.
 
         - `finished`: the journal has the training's end, and nothing of a later step.
-        - `stopped`: not finished, and the recorder was closed or has failed, or its last line is
-          older than 60 s and older than five times the median gap between the last lines of its
-          session (20 at most).
-        - `running`: neither.
+        - `failed`: the journal says that the training or the recording broke down, and no session
+          has begun since.
+        - `stopped`: neither, and the recorder was closed, or its last line is older than 60 s and
+          older than five times the median gap between the last lines of its session (20 at most).
+        - `running`: none of these.
 
         A recorder leaves a line at least every 10 s, as often as it is called.
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from nucleate.runs._journal import Journal, Record
 
-Status = Literal["running", "stopped", "finished"]
+Status = Literal["running", "stopped", "failed", "finished"]
 
 # A recorder leaves a line at least every 10 s, as often as the training calls it.
 _PATIENCE = 60.0
@@ -28,6 +28,8 @@ def status_of(journal: Journal, now: float) -> Status:
     """See `Run.status`."""
     if _is_finished(journal):
         return "finished"
+    if _has_failed(journal):
+        return "failed"
     return "running" if _is_heard(journal, now, _GAPS, _PATIENCE) else "stopped"
 
 
@@ -48,18 +50,23 @@ def is_stale(journal: Journal, now: float) -> bool:
 def _is_heard(journal: Journal, now: float, gaps: int, patience: float) -> bool:
     """Whether the last line of an open session is younger than so many usual gaps, or seconds."""
     times: list[float] = []
-    failed = False
     for record in journal.newest(_RECENT):
         if _opens(record) or _closes(record):
             times.clear()
-            # What was read before recording failed may be written after the failure.
-            failed = record.get("name") == "recording failed"
-        if "time" in record and not _closes(record) and not failed:
+        if "time" in record and not _closes(record):
             times.append(record["time"])
     if not times:
         return False
     between = [after - before for before, after in pairwise(times)]
     return now - times[-1] <= max(patience, gaps * median(between) if between else 0.0)
+
+
+def _has_failed(journal: Journal) -> bool:
+    """Whether the newest session broke down and no other has begun since."""
+    failed = False
+    for record in journal.newest(_RECENT):
+        failed = not _opens(record) and (failed or _fails(record))
+    return failed
 
 
 def _is_finished(journal: Journal) -> bool:
@@ -82,4 +89,12 @@ def _opens(record: Record) -> bool:
 
 def _closes(record: Record) -> bool:
     """Whether a recorder's session is over after this record."""
-    return record["kind"] == "event" and record.get("name") in ("recording", "recording failed")
+    return record["kind"] == "event" and record.get("name") == "recording"
+
+
+def _fails(record: Record) -> bool:
+    """Whether a training, or the recording of it, broke down."""
+    return record["kind"] == "event" and record.get("name") in (
+        "recording failed",
+        "training failed",
+    )

@@ -93,6 +93,9 @@ def train(
             f"{run.path}: cannot write at step {loop.step} ({error}); free the disk and run again "
             "to resume from the last checkpoint"
         ) from error
+    except RunFailed as error:
+        run.journal.append("event", name="training failed", at=loop.step, error=str(error))
+        raise
     return Trained(model, loop.seconds, loop.recording_seconds)
 
 

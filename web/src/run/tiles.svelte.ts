@@ -1,5 +1,5 @@
 /** The clouds of small pictures: of every layer at one step, or of several steps of one place. */
-import { centroidsOf, project, sightOf, spread, viewAri, type Sight } from "../core";
+import { centroidsOf, project, sightOf, spread, viewAri, withinOf, type Sight } from "../core";
 import type { At, Got, PlaceCloud, Scene } from "./scene.svelte";
 
 const MOST_STEPS = 8;
@@ -58,7 +58,8 @@ export class Tiles {
 export function seenFrom(cloud: PlaceCloud, codes: readonly number[], groups: number, focus: readonly number[]): Sight | null {
   const { facts, reference } = cloud;
   if (!reference || reference.data.length !== codes.length * facts.k) return null;
-  return sightOf(facts.basis, centroidsOf(reference.data, facts.k, codes, groups, reference.unit), focus);
+  const centroids = centroidsOf(reference.data, facts.k, codes, groups, reference.unit);
+  return sightOf(facts.basis, centroids, focus, withinOf(reference.data, codes, centroids, reference.unit));
 }
 
 /** How well the groups in focus can be told apart in a picture; null where it cannot be said. */
