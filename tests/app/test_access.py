@@ -11,9 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import any_runs
+from nucleate.panel import measure
+from nucleate.views import RunView
 from served import browsing, serving, watched
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+LANGUAGES = Path(__file__).parents[2] / "web" / "src" / "lang"
 SCREENS = ("runs", "run", "compare", "story", "evidence")
 
 
@@ -185,6 +188,33 @@ def test_no_english_sentence_is_left_in_japanese(page, address, screen):
     words = page.locator("body").inner_text()
     sentence = re.compile(r"[A-Za-z][a-z]+(?:[ ,]+[a-z]+){3,}")
     assert sentence.findall(words) == []
+
+
+def test_texts_that_come_from_python_are_known_to_the_languages(tmp_path):
+    """Where a sentence is changed here, Japanese would fall back to English unseen."""
+    known = json.loads((LANGUAGES / "en.json").read_text(encoding="utf-8"))
+    sentences = [
+        re.compile(re.sub(r"\\{\w+\\}", "(.+)", re.escape(text)) + "$", re.DOTALL)
+        for name, text in known.items() if name.startswith("text.")
+    ]  # fmt: skip
+    plain = any_runs.prompts_of(answers=False)
+    runs = [
+        any_runs.make(tmp_path / "bare", plain, steps=(4,)),
+        any_runs.make(tmp_path / "same", steps=(0, 4), measured=True),
+        any_runs.make(tmp_path / "broken", steps=(0, 4), broken=(4,)),
+        any_runs.make(tmp_path / "nothing", any_runs.prompts_of(labels=("instruction",)), steps=()),
+    ]
+    measure(runs[2], nulls=(), n_bootstraps=5, n_init=1, metrics=["agreement"])
+    told: list[str] = []
+    for run in runs:
+        view = RunView(run)
+        shown = json.loads(view.get("view.json"))
+        told += [*shown["notes"], shown["summary"]["model"], shown["summary"]["tasks"]]
+        if run is runs[1]:
+            for basis in ("tasks", "variance"):
+                told.append(json.loads(view.get(f"cloud/block.1/last/{basis}.json"))["method"])
+    assert len(told) > 12
+    assert [said for said in told if not any(one.match(said) for one in sentences)] == []
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
