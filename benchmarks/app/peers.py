@@ -50,6 +50,15 @@ class Peer(ABC):
         del asked
         return at_rest(page)
 
+    def touch(self, page: Page) -> None:
+        """Click in the middle, and wait until nothing moves: the Projector turns till then."""
+        for _ in range(20):
+            page.mouse.click(*self.middle)
+            page.wait_for_timeout(2 * QUIET)
+            if page.evaluate("performance.now() - drawn().at") > QUIET:
+                return
+        raise RuntimeError(f"{self.label} does not come to rest")
+
 
 class Ours(Peer):
     label = "nucleate app"
@@ -98,8 +107,7 @@ class Projector(Peer):
             arg=asked,
         )
         seen = float(page.evaluate("drawn().fresh"))
-        page.mouse.click(*self.middle)
-        at_rest(page)
+        self.touch(page)
         return seen
 
 
@@ -138,8 +146,7 @@ def look(chromium: Chromium, peer: Peer, moves: int = 40) -> dict[str, Any]:
         page.wait_for_function("() => drawn().frames > 0", timeout=60_000)
     first = page.evaluate("drawn().first")
     page.wait_for_timeout(1500)
-    page.mouse.click(*peer.middle)  # the Projector turns by itself until it is touched
-    at_rest(page)
+    peer.touch(page)
     before = page.evaluate("drawn().frames")
     with chromium.cost() as drag:
         page.mouse.down()
