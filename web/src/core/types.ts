@@ -174,6 +174,8 @@ export interface RunFile {
   config: Record<string, unknown>;
   provenance: Record<string, unknown>;
   tables: string[];
+  /** Axes in which a place can be shown; files of earlier versions do not say. */
+  bases?: string[];
 }
 
 /** `run/<id>/rows.json`: what every row is. */
@@ -215,6 +217,8 @@ export interface FrameFacts {
 export interface CloudFacts {
   /** Coordinates a row. */
   k: number;
+  /** How many of them are not zeros that only fill up. */
+  axes?: number;
   basis: string;
   basis_step: number | null;
   /** How the basis was made, in words. */
