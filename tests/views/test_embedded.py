@@ -238,6 +238,15 @@ def test_it_opens_from_a_file_that_was_moved_and_asks_for_nothing(
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [moved.as_uri()]
     assert tab.evaluate("document.querySelectorAll('*').length") < 3000
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.locator("canvas[data-rest=true]").first.wait_for()
+    for kind, begins in (("PNG", b"\x89PNG\r\n"), ("SVG", b"<svg ")):
+        with tab.expect_download() as saved:
+            tab.get_by_role("button", name=f"Save {kind}").click()
+        assert saved.value.suggested_filename.startswith("mine-")
+        data = Path(saved.value.path()).read_bytes()
+        assert data.startswith(begins)
+        assert len(data) > 4000
+        assert b"var(" not in data
     tab.get_by_role("button", name="Evidence").click()
     tab.locator("summary", has_text="Metrics by place").first.click()
     with tab.expect_download() as saved:

@@ -5,6 +5,7 @@ from ._curves import accuracy_curves as accuracy_curves
 from ._curves import cluster_curves as cluster_curves
 from ._curves import curves_figure as curves_figure
 from ._curves import loss_curves as loss_curves
+from ._doses import doses_figure as doses_figure
 from ._embedded import MOST_MB as MOST_MB
 from ._embedded import write_report as write_report
 from ._figures import Plate as Plate

@@ -32,22 +32,23 @@ _NAMED = 25
 
 
 @figure_style()
-def doses_figure(run: RunReport, *, title: str = "") -> "Figure":
+def doses_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """Dose-response curves with their controls, beside the task x task redirection matrix.
 
     Args:
         run: the run; `doses` and `redirections` must not be empty.
         title: what stands over the figure; nothing without it.
+        ax: axes whose room is taken; a new figure without it.
     """
     figure, grid = axes_grid(
         [3.4, 3.0], [3.0], Margins(left=0.6, right=0.9, top=0.75 if title else 0.45, bottom=1.1,
-                                   across=0.95, least=0.65)
+                                   across=0.95, least=0.65), ax
     )  # fmt: skip
     first = run.doses.iloc[0]
     where = f"{first['stream']}, {position_name(str(first['position']))}"
     _curves(grid[0][0], run.doses, where)
     _matrix(figure, grid[0][1], run.redirections)
-    headline(figure, title)
+    headline(figure, title, ax)
     return figure
 
 

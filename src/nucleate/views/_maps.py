@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,14 @@ from nucleate.views._style import (
     INK,
     RAMP,
     SMALL,
+    STEPS,
+    STEPS_NARROW,
     Margins,
     axes_grid,
     figure_of,
     figure_style,
     headline,
+    is_narrow,
     own_axes,
     step_axis,
 )
@@ -99,8 +103,13 @@ def _step_edges(ax: "Axes", steps: Sequence[int]) -> list[float]:
 
 
 @figure_style()
-def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
-    """One heat map a position (rows) and run (columns), with one color bar."""
+def heat_maps_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> "Figure":
+    """One heat map a position (rows) and run (columns), with one color bar.
+
+    Args:
+        runs: one or more.
+        ax: axes whose room is taken; a new figure without it.
+    """
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
     tall = 0.21 * max(len(run.streams) for run in runs) + 0.1
@@ -108,7 +117,9 @@ def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
         [wide] * len(runs),
         [tall] * len(positions),
         Margins(left=0.85, right=1.0, top=0.62, bottom=0.5, across=0.3, down=0.55),
+        ax,
     )
+    narrow = is_narrow(ax)
     for column, (run, name) in enumerate(
         zip(runs, short_names([r.summary for r in runs]), strict=True)
     ):
@@ -116,22 +127,23 @@ def heat_maps_figure(runs: Sequence[RunReport]) -> "Figure":
         lift = 1 + 0.3 / tall
         top.text(0, lift, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
         for row, position in enumerate(positions):
-            ax = grid[row][column]
+            cell = grid[row][column]
             if position not in run.positions:
-                ax.set_axis_off()
+                cell.set_axis_off()
                 continue
-            heat_map(run, position, ax=ax)
+            heat_map(run, position, ax=cell)
             how = ", inputs' means removed" if run.headline_view(position) != "raw" else ""
-            ax.set_title(f"{position_name(position)}{how}")
+            size = SMALL if narrow and how else None
+            cell.set_title(f"{position_name(position)}{how}", fontsize=size)
             if column:
-                ax.set_yticklabels([])
-        grid[-1][column].set_xlabel("training step (logarithmic after the first)")
+                cell.set_yticklabels([])
+        grid[-1][column].set_xlabel(STEPS_NARROW if narrow else STEPS)
     _color_bar(figure, grid[0][-1], "ARI (task)")
     return figure
 
 
 @figure_style()
-def places_figure(run: RunReport, *, title: str = "") -> "Figure":
+def places_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """ARI against task over streams (rows) and positions (columns) at the last measured step.
 
     Each cell gives its number and, below it, the highest of its nulls. A dot marks a cell that is
@@ -140,6 +152,7 @@ def places_figure(run: RunReport, *, title: str = "") -> "Figure":
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
+        ax: axes whose room is taken; a new figure without it.
     """
     streams, positions = run.streams, run.positions
     table = run.places.reindex(columns=["stream", "position", "ari", "n0", "n1", "n2", "clusters"])
@@ -147,30 +160,33 @@ def places_figure(run: RunReport, *, title: str = "") -> "Figure":
     figure, grid = axes_grid(
         [1.25 * len(positions)],
         [0.32 * len(streams)],
-        Margins(left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.45, least=0.6),
+        Margins(
+            left=0.85, right=1.0, top=0.8 if title else 0.4, bottom=0.55, least=0.6, lowest=0.9
+        ),
+        ax,
     )
-    ax = grid[0][0]
+    cells = grid[0][0]
     values = _wide(table, "ari", streams, positions)
     nulls = _wide(table, "null", streams, positions)
-    ax.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
-    _hatch(ax, np.isnan(values))
+    cells.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
+    _hatch(cells, np.isnan(values))
     called = _wide(table.assign(is_=table["clusters"] == "clusters"), "is_", streams, positions)
     for level, column in np.argwhere(~np.isnan(values)):
         value = values[level, column]
         below = f"by chance {number(nulls[level, column])}"
-        _cell_text(ax, column + 0.5, level + 0.5, value, below)
+        _cell_text(cells, column + 0.5, level + 0.5, value, below)
         if not called[level, column]:
             color = "#ffffff" if value < 0.45 else INK
-            ax.scatter([column + 0.92], [level + 0.8], s=5, color=color, lw=0)
-    ax.set_xlim(0, len(positions))
-    ax.set_ylim(0, len(streams))
-    ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
-    names = [plain(position_name(each), 22) for each in positions]
-    ax.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    _color_bar(figure, ax, "ARI (task)")
-    headline(figure, title)
+            cells.scatter([column + 0.92], [level + 0.8], s=5, color=color, lw=0)
+    cells.set_xlim(0, len(positions))
+    cells.set_ylim(0, len(streams))
+    cells.set_yticks(np.arange(len(streams)) + 0.5, streams)
+    names = [fill(plain(position_name(each), 22), 14) for each in positions]
+    cells.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
+    cells.tick_params(length=0)
+    cells.spines[:].set_visible(False)
+    _color_bar(figure, cells, "ARI (task)")
+    headline(figure, title, ax)
     return figure
 
 
@@ -185,7 +201,7 @@ def _wide(
 
 
 @figure_style()
-def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
+def causal_map_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """The cluster map beside the causal map: streams by position, with the verdict in words.
 
     Each cell gives its number with its 95 % interval and, below, what the controls give; colors
@@ -194,6 +210,7 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
+        ax: axes whose room is taken; a new figure without it.
     """
     table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
@@ -201,13 +218,22 @@ def causal_map_figure(run: RunReport, *, title: str = "") -> "Figure":
     figure, grid = axes_grid(
         [5.3],
         [0.47 * max(len(streams), 1)] * max(1, len(positions)),
-        Margins(left=0.85, right=0.8, top=1.0 if title else 0.75, bottom=0.12, down=0.9, least=1.0),
+        Margins(
+            left=0.85,
+            right=0.8,
+            top=1.0 if title else 0.75,
+            bottom=0.12,
+            down=0.9,
+            least=1.0,
+            lowest=0.9,
+        ),
+        ax,
     )
-    blocks = [ax for line in grid for ax in line]
-    for ax, position in zip(blocks, positions, strict=False):
-        _causal_block(ax, table[table["position"] == position], streams)
-        ax.set_title(f"at the {position_name(position)}", pad=32)
-    headline(figure, title)
+    blocks = [block for line in grid for block in line]
+    for block, position in zip(blocks, positions, strict=False):
+        _causal_block(block, table[table["position"] == position], streams)
+        block.set_title(f"at the {position_name(position)}", pad=32)
+    headline(figure, title, ax)
     if not positions:
         grid[0][0].set_axis_off()
         grid[0][0].text(0.02, 0.5, "no place was tested")

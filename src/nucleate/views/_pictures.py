@@ -71,7 +71,9 @@ def picture(
 
 
 @figure_style()
-def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Figure":
+def pictures_figure(
+    run: RunReport, *, title: str = "", columns: int = 4, ax: "Axes | None" = None
+) -> "Figure":
     """States at a few steps (columns) and every position (rows), one fixed basis a row.
 
     Args:
@@ -79,6 +81,7 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
             in the picture table.
         title: what stands over the figure.
         columns: at most how many steps are shown of those in the table.
+        ax: axes whose room is taken; a new figure without it.
     """
     table = run.picture
     places = _places(run)
@@ -98,14 +101,16 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
             least=0.4,
             square=True,
         ),
+        ax,
     )
     for line, shown, (stream, position) in zip(grid, frames, places, strict=False):
         furthest = max(float(frame[["x", "y"]].abs().max().max()) for frame in shown.values())
-        for ax, (step, frame) in zip(line, shown.items(), strict=False):
-            picture(frame, tasks, reach=1.05 * furthest or 1.0, ax=ax)
-            ax.set_title(f"step {step}{_fidelity(frame)}", fontsize=7.8, fontweight="normal", pad=3)
-        for ax in line[len(shown) :]:
-            ax.set_axis_off()
+        for cell, (step, frame) in zip(line, shown.items(), strict=False):
+            picture(frame, tasks, reach=1.05 * furthest or 1.0, ax=cell)
+            said = f"step {step}{_fidelity(frame)}"
+            cell.set_title(said, fontsize=7.8, fontweight="normal", pad=3)
+        for cell in line[len(shown) :]:
+            cell.set_axis_off()
         line[0].set_ylabel(f"{stream}, {position_name(position)}", fontweight="bold")
     if places:
         label = str(table["label"].iloc[0]) if "label" in table else "task"
@@ -114,16 +119,21 @@ def pictures_figure(run: RunReport, *, title: str = "", columns: int = 4) -> "Fi
     else:
         grid[0][0].set_axis_off()
         grid[0][0].text(0, 0.5, "no states were kept for pictures")
-    headline(figure, title)
+    headline(figure, title, ax)
     return figure
 
 
 @figure_style()
-def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
+def labels_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """ARI of clusters against task, family, input and output at the last step, beside nulls.
 
     Dots are the view of the summary at the position, rings the other view where there is one;
     the gray bar ends at the highest of the nulls of the dot, the stroke marks that of the ring.
+
+    Args:
+        run: the run.
+        title: what stands over the figure.
+        ax: axes whose room is taken; a new figure without it.
     """
     labels = _shown_labels(run)
     tall = 0.2 * len(run.streams) + 0.1
@@ -139,24 +149,25 @@ def labels_figure(run: RunReport, *, title: str = "") -> "Figure":
             down=0.95,
             least=0.45,
         ),
+        ax,
     )
-    for ax in (ax for line in grid for ax in line):
-        ax.set_axis_off()
+    for cell in (cell for line in grid for cell in line):
+        cell.set_axis_off()
     for place, position in enumerate(run.positions):
         line = grid[place]
-        for label, ax in zip(labels, line, strict=True):
-            ax.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
+        for label, cell in zip(labels, line, strict=True):
+            cell.set_title(label, fontsize=8.5, fontweight="normal", pad=4)
             if not len(drawn_labels(run, position, label)):
-                ax.text(0.1, 0.5, "not\nmeasured", transform=ax.transAxes, fontsize=SMALL)
+                cell.text(0.1, 0.5, "not\nmeasured", transform=cell.transAxes, fontsize=SMALL)
                 continue
-            ax.set_axis_on()
-            label_dots(run, position, label, ax=ax)
-            if ax is not line[0]:
-                ax.set_yticklabels([])
+            cell.set_axis_on()
+            label_dots(run, position, label, ax=cell)
+            if cell is not line[0]:
+                cell.set_yticklabels([])
         where = (0, 1 + 0.28 / tall)
         line[0].text(*where, position_name(position), transform=line[0].transAxes, weight="bold")
     _dots_key(grid[0][-1])
-    headline(figure, title)
+    headline(figure, title, ax)
     return figure
 
 

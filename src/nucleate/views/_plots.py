@@ -110,16 +110,17 @@ def plot_heat_map(
     return heat_map(report, _position(report, position), ax=ax)
 
 
-def plot_causal_map(run: Source) -> "Figure":
+def plot_causal_map(run: Source, *, ax: "Axes | None" = None) -> "Figure":
     """Plot the cluster map and the causal map: streams by position, with verdicts.
 
     Args:
         run: as for `plot_accuracy`.
+        ax: axes whose room is taken, 7 inches wide or more; a new figure if None.
 
     Raises:
-        BadInput: as for `plot_accuracy`.
+        BadInput: as for `plot_accuracy`; or the axes have too little room.
     """
-    return causal_map_figure(_report(run))
+    return causal_map_figure(_report(run), ax=ax)
 
 
 def _report(run: Source) -> RunReport:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate._core.errors import BadInput
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -18,9 +20,15 @@ INK = "#20252b"
 GRAY = "#8b949e"
 FAINT = "#d9dde2"
 RAMP = "viridis"
+STEPS = "training step (logarithmic after the first)"
+STEPS_NARROW = "training step (log)"
 SMALL = 6.5
 """No text is smaller than this, in points at print size."""
 
+_NARROW = 4.0
+"""Inches: a column of a page has less, a page more."""
+_SMALL_PLOT = 3.0
+"""Inches."""
 _PAGE: ContextVar[float | None] = ContextVar("page width", default=None)
 
 RC: dict[Any, Any] = {
@@ -88,8 +96,8 @@ def page_width(inches: float | None) -> Iterator[None]:
 class Margins:
     """Space around and between axes, in inches.
 
-    `least` is the share of their width below which the axes cannot be read; `square` axes give
-    way in height as well.
+    `least` and `lowest` are the shares of their width and height below which the axes cannot be
+    read; `square` axes give way in height as well.
     """
 
     left: float = 0.7
@@ -99,48 +107,120 @@ class Margins:
     across: float = 0.35
     down: float = 0.5
     least: float = 0.2
+    lowest: float = 0.6
     square: bool = False
 
 
 def axes_grid(
-    widths: Sequence[float], heights: Sequence[float], margins: Margins
+    widths: Sequence[float],
+    heights: Sequence[float],
+    margins: Margins,
+    ax: "Axes | None" = None,
 ) -> "tuple[Figure, list[list[Axes]]]":
-    """A figure with axes of the given sizes in inches, rows from the top.
+    """Axes of the given sizes in inches, rows from the top: in a new figure, or in place of `ax`.
 
     Layout by arithmetic: matplotlib's own layout engines draw everything once more to find out
     how large it is, which takes longer than the drawing.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
+    Args:
+        widths: of the columns.
+        heights: of the rows.
+        margins: around and between.
+        ax: axes of the caller; it is emptied, and its room is shared out among the new ones.
+
+    Raises:
+        BadInput: the room of `ax` is too small.
+    """
     around = margins.left + margins.across * (len(widths) - 1) + margins.right
-    wanted = _PAGE.get()
+    above = margins.top + margins.down * (len(heights) - 1) + margins.bottom
+    room = None if ax is None else _room(ax)
+    wanted = _PAGE.get() if room is None else room.width
     if wanted is not None:
         share = max((wanted - around) / sum(widths), margins.least)
         widths = [wide * share for wide in widths]
         heights = [tall * share for tall in heights] if margins.square else heights
     width = around + sum(widths)
-    height = margins.top + sum(heights) + margins.down * (len(heights) - 1) + margins.bottom
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    if room is None:
+        height = above + sum(heights)
+        room = _Room(_new_figure(width, height), 0.0, 0.0, width, height)
+    height = above + margins.lowest * sum(heights)
+    if width > room.width + 0.01 or height > room.height + 0.01:
+        raise BadInput(
+            f"this figure needs {width:.1f} x {height:.1f} inches or more and the axes have "
+            f"{room.width:.1f} x {room.height:.1f}; make the figure larger"
+        )
+    tall_share = (room.height - above) / sum(heights)
     grid = []
-    top = height - margins.top
-    for tall in heights:
+    top = room.height - margins.top
+    for tall in (tall * tall_share for tall in heights):
         left, row = margins.left, []
         for wide in widths:
-            box = (left / width, (top - tall) / height, wide / width, tall / height)
-            row.append(figure.add_axes(box))
+            row.append(room.axes(left, top - tall, wide, tall))
             left += wide + margins.across
         grid.append(row)
         top -= tall + margins.down
-    return figure, grid
+    if ax is not None:
+        ax.set_axis_off()
+    return room.figure, grid
 
 
-def headline(figure: "Figure", title: str) -> None:
-    """A title over the whole figure, nothing where it is empty."""
+@dataclass(frozen=True)
+class _Room:
+    """A part of a figure, in inches from its lower left corner."""
+
+    figure: "Figure"
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def axes(self, left: float, bottom: float, wide: float, tall: float) -> "Axes":
+        whole, high = self.figure.get_size_inches()
+        at = ((self.left + left) / whole, (self.bottom + bottom) / high, wide / whole, tall / high)
+        return self.figure.add_axes(at)
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _room(ax: "Axes") -> _Room:
+    """Where axes stand, also those of a part of a figure or under a layout engine."""
+    from matplotlib.transforms import TransformedBbox
+
+    figure = figure_of(ax)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+    assert ax.figure is not None, "axes stand in a figure"
+    box = TransformedBbox(ax.get_position(original=False), ax.figure.transSubfigure)
+    inches = box.transformed(figure.dpi_scale_trans.inverted())
+    sides = (inches.x0, inches.y0, inches.width, inches.height)
+    return _Room(figure, *map(float, sides))
+
+
+def headline(figure: "Figure", title: str, ax: "Axes | None" = None) -> None:
+    """A title over the whole figure, or over the room of `ax`; nothing where it is empty."""
     if title:
-        top = 1 - 0.08 / figure.get_figheight()
-        figure.text(0.0, top, f" {title}", va="top", fontsize=11.5, fontweight="bold")
+        wide, tall = map(float, figure.get_size_inches())
+        room = _Room(figure, 0.0, 0.0, wide, tall) if ax is None else _room(ax)
+        at = (room.left / wide, (room.bottom + room.height - 0.08) / tall)
+        figure.text(*at, f" {title}", va="top", fontsize=11.5, fontweight="bold")
+
+
+def is_narrow(ax: "Axes | None" = None) -> bool:
+    """Whether a figure has the width of a column, or the room of `ax`: names then go below."""
+    wanted = _PAGE.get() if ax is None else _room(ax).width
+    return wanted is not None and wanted < _NARROW
+
+
+def is_small(ax: "Axes") -> bool:
+    """Whether a single plot has no room for long words."""
+    return _room(ax).width < _SMALL_PLOT
 
 
 def figure_of(ax: "Axes") -> "Figure":
@@ -176,7 +256,7 @@ def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
     # in a narrow plot a decade needs more distance from the last step
-    room = 1.6 if figure_of(ax).get_figwidth() * ax.get_position().width > 2 else 4
+    room = 1.6 if _room(ax).width > 2 else 4
     decades = [10**power for power in range(9) if first <= 10**power < last / room]
     ticks = [0] * (steps[0] == 0) + decades + [last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))

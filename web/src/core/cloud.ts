@@ -89,9 +89,9 @@ export class Cloud {
     this.painter.draw(scene);
   }
 
-  /** Draws a view and copies it to another canvas, in one task: later, the picture may be gone. */
-  copy(view: CloudView, to: HTMLCanvasElement): void {
-    this.draw(view);
+  /** Draws a view (null: the last one) and copies it to another canvas, in one task: later, the picture may be gone. */
+  copy(view: CloudView | null, to: HTMLCanvasElement): void {
+    if (view ?? this.view) this.draw(view ?? { ...this.view!, moving: false });
     // Setting a size clears it too.
     to.width = this.canvas.width;
     to.height = this.canvas.height;

@@ -52,22 +52,60 @@ export function focusCenter(centroids: Centroids, codes: readonly number[]): Flo
   return center;
 }
 
+/** Mean product of the rows, the mean of their group taken off: row-major [k, k]. Arguments as of `centroidsOf`. */
+export function withinOf(data: ArrayLike<number>, codes: ArrayLike<number>, centroids: Centroids, scale = 1): Float64Array {
+  const { k, values, count } = centroids;
+  const sums = new Float64Array(k * k);
+  const rest = new Float64Array(k);
+  let rows = 0;
+  for (let row = 0; row < Math.min(codes.length, Math.floor(data.length / k)); row++) {
+    const code = codes[row]!;
+    if (code < 0 || code >= count.length) continue;
+    rows++;
+    for (let i = 0; i < k; i++) rest[i] = data[row * k + i]! * scale - values[code * k + i]!;
+    for (let i = 0; i < k; i++) for (let j = 0; j < k; j++) sums[i * k + j]! += rest[i]! * rest[j]!;
+  }
+  return sums.map((sum) => sum / Math.max(1, rows));
+}
+
+/** Added to the spread within groups, as a share of its mean: few rows say little of the thinnest directions. */
+const RIDGE = 0.05;
+
+/** Directions, as rows, along which the spread within groups is one; the axes themselves where there is no spread. */
+function whitening(within: Float64Array, k: number): number[][] {
+  const mean = within.reduce((sum, x, at) => sum + (at % (k + 1) === 0 ? x : 0), 0) / k;
+  if (!(mean > 0)) return Array.from({ length: k }, (_, i) => Array.from({ length: k }, (_, j) => (i === j ? 1 : 0)));
+  const { values, vectors } = eigen(within, k);
+  return vectors.map((vector, at) => vector.map((x) => x / Math.sqrt(Math.max(values[at]!, 0) + RIDGE * mean)));
+}
+
 /**
- * The plane that keeps most of the spread of the centroids in focus; through
- * three of them it is exact. The sign is fixed: the largest weight of each
- * direction is positive. Where the centroids span less than a plane, it is
- * completed by the first coordinates.
+ * The plane that keeps the centroids in focus apart; through three of them it
+ * is exact. Of more, every pair counts the same however far apart it is:
+ * otherwise two that are near would be drawn over each other for the sake of
+ * one that is far (the weighting of Loog, Duin and Haeb-Umbach, 2001). The sign
+ * is fixed: the largest weight of each direction is positive. Where the
+ * centroids span less than a plane, it is completed by the first coordinates.
+ * @param within Spread within groups (`withinOf`): of more than three, distances are measured against it.
  */
-export function focusPlane(centroids: Centroids, codes: readonly number[]): Float32Array {
+export function focusPlane(centroids: Centroids, codes: readonly number[], within?: Float64Array): Float32Array {
   const { k } = centroids;
-  const center = focusCenter(centroids, codes);
-  const points = chosen(centroids, codes).map((point) => point.map((x, i) => x - center[i]!));
+  const points = chosen(centroids, [...codes].sort((a, b) => a - b));
+  const white = within && points.length > 3 ? whitening(within, k) : null;
+  const seen = white ? points.map((point) => white.map((way) => way.reduce((sum, x, i) => sum + x * point[i]!, 0))) : points;
+  const ways = seen.flatMap((one, at) => seen.slice(0, at).map((other) => Array.from(one, (x, i) => x - other[i]!)));
+  const lengths = ways.map((way) => way.reduce((sum, x) => sum + x * x, 0));
+  const least = 1e-9 * Math.max(...lengths, Number.MIN_VALUE);
   const spread = new Float64Array(k * k);
-  for (const point of points)
-    for (let i = 0; i < k; i++) for (let j = 0; j < k; j++) spread[i * k + j]! += point[i]! * point[j]!;
+  ways.forEach((way, at) => {
+    if (lengths[at]! <= least) return;
+    for (let i = 0; i < k; i++) for (let j = 0; j < k; j++) spread[i * k + j]! += (way[i]! * way[j]!) / lengths[at]!;
+  });
   const { values, vectors } = eigen(spread, k);
   const floor = 1e-9 * Math.max(values[0]!, Number.MIN_VALUE);
-  const rows = [0, 1].filter((at) => values[at]! > floor).map((at) => signed(vectors[at]!));
+  const back = (vector: number[]): number[] =>
+    white ? vector.map((_, i) => white.reduce((sum, way, at) => sum + way[i]! * vector[at]!, 0)) : vector;
+  const rows = [0, 1].filter((at) => values[at]! > floor).map((at) => signed(back(vectors[at]!)));
   return orthonormal(rows, k);
 }
 
@@ -88,8 +126,8 @@ export interface Sight {
  * is the same wherever one came from, and what moves between steps are the
  * states and not the plane.
  */
-export function sightOf(basis: string, centroids: Centroids, focus: readonly number[]): Sight {
-  const plane = basis === "variance" || basis === "umap" ? variancePlane(centroids.k) : focusPlane(centroids, focus);
+export function sightOf(basis: string, centroids: Centroids, focus: readonly number[], within?: Float64Array): Sight {
+  const plane = basis === "variance" || basis === "umap" ? variancePlane(centroids.k) : focusPlane(centroids, focus, within);
   const [x, y] = project(focusCenter(centroids, focus), plane);
   return { plane, middle: [x!, y!] };
 }
@@ -125,30 +163,6 @@ export function orthonormal(rows: readonly ArrayLike<number>[], k: number): Floa
   const plane = new Float32Array(2 * k);
   kept.forEach((row, at) => plane.set(row, at * k));
   return plane;
-}
-
-/** Turns `plane` within itself (and mirrors it) to lie as near as possible to `like`: no jump on a change of step. */
-export function alignPlane(plane: Float32Array, like: Float32Array): Float32Array {
-  const k = plane.length / 2;
-  const dot = (a: number, b: number): number => {
-    let sum = 0;
-    for (let i = 0; i < k; i++) sum += like[a * k + i]! * plane[b * k + i]!;
-    return sum;
-  };
-  const [a, b, c, d] = [dot(0, 0), dot(0, 1), dot(1, 0), dot(1, 1)];
-  // The nearest orthogonal 2 x 2 matrix, in closed form: a turn, or a turn with a mirror.
-  const mirror = a * d - b * c < 0 ? -1 : 1;
-  const length = Math.hypot(a + mirror * d, c - mirror * b);
-  if (length < 1e-9) return plane.slice();
-  const cos = (a + mirror * d) / length;
-  const sin = (c - mirror * b) / length;
-  const turned = new Float32Array(2 * k);
-  for (let i = 0; i < k; i++) {
-    const [x, y] = [plane[i]!, plane[k + i]!];
-    turned[i] = cos * x - mirror * sin * y;
-    turned[k + i] = sin * x + mirror * cos * y;
-  }
-  return turned;
 }
 
 /** A plane between two, for a turn on screen: `share` 0 is the first, 1 the second. */

@@ -2,6 +2,7 @@
 import { getContext, setContext } from "svelte";
 import type { Source, Store, ViewState } from "../core";
 import { fill, plain, type Strings } from "../story/parts";
+import { ShortSource } from "./short";
 import { localized } from "../story/texts";
 import en from "../lang/en.json";
 import ja from "../lang/ja.json";
@@ -15,10 +16,13 @@ export class Ui {
   said = $state("");
   private readonly stop: () => void;
 
+  readonly source: Source;
+
   constructor(
-    readonly source: Source,
+    source: Source,
     readonly store: Store,
   ) {
+    this.source = new ShortSource(source);
     this.stop = store.subscribe((state) => (this.view = state));
   }
 

@@ -1,6 +1,6 @@
 /** How the cloud of a run is looked at: its plane, what stands out, and where its labels lie. */
 import {
-  centroidsOf, centroidShift, fit, framed, movedMost, project, sightOf, toPixel, tour, trailsOf,
+  centroidsOf, centroidShift, fit, framed, movedMost, project, sightOf, toPixel, tour, trailsOf, withinOf,
   type Box, type Camera, type Trail,
 } from "../core";
 import type { Ui } from "../lib/ui.svelte";
@@ -24,7 +24,10 @@ export class Look {
   ) {}
 
   // Through values of their own, for the reason that is given in the scene.
-  private readonly tours = $derived.by(() => this.ui.view.tour);
+  /** Asked for less motion, the cloud does not turn. */
+  private readonly still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  private readonly asksTour = $derived.by(() => this.ui.view.tour);
+  readonly tours = $derived.by(() => this.asksTour && !this.still);
   private readonly pull = $derived.by(() => this.ui.view.pull);
   private readonly dose = $derived.by(() => this.ui.view.dose);
   private readonly select = $derived.by(() => this.ui.view.select);
@@ -42,7 +45,8 @@ export class Look {
   readonly sight = $derived.by(() => {
     const { reference, codes, values, focus, facts } = this.scene;
     if (!reference || !facts || reference.data.length !== codes.length * this.k) return null;
-    return sightOf(facts.basis, centroidsOf(reference.data, this.k, codes, values.length, reference.scale), focus);
+    const centroids = centroidsOf(reference.data, this.k, codes, values.length, reference.scale);
+    return sightOf(facts.basis, centroids, focus, withinOf(reference.data, codes, centroids, reference.scale));
   });
   private readonly plane = $derived.by(() => (this.sight && this.tours ? tour(this.sight.plane, this.clock) : this.sight?.plane));
   private readonly pulled = $derived.by(() => {
@@ -79,15 +83,16 @@ export class Look {
     return trailsOf(frames, k, this.followed, (place) => color[place]!, radius || undefined);
   });
   /** Places in the cloud of the rows whose tasks are in focus. */
-  get inFocus(): Set<number> {
+  readonly inFocus = $derived.by(() => {
     const { codes, focus } = this.scene;
     return new Set(codes.flatMap((code, place) => (focus.includes(code) ? [place] : [])));
-  }
+  });
   /** Nothing that is drawn is on its way. */
   readonly settled = $derived.by(() => !this.follows || this.frames !== null || this.scene.paths.fault !== "");
   /** What is said over the cloud. */
   readonly note = $derived.by(() => {
     const { paths } = this.scene;
+    if (this.asksTour && this.still) return this.ui.t("cloud.tour.still");
     if (!this.follows || this.frames) return "";
     return paths.fault || this.ui.t("cloud.paths.loading", { done: paths.done, total: paths.total });
   });
@@ -123,7 +128,8 @@ export class Look {
     if (!frame || !sight) return fit(new Float32Array(), box);
     const points = project(frame.data, sight.plane, frame.scale);
     for (let i = 0; i < points.length; i++) points[i]! -= sight.middle[i % 2]!;
-    return fit(points, box);
+    const { inFocus } = this;
+    return fit(points, box, (row) => inFocus.has(row));
   }
 
   /** Names of the tasks in focus, in pixels of the canvas. */
