@@ -56,6 +56,7 @@ def first_paint(chromium: Chromium, address: str, count: int) -> dict[str, float
         page.goto(address)
         page.wait_for_function(_LISTED, arg=count)
         listed = 1e3 * (time.perf_counter() - began)
+    page.wait_for_function(f"() => {_PAINTED} > 0")
     painted = page.evaluate(_PAINTED)
     nodes = page.evaluate("document.getElementsByTagName('*').length")
     page.close()
@@ -104,6 +105,7 @@ def show_run(page: Page, address: str, stream: str) -> dict[str, float]:
 
 def points_drawn(page: Page) -> dict[str, float]:
     page.wait_for_function(_DRAWN, timeout=60_000)
+    page.wait_for_function(f"() => {_PAINTED} > 0")
     return {
         "drawn": page.evaluate("drawn().first"),
         "painted": page.evaluate(_PAINTED),

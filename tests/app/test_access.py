@@ -11,9 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import any_runs
+from nucleate.panel import measure
+from nucleate.views import RunView
 from served import browsing, serving, watched
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+LANGUAGES = Path(__file__).parents[2] / "web" / "src" / "lang"
 SCREENS = ("runs", "run", "compare", "story", "evidence")
 
 
@@ -187,6 +190,33 @@ def test_no_english_sentence_is_left_in_japanese(page, address, screen):
     assert sentence.findall(words) == []
 
 
+def test_texts_that_come_from_python_are_known_to_the_languages(tmp_path):
+    """Where a sentence is changed here, Japanese would fall back to English unseen."""
+    known = json.loads((LANGUAGES / "en.json").read_text(encoding="utf-8"))
+    sentences = [
+        re.compile(re.sub(r"\\{\w+\\}", "(.+)", re.escape(text)) + "$", re.DOTALL)
+        for name, text in known.items() if name.startswith("text.")
+    ]  # fmt: skip
+    plain = any_runs.prompts_of(answers=False)
+    runs = [
+        any_runs.make(tmp_path / "bare", plain, steps=(4,)),
+        any_runs.make(tmp_path / "same", steps=(0, 4), measured=True),
+        any_runs.make(tmp_path / "broken", steps=(0, 4), broken=(4,)),
+        any_runs.make(tmp_path / "nothing", any_runs.prompts_of(labels=("instruction",)), steps=()),
+    ]
+    measure(runs[2], nulls=(), n_bootstraps=5, n_init=1, metrics=["agreement"])
+    told: list[str] = []
+    for run in runs:
+        view = RunView(run)
+        shown = json.loads(view.get("view.json"))
+        told += [*shown["notes"], shown["summary"]["model"], shown["summary"]["tasks"]]
+        if run is runs[1]:
+            for basis in ("tasks", "variance"):
+                told.append(json.loads(view.get(f"cloud/block.1/last/{basis}.json"))["method"])
+    assert len(told) > 12
+    assert [said for said in told if not any(one.match(said) for one in sentences)] == []
+
+
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_the_headline_says_what_the_summary_says(page, address, name):
     run = _runs(address)[name]
@@ -194,3 +224,35 @@ def test_the_headline_says_what_the_summary_says(page, address, name):
         said = json.load(answer)["headline"]
     _show(page, address, "run", run=run)
     assert page.locator("main h1").inner_text() == said
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_the_story_prints_on_one_light_page_without_the_app_around_it(page, address, lang):
+    _show(page, address, "story", theme="dark", card=2, lang=lang)
+    assert page.locator("article:visible").count() == 1
+    page.emulate_media(media="print")
+    assert page.locator("article:visible").count() == 5
+    assert page.locator("header:visible, nav:visible, button:visible").count() == 0
+    color = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(color) == "rgb(255, 255, 255)"
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
+def test_a_card_has_an_address_and_its_numbers_lead_to_their_evidence(page, address):
+    _show(page, address, "story")
+    page.get_by_role("link", name="When it learnt").click()
+    _until(page, card="1")
+    assert page.locator("article:visible h2").inner_text() == "2 When it learnt"
+    page.reload()
+    page.get_by_role("link", name="all five cards").wait_for()
+    assert page.locator("article:visible").count() == 1
+    page.get_by_role("link", name="all five cards").click()
+    _until(page, card=None)
+    # what stands outside of links has no number but those that explain a scale
+    loose = page.evaluate(
+        "() => [...document.querySelectorAll('article p')].map(p => [...p.childNodes].filter("
+        "one => one.nodeType === 3).map(one => one.data).join('|'))"
+    )
+    allowed = re.compile(r"95 %|1 is perfect|\(--null")
+    assert [line for line in loose if re.search(r"\d", allowed.sub("", line))] == []

@@ -2,20 +2,19 @@
 
 import json
 import re
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import any_runs
+from served import browsing, serving, watched
 
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SIZE = {"width": 1280, "height": 900}
 # read in the task that draws: later, a canvas of a graphics card is blank
 DIGEST = """(canvas) => {
@@ -29,36 +28,14 @@ DIGEST = """(canvas) => {
 def address(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("shown")
     any_runs.make(folder / "first", measured=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = "from nucleate.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "app", str(folder), "--port", str(port), "--no-open"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}/"
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(address, timeout=10).close()
-            break
-        except OSError:
-            time.sleep(0.2)
-    yield address
-    process.terminate()
-    process.wait(timeout=20)
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-background-networking", "--use-gl=angle",
-                  "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-        )  # fmt: skip
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +54,10 @@ def start(browser, address) -> str:
 @pytest.fixture
 def page(browser, start) -> Iterator[Page]:
     """The run's screen, at rest."""
-    page = browser.new_page(viewport=SIZE)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-    page.goto(start)
-    _digest(page)
-    yield page
-    page.close()
-    assert faults == []
+    with watched(browser, **SIZE) as page:
+        page.goto(start)
+        _digest(page)
+        yield page
 
 
 def _digest(page: Page) -> str:
@@ -103,7 +75,7 @@ def _url(page: Page) -> str:
 
 
 def _same_in_a_new_page(page: Page, browser: Browser) -> bool:
-    again = browser.new_page(viewport=SIZE)
+    again = browser.new_page(viewport=SIZE, reduced_motion="reduce")
     again.goto(_url(page))
     found = _digest(again)
     again.close()
@@ -214,8 +186,8 @@ def test_small_pictures_show_every_layer_with_its_numbers_and_lead_there(page, a
     assert tiles.count() == 4
     page.wait_for_timeout(800)  # the agreement that is seen is reckoned at rest
     for tile in tiles.all():
-        said = tile.get_attribute("aria-label")
-        about = _about(page, address, said.split(". ")[0])
+        said = tile.locator(".hidden").text_content()
+        about = _about(page, address, tile.locator("b").first.text_content())
         last = about["frames"][-1]
         values = [value and f"{value:.2f}" for value in (last["ari_k"], last["ari_full"])]
         found = re.findall(r"ARI [^;]*? (-?[\d.]+|–), null (-?[\d.]+|–)", said)
@@ -369,7 +341,8 @@ def test_a_row_has_neighbors_beside_chance_and_its_way_through_the_training(page
     drawer.get_by_text("Answers at 4 of 4 recorded steps").wait_for()
     text = drawer.inner_text()
     # fifteen of the other 47 rows have its task
-    assert re.search(r"Among the 10 nearest .* (\d+) have its task, t2 \(by chance 3\.19\)", text)
+    assert "Among the 10 nearest" in text
+    assert re.search(r"\d+ have its task, t2, of 15 .* \(by chance 3\.19\)", text)
     assert int(re.search(r"(\d+) have its task", text).group(1)) == _neighbors(page, address, 5)
     right = []
     for step in (0, 2, 4, 8):
@@ -398,3 +371,36 @@ def _neighbors(page: Page, address: str, row: int) -> int:
     far = ((points - points[row]) ** 2).sum(1)
     far[row] = np.inf
     return int((task[np.argsort(far, kind="stable")[:10]] == task[row]).sum())
+
+
+def test_a_step_or_a_drag_reads_nothing_but_its_frame_and_answers(page):
+    page.keyboard.press("ArrowLeft")
+    _digest(page)
+    page.wait_for_timeout(300)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    corners = _around(page)
+    _drag(page, [corners[0], (corners[0][0] + 90, corners[0][1] + 60)])
+    assert "camera" in _url(page)
+    assert any("/answers/" in url for url in asked)
+    # the list of runs is asked for by the clock
+    own = ("/frames/", "/answers/", "/runs.json")
+    assert [url for url in asked if not any(part in url for part in own)] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_small_pictures_selections_and_rows(page, theme):
+    page.get_by_label("Theme").select_option(theme)
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    page.locator(".tile canvas[data-drawn=true]").nth(3).wait_for()
+    page.locator("section[aria-label=Rows] tbody button.link").first.click()
+    page.get_by_text("Answers at 4 of 4 recorded steps").wait_for()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.flatMap("
+        "one => one.nodes.map(node => `${one.id}: ${node.target} ${node.failureSummary}`)))"
+    )
+    assert found == []

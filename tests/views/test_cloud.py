@@ -5,7 +5,7 @@ import pytest
 
 from nucleate._core.errors import BadInput
 from nucleate.metrics import agreement, kmeans
-from nucleate.views._cloud import agreements, cloud_basis, through
+from nucleate.views._cloud import BASES, agreements, cloud_basis, through
 from nucleate.views._projection import project
 
 TASKS = [f"t{k}" for k in range(10) for _ in range(30)]
@@ -19,16 +19,19 @@ def _states(separation: float, seed: int) -> np.ndarray:
     return (separation * centers + rng.standard_normal((300, 24))).astype(np.float32)
 
 
+TWIN = np.random.default_rng(0).permutation(CODE)
+
+
 def _frames(states, name="tasks", k=8):
-    basis = cloud_basis(states[max(states)], TASKS, name=name, k=k)
+    groups = TWIN if name == "twin" else TASKS
+    basis = cloud_basis(states[max(states)], groups, name=name, k=k)
     return through(states, basis, tasks=TASKS, inputs=INPUTS)
 
 
 @pytest.mark.parametrize("name", ["tasks", "variance"])
 def test_no_clusters_are_seen_before_they_are_there(name):
     frames = _frames({s: _states(3.0 if s >= 40 else 0.0, s) for s in (0, 10, 20, 40, 80)}, name)
-    twin = np.random.default_rng(0).permutation(CODE)
-    ari = agreements(np.stack([f.points for f in frames.values()]), np.stack([CODE, twin]))
+    ari = agreements(np.stack([f.points for f in frames.values()]), np.stack([CODE, TWIN]))
     assert (np.abs(ari[:3, 0]) < 0.05).all()
     assert (ari[3:, 0] > 0.9).all()
     assert (np.abs(ari[:, 1]) < 0.05).all()
@@ -36,22 +39,38 @@ def test_no_clusters_are_seen_before_they_are_there(name):
     assert all(frames[step].between_plane < 3 * floor for step in (0, 10, 20))
 
 
-def test_a_model_that_does_not_change_does_not_move():
+def test_axes_through_dealt_tasks_show_them_at_no_step_but_that_of_the_axes():
+    frames = _frames({s: _states(3.0 if s >= 40 else 0.0, s) for s in (0, 20, 40, 80)}, "twin")
+    points = np.stack([f.points for f in frames.values()])
+    ari = agreements(points, np.stack([TWIN, CODE]))
+    assert (np.abs(ari[:, 0]) < 0.05).all()  # true tasks outweigh what was dealt
+    assert (np.abs(ari[:2, 1]) < 0.05).all()
+    noise = np.stack([f.points for f in _frames({0: _states(0.0, 1), 9: _states(0.0, 2)},
+                                                "twin").values()])  # fmt: skip
+    of_noise = agreements(noise, np.stack([TWIN, CODE]))
+    assert of_noise[1, 0] > 2 * np.abs(of_noise[[0, 0, 1], [0, 1, 1]]).max()
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_model_that_does_not_change_does_not_move(name):
     frozen = _states(2.0, 1)
-    first, second = _frames({0: frozen, 5: frozen.copy()}).values()
+    first, second = _frames({0: frozen, 5: frozen.copy()}, name).values()
     np.testing.assert_array_equal(first.points, second.points)
 
 
-def test_the_frame_of_a_step_does_not_depend_on_the_steps_beside_it():
+@pytest.mark.parametrize("name", BASES)
+def test_a_frame_appended_later_is_that_of_all_steps_at_once_in_the_same_axes(name):
     states = {step: _states(step / 20, step) for step in (0, 20, 60)}
-    together, alone = _frames(states), _frames({0: states[0], 60: states[60]})
+    together, alone = _frames(states, name), _frames({0: states[0], 60: states[60]}, name)
     assert together[0].packed() == alone[0].packed()
+    assert together[60].packed() == alone[60].packed()
 
 
-def test_the_same_states_give_the_same_bytes():
+@pytest.mark.parametrize("name", BASES)
+def test_the_same_states_give_the_same_bytes(name):
     states = {0: _states(0.0, 1), 9: _states(2.0, 2)}
-    assert [f.packed() for f in _frames(states).values()] == [
-        f.packed() for f in _frames({s: v.copy() for s, v in states.items()}).values()
+    assert [f.packed() for f in _frames(states, name).values()] == [
+        f.packed() for f in _frames({s: v.copy() for s, v in states.items()}, name).values()
     ]
 
 

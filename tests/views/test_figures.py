@@ -1,212 +1,207 @@
-"""Figures for a paper: in place of given axes, readable in a column, and equal to their CSV."""
+"""Figures: drawn from tables, into given axes, and the same each time."""
 
-from itertools import pairwise
+import dataclasses
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from nucleate import BadInput, views
-from nucleate.views._drawn import drawn
-from nucleate.views._figures import save
-from nucleate.views._style import figure_style, page_width
-
-DRAWN = {
-    "curves": lambda run, ax=None: views.curves_figure([run], ax=ax),
-    "heat-maps": lambda run, ax=None: views.heat_maps_figure([run], ax=ax),
-    "places": lambda run, ax=None: views.places_figure(run, title="own", ax=ax),
-    "causal-map": lambda run, ax=None: views.causal_map_figure(run, title="own", ax=ax),
-    "causal-doses": lambda run, ax=None: views.doses_figure(run, title="own", ax=ax),
-    "states": lambda run, ax=None: views.pictures_figure(run, title="own", ax=ax),
-    "labels": lambda run, ax=None: views.labels_figure(run, title="own", ax=ax),
-}
-SLACK = 2.0
-"""Pixels: ink of glyphs and antialiasing."""
+from nucleate.findings import cluster_verdict
 
 
 @pytest.fixture(scope="module")
-def run(make_view):
-    return make_view("own", "own")
+def runs(make_view):
+    return [make_view("own", "own"), make_view("shared", "shared")]
 
 
-def _ink(figure, axes):
-    """What the axes and their labels cover, in pixels."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    return [box for ax in axes if (box := ax.get_tightbbox(renderer)) is not None]
+def test_figures_draw_into_given_axes_and_leave_settings_alone(runs):
+    before = dict(mpl.rcParams)
+    figure = Figure()
+    ax = figure.add_subplot()
+    assert views.heat_map(runs[0], "last", ax=ax) is figure
+    assert views.accuracy_curves(runs[0], ax=figure.add_subplot()) is figure
+    assert views.cluster_curves(runs[0], "last", ax=figure.add_subplot()) is figure
+    assert views.label_dots(runs[0], "last", "task", ax=figure.add_subplot()) is figure
+    assert isinstance(views.causal_map_figure(runs[0]), Figure)
+    assert isinstance(views.heat_map(runs[0], "last"), Figure)
+    assert dict(mpl.rcParams) == before
 
 
-def _outside(box, area):
-    return [
-        over
-        for over in (area.x0 - box.x0, box.x1 - area.x1, area.y0 - box.y0, box.y1 - area.y1)
-        if over > SLACK
-    ]
+WHOLE = {
+    "curves": lambda run, ax: views.curves_figure([run], ax=ax),
+    "heat-maps": lambda run, ax: views.heat_maps_figure([run], ax=ax),
+    "places": lambda run, ax: views.places_figure(run, title="t", ax=ax),
+    "causal-map": lambda run, ax: views.causal_map_figure(run, title="t", ax=ax),
+    "causal-doses": lambda run, ax: views.doses_figure(run, title="t", ax=ax),
+    "states": lambda run, ax: views.pictures_figure(run, title="t", columns=2, ax=ax),
+    "labels": lambda run, ax: views.labels_figure(run, title="t", ax=ax),
+}
 
 
-@pytest.mark.parametrize("kind", DRAWN)
-def test_a_figure_stays_within_the_axes_in_whose_place_it_stands(run, kind):
-    figure = Figure(figsize=(20, 15), layout="none")
-    ax, other = figure.subplots(1, 2)
-    assert DRAWN[kind](run, ax=ax) is figure
-    panels = [each for each in figure.axes if each not in (ax, other)]
-    assert panels
-    assert not other.has_data()
-    assert not [_outside(box, ax.bbox) for box in _ink(figure, panels) if _outside(box, ax.bbox)]
+@pytest.fixture(scope="module")
+def whole_run(runs):
+    """A run of which every figure can be drawn."""
+    return runs[0]
 
 
-def test_a_figure_stands_in_axes_of_a_subfigure(run):
-    figure = Figure(figsize=(9, 12))
-    left, _ = figure.subfigures(1, 2, width_ratios=(8, 1))
-    ax = left.add_axes((0, 0, 1, 1))
-    assert views.causal_map_figure(run, ax=ax) is figure
-    panels = [each for each in figure.axes if each is not ax]
-    assert all(not _outside(box, left.bbox) for box in _ink(figure, panels))
+def _inside(figure, ax, before):
+    """Whether all that was added lies within the box of `ax`, apart from names at its edge."""
+    box = ax.get_position()
+    added = [each.get_position() for each in figure.axes if each not in before]
+    assert added
+    return all(
+        box.x0 - 0.01 <= each.x0 <= each.x1 <= box.x1 + 0.01
+        and box.y0 - 0.01 <= each.y0 <= each.y1 <= box.y1 + 0.01
+        for each in added
+    )
 
 
-@pytest.mark.parametrize("kind", DRAWN)
-def test_axes_that_are_too_small_are_refused_with_the_size_that_is_needed(run, kind):
-    ax = Figure(figsize=(3, 2)).add_axes((0, 0, 1, 1))
-    with pytest.raises(BadInput, match=r"ax is 3\.0 x 2\.0 inches .* at least .*larger"):
-        DRAWN[kind](run, ax=ax)
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_figure_takes_the_room_of_given_axes_and_leaves_others_alone(whole_run, kind):
+    figure = Figure(figsize=(22, 16))
+    left, right = figure.subplots(1, 2)
+    right.plot([0, 1], [0, 1])
+    kept = right.get_position().bounds
+    assert WHOLE[kind](whole_run, left) is figure
+    assert not left.axison
+    assert _inside(figure, left, (left, right))
+    assert right.get_position().bounds == kept
+    assert len(right.lines) == 1
 
 
-@pytest.mark.parametrize("inches", [3.35, 7.0])
-@pytest.mark.parametrize("kind", DRAWN)
-def test_nothing_is_cut_or_below_6_points_at_the_width_of_print(run, kind, inches):
-    with figure_style(), page_width(inches):
-        figure = DRAWN[kind](run)
-    if kind != "causal-map":  # needs the page
-        assert figure.get_figwidth() <= inches + 0.01
-    assert not [_outside(box, figure.bbox) for box in _ink(figure, figure.axes)
-                if _outside(box, figure.bbox)]  # fmt: skip
-    texts = [text for text in figure.findobj(mpl.text.Text) if text.get_text()]
-    assert texts
-    assert min(text.get_fontsize() for text in texts) >= 6
+def test_a_whole_figure_fits_into_a_part_of_a_figure_and_under_a_layout_engine(whole_run):
+    figure = Figure(figsize=(18, 7))
+    _, part = figure.subfigures(1, 2)
+    ax = part.subplots()
+    views.places_figure(whole_run, ax=ax)
+    assert all(each.get_position().x0 > 0.5 for each in figure.axes if each is not ax)
+    engine = Figure(figsize=(10, 12), layout="constrained")
+    ax = engine.subplots()
+    views.causal_map_figure(whole_run, ax=ax)
+    assert _inside(engine, ax, (ax,))
 
 
-def _lines(ax):
-    return {line.get_label(): np.asarray(line.get_ydata(), float) for line in ax.lines}
+def test_axes_with_too_little_room_are_refused_with_what_is_needed(whole_run):
+    figure = Figure(figsize=(5, 3))
+    with pytest.raises(
+        BadInput, match=r"needs [6-9]\.\d x \d+\.\d inches.*the axes have 3\.9 x 2\.3"
+    ):
+        views.causal_map_figure(whole_run, ax=figure.subplots())
 
 
-def _meshes(figure):
-    return [each for ax in figure.axes for each in ax.collections if isinstance(each, QuadMesh)]
+def _table(folder, kind):
+    path = next(folder.glob(f"{kind}*.csv"))
+    return pd.read_csv(path)
 
 
-def _same(shown, numbers):
-    np.testing.assert_allclose(np.ma.filled(np.ma.asarray(shown, float), np.nan), numbers)
+@pytest.fixture(scope="module")
+def written(whole_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    views.write_figures([whole_run], folder, width=7.0)
+    return folder
 
 
-@pytest.mark.parametrize("inches", [None, 3.35])
-def test_the_curves_are_the_numbers_of_their_table(run, inches):
-    table = drawn("curves", [run])
-    with page_width(inches):
-        figure = views.curves_figure([run])
-    shown = [ax for ax in figure.axes if ax.lines]
-    kinds = [("accuracy", ""), ("loss", ""), *(("ari", p) for p in run.positions)]
-    for ax, (kind, position) in zip(shown, kinds, strict=True):
-        rows = table[table["curve"] == kind]
-        rows = rows[rows["position"] == position] if position else rows
-        lines = _lines(ax)
-        for series, of_one in rows.groupby("series"):
-            _same(lines[series.replace("_", " ") if not position else series],
-                  of_one.sort_values("step")["value"])  # fmt: skip
-        if position:
-            thick = rows[rows["series"] == run.chosen_stream(position)].sort_values("step")
-            for column, name in {"n0_q99": "N0 (99 %)", "n1_max": "N1 (max)"}.items():
-                _same(lines[name], thick[column])
+def test_lines_of_the_curves_are_the_numbers_beside_the_figure(whole_run, written):
+    table = _table(written, "curves")
+    axes = views.curves_figure([whole_run]).axes
+    drawn = 0
+    for row, ax in zip(views._curves.curve_rows([whole_run]), axes, strict=True):
+        curve = row if row in ("accuracy", "loss") else "ari"
+        here = table[table["curve"] == curve]
+        here = here[here["position"] == row] if curve == "ari" else here
+        for line in ax.lines:
+            name = line.get_label().replace(" ", "_")
+            rows = here[here["series"] == name].sort_values("step")
+            if rows.empty or len(line.get_xdata()) != len(rows):
+                continue
+            np.testing.assert_array_equal(line.get_xdata(), rows["step"])
+            np.testing.assert_allclose(np.asarray(line.get_ydata(), float), rows["value"])
+            drawn += 1
+    assert drawn == table[table["curve"] != "onset"].groupby(
+        ["curve", "position", "series"], dropna=False).ngroups  # fmt: skip
 
 
-def test_the_heat_maps_are_the_numbers_of_their_table(run):
-    table = drawn("heat-maps", [run])
-    meshes = _meshes(views.heat_maps_figure([run]))
-    for mesh, position in zip(meshes, run.positions, strict=False):
-        wide = table[table["position"] == position].pivot(
+def test_cells_of_the_maps_are_the_numbers_beside_the_figures(whole_run, written):
+    cells = _table(written, "heat-maps")
+    for position, ax in zip(
+        whole_run.positions, views.heat_maps_figure([whole_run]).axes, strict=False
+    ):
+        wide = cells[cells["position"] == position].pivot(
             index="stream", columns="step", values="value"
         )
-        _same(mesh.get_array(), wide.loc[run.streams])
+        shown = np.ma.filled(ax.collections[0].get_array(), np.nan)
+        np.testing.assert_allclose(shown, wide.loc[list(whole_run.streams)].to_numpy(float))
+    places = _table(written, "places")
+    wide = places.pivot(index="stream", columns="position", values="ari")
+    shown = np.ma.filled(views.places_figure(whole_run).axes[0].collections[0].get_array(), np.nan)
+    wide = wide.loc[list(whole_run.streams), list(whole_run.positions)]
+    np.testing.assert_allclose(shown, np.clip(wide.to_numpy(float), 0, 1))
 
 
-def test_the_maps_of_places_are_the_numbers_of_their_table(run):
-    table = drawn("places", [run])
-    wide = table.pivot(index="stream", columns="position", values="ari")
-    first = _meshes(views.places_figure(run))[0]
-    _same(first.get_array(), np.clip(wide.loc[run.streams, run.positions], 0, 1))
-    table = drawn("causal-map", [run])
-    for mesh, position in zip(_meshes(views.causal_map_figure(run)), run.positions, strict=False):
-        rows = table[table["position"] == position].set_index("stream")
-        rows = rows.reindex([each for each in run.streams if each in rows.index])
-        cells = rows[["ari", "shift", "patch", "erase"]].astype(float)
-        _same(mesh.get_array(), np.clip(cells, 0, 1))
+def test_the_causal_map_shows_the_numbers_beside_it(whole_run, written):
+    table = _table(written, "causal-map")
+    ax = views.causal_map_figure(whole_run).axes[0]
+    first = table[table["position"] == whole_run.positions[0]].set_index("stream")
+    wide = first.loc[[label.get_text() for label in ax.get_yticklabels()]]
+    shown = np.ma.filled(ax.collections[0].get_array(), np.nan)
+    wanted = np.clip(wide[["ari", "shift", "patch", "erase"]].to_numpy(float), 0, 1)
+    np.testing.assert_allclose(shown, wanted)
 
 
-def test_doses_and_redirections_are_the_numbers_of_their_table(run):
-    table = drawn("causal-doses", [run])
-    curves, matrix = views.doses_figure(run).axes[:2]
-    of_edit = table[table["edit"].notna()]
-    lines = [line for line in curves.lines if len(line.get_xdata()) > 2]
-    shown = [(edit, of_edit[of_edit["edit"] == edit].sort_values("dose"))
-             for edit in ("shift", "shuffled", "random_direction")]  # fmt: skip
-    for line, (_, rows) in zip(lines, shown, strict=True):
-        _same(line.get_xdata(), rows["dose"])
-        _same(line.get_ydata(), rows["redirected"])
-    wide = table[table["task"].notna()].pivot(index="task", columns="target", values="redirected")
-    _same(matrix.images[0].get_array(), wide)
+def test_doses_and_dots_are_the_numbers_beside_the_figures(whole_run, written):
+    table = _table(written, "causal-doses")
+    curves = views.doses_figure(whole_run).axes[0].lines
+    for edit, line in zip(("shift", "shuffled", "random_direction"), curves, strict=False):
+        rows = table[table["edit"] == edit]
+        np.testing.assert_allclose(line.get_xydata(), rows[["dose", "redirected"]])
+    dots = _table(written, "labels")
+    for position in whole_run.positions:
+        rows = dots.query("position == @position and label == 'task' and mark == 'dot'")
+        ax = views.label_dots(whole_run, position, "task").axes[0]
+        filled = next(each for each in ax.collections if each.get_zorder() == 3)
+        np.testing.assert_allclose(np.sort(filled.get_offsets()[:, 0]), np.sort(rows["value"]))
 
 
-@pytest.mark.parametrize("inches", [None, 3.35])
-def test_the_points_of_states_are_those_of_their_table(run, inches):
-    with page_width(inches):
-        figure = views.pictures_figure(run)
-    points = np.concatenate([dots.get_offsets() for ax in figure.axes for dots in ax.collections])
-    table = drawn("states", [run])[["x", "y"]].to_numpy(float)
-    assert len(points) == len(table)
-    _same(np.sort(points, axis=0), np.sort(table, axis=0))
+def test_a_missing_cell_is_hatched_and_a_cell_within_the_nulls_is_dotted(runs):
+    figure = views.heat_map(runs[0], "instruction_end")
+    mesh, hatch, dots = figure.axes[0].collections
+    run, position = runs[0], "instruction_end"
+    rows = run.numbers(position, "raw")
+    assert len(hatch.get_paths()) == rows["value"].isna().sum() == 1
+    within = sum(
+        cluster_verdict(row) != "clusters" for _, row in rows.dropna(subset="value").iterrows()
+    )
+    assert len(dots.get_offsets()) == within
+    assert mesh.get_clim() == (0, 1)
 
 
-def test_the_dots_of_labels_and_their_bars_are_those_of_their_table(run):
-    table = drawn("labels", [run])
-    figure = views.labels_figure(run)
-    bars = np.sort([bar.get_width() for ax in figure.axes for bar in ax.patches])
-    dots = table[table["mark"] == "dot"]
-    _same(bars[np.isfinite(bars)], np.sort(dots["null"].dropna()))
-    shown = [np.ma.filled(each.get_offsets()[:, 0], np.nan) for ax in figure.axes
-             for each in ax.collections]  # fmt: skip
-    rings = table[table["mark"] != "dot"]
-    wanted = [*table["value"], *rings["null"]]
-    _same(np.sort([x for each in shown for x in each if np.isfinite(x)]),
-          np.sort(pd.Series(wanted, dtype=float).dropna()))  # fmt: skip
+def test_positions_with_pictures_of_different_steps_get_no_empty_frames(runs):
+    table = runs[0].picture
+    gone = (table["position"] == "last") & table["step"].isin([0, 3, 72])
+    figure = views.pictures_figure(dataclasses.replace(runs[0], picture=table[~gone]))
+    steps = [[ax.get_title(loc="left").split(" ·")[0] for ax in row] for row in _rows_of(figure)]
+    assert steps[0][0] == "step 0"
+    assert "step 0" not in steps[1]
+    assert all(len(set(row)) == 4 for row in steps)
+    assert all(ax.collections for row in _rows_of(figure) for ax in row)
 
 
-def test_the_arrow_to_earlier_steps_ends_before_the_axis(run):
-    with page_width(3.35), figure_style():
-        figure = views.curves_figure([run])
-    figure.draw(FigureCanvasAgg(figure).get_renderer())
-    for ax in figure.axes:
-        for note in ax.texts:
-            if getattr(note, "arrow_patch", None) is not None:
-                ends = note.arrow_patch.get_window_extent()
-                assert ends.x0 > ax.bbox.x0
+def test_frames_of_one_place_share_their_scale(runs):
+    for row in _rows_of(views.pictures_figure(runs[0])):
+        assert len({ax.get_xlim() for ax in row} | {ax.get_ylim() for ax in row}) == 1
 
 
-def test_text_stays_text_in_svg_and_pdf(run, tmp_path):
-    with figure_style():
-        save(views.places_figure(run), tmp_path / "a")
-    assert b"/Type42" in (pdf := (tmp_path / "a.pdf").read_bytes()) or b"/CIDFontType2" in pdf
-    assert b"/Type3" not in pdf
-    assert b"final_norm</text>" in (tmp_path / "a.svg").read_bytes()
+def _rows_of(figure):
+    return [figure.axes[:4], figure.axes[4:8]]
 
 
-def test_names_of_many_tasks_do_not_lie_on_each_other(run):
-    with page_width(3.35), figure_style():
-        matrix = views.doses_figure(run).axes[1]
-    renderer = FigureCanvasAgg(matrix.figure).get_renderer()
-    matrix.figure.draw(renderer)
-    heights = [label.get_window_extent(renderer) for label in matrix.get_yticklabels()]
-    tops = sorted((box.y0, box.y1) for box in heights)
-    assert len(tops) > 2
-    assert all(below[1] <= above[0] + SLACK for below, above in pairwise(tops))
+def test_step_0_is_on_the_axis_of_the_curves(runs):
+    ax = views.cluster_curves(runs[0], "last").axes[0]
+    low, high = ax.get_xlim()
+    assert low <= 0 < 400 <= high
+    assert ax.get_xscale() == "symlog"
+    line = ax.get_lines()[0]
+    assert np.isfinite(ax.transData.transform(np.column_stack(line.get_data()))[0]).all()

@@ -42,6 +42,10 @@ def test_given_axes_are_drawn_on(run, plot):
     assert plot(run, ax=ax) is figure
     assert ax.has_data()
     plt.close(figure)
+    figure, ax = plt.subplots(figsize=(10, 9))
+    assert plot_causal_map(run, ax=ax) is figure
+    assert len(figure.axes) > 1
+    plt.close(figure)
 
 
 def test_the_curve_of_the_chosen_stream_has_the_panels_values(run):

@@ -15,6 +15,7 @@ from nucleate._core.errors import BadInput
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run, States
 from nucleate.views import RunView
+from nucleate.views._cloud import agreements
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,34 @@ def test_the_null_of_axes_that_are_chosen_by_labels_has_axes_of_its_own(tmp_path
     assert chosen[-1]["null_ari_k"] > 0.6 * chosen[-1]["ari_k"]
     blind = _json(noise, "cloud/block.0/last/variance.json")["frames"]
     assert abs(blind[-1]["ari_k"]) < 0.05
+
+
+def test_the_twin_in_axes_of_its_own_shows_the_null_that_stands_beside_the_tasks(tmp_path):
+    view = RunView(_flat_run(tmp_path / "noise", np.zeros((8, 256)), 8))
+    tasks, twin = (_json(view, f"cloud/block.0/last/{name}.json") for name in ("tasks", "twin"))
+    assert twin["k"] == tasks["k"]
+    wanted = [frame["null_ari_k"] for frame in tasks["frames"]]
+    assert [frame["ari_k"] for frame in twin["frames"]] == wanted
+    assert [frame["null_ari_k"] for frame in twin["frames"]] == wanted
+    # And the points are those of the number, with the labels that the app colors them by.
+    dealt = np.array(_json(view, "rows.json")["null_task"])
+    data = view.get("frames/block.0/last/twin/9.i16")
+    points = np.frombuffer(data, "<i2").reshape(-1, twin["k"]) * twin["frames"][-1]["unit"]
+    assert agreements(points[None], dealt[None])[0, 0] == pytest.approx(wanted[-1], abs=0.03)
+    own = {each: _json(view, f"cloud/block.0/last/{each}.json")["frames"][-1]["between_k"]
+           for each in ("twin", "variance")}  # fmt: skip
+    assert own["twin"] > 3 * own["variance"]
+
+
+@pytest.mark.parametrize("name", ["tasks", "variance", "twin"])
+def test_clusters_that_come_at_a_step_are_not_shown_before_it(tmp_path, name):
+    centers = 2 * np.random.default_rng(1).standard_normal((8, 64))
+    frames = _json(RunView(_flat_run(tmp_path / "rises", centers, 8)),
+                   f"cloud/block.0/last/{name}.json")["frames"]  # fmt: skip
+    assert abs(frames[0]["ari_k"]) < 0.05
+    assert (frames[-1]["ari_k"] > 0.9) == (name != "twin")
+    chance = 7 / 599
+    assert frames[0]["between_k"] < 3 * chance
 
 
 def test_sixteen_axes_are_taken_where_eight_lose_what_all_dimensions_show(tmp_path):

@@ -56,6 +56,11 @@ describe("the camera", () => {
       const [px, py] = toPixel(points[i]!, points[i + 1]!, camera, box);
       expect(px > 0 && px < 900 && py > 0 && py < 700).toBe(true);
     }
+    // Of many points a few may fall outside, but not those that are to be kept.
+    const many = Float32Array.from({ length: 1000 }, (_, i) => (i < 2 ? 50 : Math.sin(i)));
+    const place = (one: typeof camera) => toPixel(50, 50, one, box)[0];
+    expect(place(fit(many, box))).toBeGreaterThan(900);
+    expect(place(fit(many, box, (row) => row === 0))).toBeLessThan(900);
     expect(fit(new Float32Array(0), box)).toEqual(HOME);
     expect(Number.isFinite(fit(Float32Array.from([1, 1]), box).zoom)).toBe(true);
   });

@@ -56,6 +56,18 @@ const EVERY: [string, View][] = [
   ]),
 ];
 
+describe("what matters most", () => {
+  const [place] = summary().places;
+  const told = (more: object): string =>
+    text(view(summary({ places: [{ ...place!, effects: { ...place!.effects!, ...more } }] })), "en", 3);
+  it("is told of the edit that does more beyond its control", () => {
+    const shift = { shift: 0.8, shift_low: 0.75, shift_high: 0.85, chance: 0.05, controls: { random_direction: 0.1 } };
+    expect(told(shift)).toContain("turns 0.80 [0.75, 0.85] of the answers into those of the other task, moves without that information 0.10");
+    expect(told({ ...shift, shift: 0.11 })).toContain("costs 0.40 [0.30, 0.50] of the right answers");
+    expect(told({ ...shift, controls: { random_direction: 0.7 } })).toContain("costs 0.40");
+  });
+});
+
 describe("a story", () => {
   for (const language of Object.keys(LANGUAGES))
     it.each(EVERY)(`has five cards with something to say: ${language}, %s`, (_, of) => {

@@ -16,14 +16,21 @@ from nucleate.views._projection import (
     project,
     standardized,
 )
+from nucleate.views._umap import has_umap
 
-BasisName = Literal["tasks", "variance"]
+BasisName = Literal["tasks", "variance", "twin", "umap"]
 """`tasks`: directions through the means of the tasks, by how far they are apart, and then those in
-which the rest varies most. `variance`: principal axes, blind to tasks."""
-BASES: tuple[BasisName, ...] = ("tasks", "variance")
+which the rest varies most. `variance`: principal axes, blind to tasks. `twin`: as `tasks`, of tasks
+that were dealt anew: what axes chosen by labels show by chance. `umap`: no axes but a bent map."""
+BASES: tuple[BasisName, ...] = ("tasks", "variance", "twin")
 FEW, MANY = 8, 16
 """Coordinates of a cloud: few, and many where few lose more than a tenth of the agreement."""
 _KEPT = 0.9
+
+
+def offered() -> tuple[BasisName, ...]:
+    """What a place can be shown in: the bases, and a bent map where its package is installed."""
+    return (*BASES, "umap") if has_umap() else BASES
 
 
 def cloud_basis(
@@ -38,8 +45,9 @@ def cloud_basis(
 
     Args:
         states: of the place at one step; take the last, and use the basis at all steps.
-        groups: the task of each row; read by the basis `tasks` alone.
-        name: of the basis.
+        groups: the task of each row, or for `twin` that of its permuted twin; not read for
+            `variance`.
+        name: of the basis; one that has axes.
         k: how many directions; the last are zeros where the states have fewer dimensions.
         inputs: the input of each row; given, each input's mean is removed first.
 
@@ -57,7 +65,7 @@ def cloud_basis(
     """
     values, scale = standardized(states, inputs)
     full, k = k, min(k, values.shape[1])
-    first = _through_means(values, groups)[:, :k] if name == "tasks" else values[:0].T
+    first = values[:0].T if name == "variance" else _through_means(values, groups)[:, :k]
     rest = values - values @ first @ first.T
     axes = facing(np.concatenate([first, _principal(rest)[:, : k - first.shape[1]]], axis=1))
     # A renderer reads four coordinates at a time: narrow states get some that are 0.

@@ -12,21 +12,20 @@ from nucleate.views._style import (
     COLORS,
     GRAY,
     INK,
+    STEPS,
+    STEPS_NARROW,
     Margins,
-    area,
     axes_grid,
     figure_of,
     figure_style,
     is_narrow,
-    key_below,
+    is_small,
     own_axes,
     step_axis,
-    step_label,
     stream_colors,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -34,8 +33,8 @@ _SPLITS = ("train", "seen", "unseen_string", "unseen_cell", "unseen_family", "un
 _ONSET = "#B3123B"
 _ASIDE: dict[str, Any] = {"loc": "right", "fontsize": 8, "fontweight": "normal"}
 _DOT: dict[str, Any] = {"marker": "o", "ms": 4}
-_KEYS = {"answers key": 3, "clusters key": 4}
-"""Rows of keys, and how many entries of each stand side by side."""
+_KEYS = 3
+"""Names beside each other in a key below the axes."""
 _FEW = 60
 """Fewer numbers than this are marked one by one."""
 _NULL_LINES = {"n0_q99": (":", "N0 (99 %)"), "n1_max": ("--", "N1 (max)"), "n2": ("-.", "N2")}
@@ -155,82 +154,41 @@ def curve_rows(runs: Sequence[RunReport]) -> list[str]:
 def curves_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> "Figure":
     """Accuracy, loss, and clusters at every position, as far as there are any; a column a run.
 
-    Keys stand to the right; in a column of a page below the answers and below the clusters.
-
     Args:
         runs: one or more.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
-
-    Raises:
-        BadInput: `ax` is too small.
+        ax: axes whose room is taken; a new figure without it.
     """
-    narrow = is_narrow(ax)
-    rows = _with_keys(runs) if narrow else curve_rows(runs) or [""]
+    rows = curve_rows(runs) or [""]
     wide = 4.3 if len(runs) > 1 else 6.4
-    figure, grid = axes_grid(
-        [wide] * len(runs),
-        [_key_height(runs, what) if what in _KEYS else 1.75 for what in rows],
-        Margins(left=0.55, right=0.12, top=0.6, bottom=0.05, down=0.56) if narrow else
-        Margins(left=0.62, right=1.35, top=0.66, bottom=0.5, down=0.56),
-        ax,
-    )  # fmt: skip
+    narrow = is_narrow(ax)
+    margins = Margins(left=0.62, right=1.35, top=0.66, bottom=0.5, down=0.56, lowest=0.85)
+    if narrow:  # names of curves go below the axes, so that these keep the width
+        keys = 0.14 * max(-(-_entries(run, what) // _KEYS) for run in runs for what in rows)
+        margins = Margins(left=0.55, right=0.1, top=0.66, bottom=0.5 + keys, down=0.75 + keys)
+    figure, grid = axes_grid([wide] * len(runs), [1.75] * len(rows), margins, ax)
     for column, (run, name) in enumerate(
         zip(runs, short_names([r.summary for r in runs]), strict=True)
     ):
         last = column == len(runs) - 1
-        grid[0][column].annotate(
-            name, (0, 1), (0, 26), xycoords="axes fraction", textcoords="offset points",
-            fontsize=11.5, fontweight="bold",
-        )  # fmt: skip
+        top = grid[0][column]
+        top.text(0, 1.2, name, transform=top.transAxes, fontsize=11.5, fontweight="bold")
         for row, what in enumerate(rows):
-            panel = grid[row][column]
-            if what in _KEYS:
-                panel.set_axis_off()
-                if last:
-                    above = [grid[each][column] for each in range(row) if rows[each] not in _KEYS]
-                    of_answers = what == "answers key"
-                    _key(above if of_answers else above[-1:], what)
-                continue
-            _curves_in(panel, run, what, legend=last and not narrow)
+            cell = grid[row][column]
+            _curves_in(cell, run, what, legend=last and not narrow)
+            if narrow and last:
+                _legend_below(cell)
             if column and what != "loss":
-                panel.set_ylabel("")
-                panel.set_yticklabels([])
-        lowest = next(line[column] for line, what in zip(grid[::-1], rows[::-1], strict=True)
-                      if what not in _KEYS)  # fmt: skip
-        lowest.set_xlabel(step_label(lowest))
+                cell.set_ylabel("")
+                cell.set_yticklabels([])
+        if not narrow:
+            grid[-1][column].set_xlabel(STEPS)
     return figure
 
 
-def _with_keys(runs: Sequence[RunReport]) -> list[str]:
-    """The rows of the figure with a place for keys below the answers and below the clusters."""
-    rows = curve_rows(runs)
-    answers = [what for what in rows[:2] if what in ("accuracy", "loss")]
-    clusters = rows[len(answers) :]
-    return [*answers, "answers key"] * bool(answers) + [*clusters, "clusters key"] * bool(
-        clusters
-    ) or [""]
-
-
-def _key_height(runs: Sequence[RunReport], what: str) -> float:
-    """Room for a key in inches, beyond what lies between two rows of axes."""
-    if what == "answers key":
-        entries = max((run.accuracy["split"].nunique() for run in runs if len(run.accuracy)),
-                      default=0) + 2  # fmt: skip
-        return max(0.14 * -(-entries // _KEYS[what]) - 0.25, 0.02)
-    entries = max(len(run.streams) for run in runs) + 1 + len(_NULL_LINES)
-    return 0.14 * -(-entries // _KEYS[what])
-
-
-def _key(panels: "Sequence[Axes]", what: str) -> None:
-    """What the curves of some axes are, named once, below the last of them."""
-    named: dict[str, Artist] = {}
-    for panel in panels:
-        handles, labels = panel.get_legend_handles_labels()
-        named |= dict(zip(labels, handles, strict=True))
-    below = 0.46 if what == "clusters key" else 0.27
-    legend = key_below(panels[-1], list(named.values()), inches=below, columns=_KEYS[what])
-    for line in legend.get_lines():
-        line.set_linewidth(1.4)  # which stream is thick differs between rows
+def _entries(run: RunReport, what: str) -> int:
+    """How many names the key of a row has."""
+    splits = run.accuracy["split"].nunique() + 1
+    return splits if what in ("accuracy", "loss") else len(run.streams) + 1 + len(_NULL_LINES)
 
 
 def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
@@ -245,7 +203,7 @@ def _curves_in(ax: "Axes", run: RunReport, what: str, *, legend: bool) -> None:
         cluster_curves(run, what, ax=ax, legend=legend)
         how = ", inputs' means removed" if run.headline_view(what) != "raw" else ""
         thick = f"thick: {run.chosen_stream(what)}"
-        if area(ax)[2] < 3:
+        if is_small(ax):
             ax.set_title(f"{position_name(what)}\n{thick}{how}", fontsize=7, linespacing=1.1)
             return
         ax.set_title(f"{position_name(what)}{how}")
@@ -284,7 +242,8 @@ def _mark_onset(ax: "Axes", onset: OnsetSummary) -> None:
     if onset.low is not None and onset.high is not None:
         open_ = onset.low <= onset.first_step
         step = onset.high if open_ else step
-        label = f"no later than {onset.high}" if open_ else label
+        before = "by" if is_small(ax) else "no later than"
+        label = f"{before} {onset.high}" if open_ else label
         ax.axvspan(onset.low, onset.high, 0, 0.03, color=_ONSET, alpha=0.55, lw=0, zorder=4)
     ax.axvline(step, color=_ONSET, lw=0.9, zorder=4)
     # on the left, where curves are still low
@@ -311,15 +270,20 @@ def _finish(ax: "Axes", run: RunReport, ylabel: str) -> None:
 
 
 def _legend_right(ax: "Axes") -> None:
+    _legend(ax, bbox_to_anchor=(1.01, 1.06), labelspacing=0.22, handlelength=1.7)
+
+
+def _legend_below(ax: "Axes") -> None:
+    """Names of curves below the axes and what they are drawn over."""
+    if not ax.get_legend_handles_labels()[0]:
+        return
+    ax.set_xlabel(STEPS_NARROW, labelpad=1)
+    _legend(ax, bbox_to_anchor=(-0.14, -0.28), ncols=_KEYS, fontsize=7, columnspacing=1.0,
+            labelspacing=0.15, handlelength=1.5)  # fmt: skip
+
+
+def _legend(ax: "Axes", **style: Any) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    legend = ax.legend(
-        handles,
-        labels,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.06),
-        borderaxespad=0,
-        labelspacing=0.22,
-        handlelength=1.7,
-    )
+    legend = ax.legend(handles, labels, loc="upper left", borderaxespad=0, **style)
     for line in legend.get_lines():
         line.set_linewidth(1.4)  # which stream is thick differs between columns

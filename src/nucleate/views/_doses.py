@@ -12,12 +12,12 @@ from nucleate.views._style import (
     RAMP,
     SMALL,
     Margins,
-    area,
     axes_grid,
     figure_style,
     headline,
     is_narrow,
     key_below,
+    size_of,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def doses_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) -
     Args:
         run: the run; `doses` and `redirections` must not be empty.
         title: what stands over the figure; nothing without it.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+        ax: axes whose room is taken; a new figure without it.
 
     Raises:
         BadInput: `ax` is too small.
@@ -90,7 +90,7 @@ def _matrix(figure: "Figure", ax: "Axes", table: "pd.DataFrame") -> None:
     values = wide.reindex(index=tasks, columns=tasks).to_numpy(float)
     image = ax.imshow(values, cmap=RAMP, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     names = [plain(task, 14) for task in tasks]
-    _, _, across, up = area(ax)
+    across, up = size_of(ax)
     for axis, room in ((ax.xaxis, across), (ax.yaxis, up)):
         each = max(int(np.ceil(len(names) * _LINE / room)), 1)
         axis.set_ticks(np.arange(0, len(names), each), names[::each], fontsize=SMALL)

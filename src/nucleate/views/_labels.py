@@ -43,7 +43,7 @@ def labels_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) 
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+        ax: axes whose room is taken; a new figure without it.
 
     Raises:
         BadInput: `ax` is too small.
@@ -94,7 +94,14 @@ def _labels_at(
 
 @figure_style()
 def label_dots(run: RunReport, position: str, label: str, *, ax: "Axes | None" = None) -> "Figure":
-    """ARI against one label at the last step by stream, beside the highest null."""
+    """ARI against one label at the last step by stream, beside the highest null.
+
+    Args:
+        run: the run.
+        position: the token position.
+        label: such as `task` or `family`.
+        ax: where to draw; a new figure without it.
+    """
     ax = own_axes(ax, 2.0, 1.8)
     streams = run.streams
     levels = np.arange(len(streams))

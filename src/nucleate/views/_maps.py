@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from textwrap import wrap
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +24,9 @@ from nucleate.views._style import (
     INK,
     RAMP,
     SMALL,
+    STEPS,
+    STEPS_NARROW,
     Margins,
-    area,
     axes_grid,
     figure_of,
     figure_style,
@@ -33,7 +34,6 @@ from nucleate.views._style import (
     is_narrow,
     own_axes,
     step_axis,
-    step_label,
 )
 
 if TYPE_CHECKING:
@@ -108,10 +108,7 @@ def heat_maps_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> 
 
     Args:
         runs: one or more.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
-
-    Raises:
-        BadInput: `ax` is too small.
+        ax: axes whose room is taken; a new figure without it.
     """
     positions = list(dict.fromkeys(p for run in runs for p in run.positions))
     wide = 4.3 if len(runs) > 1 else 6.4
@@ -119,29 +116,31 @@ def heat_maps_figure(runs: Sequence[RunReport], *, ax: "Axes | None" = None) -> 
     figure, grid = axes_grid(
         [wide] * len(runs),
         [tall] * len(positions),
-        Margins(left=0.85, right=0.95, top=0.7, bottom=0.5, across=0.3, down=0.55),
+        Margins(left=0.85, right=1.0, top=0.7, bottom=0.5, across=0.3, down=0.55),
         ax,
     )
+    narrow = is_narrow(ax)
     for column, (run, name) in enumerate(
         zip(runs, short_names([r.summary for r in runs]), strict=True)
     ):
-        grid[0][column].annotate(
+        top = grid[0][column]
+        top.annotate(
             name, (0, 1), (0, 30), xycoords="axes fraction", textcoords="offset points",
             fontsize=11.5, fontweight="bold",
         )  # fmt: skip
         for row, position in enumerate(positions):
-            panel = grid[row][column]
+            cell = grid[row][column]
             if position not in run.positions:
-                panel.set_axis_off()
+                cell.set_axis_off()
                 continue
-            heat_map(run, position, ax=panel)
-            small = area(panel)[2] < 3
+            heat_map(run, position, ax=cell)
             how = "inputs' means removed" if run.headline_view(position) != "raw" else ""
             words = [position_name(position), *[how] * bool(how)]
-            panel.set_title(("\n" if small else ", ").join(words), fontsize=7.5 if small else None)
+            # on two lines: on one it would reach into the color bar
+            cell.set_title(("\n" if narrow else ", ").join(words), fontsize=7.5 if narrow else None)
             if column:
-                panel.set_yticklabels([])
-        grid[-1][column].set_xlabel(step_label(grid[-1][column]))
+                cell.set_yticklabels([])
+        grid[-1][column].set_xlabel(STEPS_NARROW if narrow else STEPS)
     _color_bar(figure, grid[0][-1], "ARI (task)")
     return figure
 
@@ -156,48 +155,43 @@ def places_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = None) 
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
-
-    Raises:
-        BadInput: `ax` is too small.
+        ax: axes whose room is taken; a new figure without it.
     """
-    narrow = is_narrow(ax)
-    streams, positions = run.streams, run.positions
+    streams, positions, narrow = run.streams, run.positions, is_narrow(ax)
     table = run.places.reindex(columns=["stream", "position", "ari", "n0", "n1", "n2", "clusters"])
     table = table.assign(null=table[["n0", "n1", "n2"]].astype(float).max(axis=1))
     figure, grid = axes_grid(
         [1.25 * len(positions)],
         [0.32 * len(streams)],
-        Margins(left=0.75 if narrow else 0.85, right=0.08 if narrow else 1.0,
-                top=0.8 if title else 0.4, bottom=0.45, least=0.6, lowest=0.85),
+        Margins(left=0.85, right=0.08 if narrow else 1.0, top=0.8 if title else 0.4, bottom=0.55,
+                least=0.6, lowest=0.9),
         ax,
     )  # fmt: skip
-    page, ax = ax, grid[0][0]
+    cells = grid[0][0]
     values = _wide(table, "ari", streams, positions)
     nulls = _wide(table, "null", streams, positions)
-    ax.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
-    _hatch(ax, np.isnan(values))
+    cells.pcolormesh(np.clip(values, 0, 1), cmap=RAMP, vmin=0, vmax=1, edgecolor="white", lw=1.5)
+    _hatch(cells, np.isnan(values))
     called = _wide(table.assign(is_=table["clusters"] == "clusters"), "is_", streams, positions)
     for level, column in np.argwhere(~np.isnan(values)):
         value = values[level, column]
         below = f"by chance {number(nulls[level, column])}"
-        _cell_text(ax, column + 0.5, level + 0.5, value, below)
+        _cell_text(cells, column + 0.5, level + 0.5, value, below)
         if not called[level, column]:
             color = "#ffffff" if value < 0.45 else INK
-            ax.scatter([column + 0.92], [level + 0.8], s=5, color=color, lw=0)
-    ax.set_xlim(0, len(positions))
-    ax.set_ylim(0, len(streams))
-    ax.set_yticks(np.arange(len(streams)) + 0.5, streams)
-    wrapped = 12 if area(ax)[2] < 1.1 * len(positions) else 22
-    names = ["\n".join(wrap(plain(position_name(each), 22), wrapped)) for each in positions]
-    ax.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+            cells.scatter([column + 0.92], [level + 0.8], s=5, color=color, lw=0)
+    cells.set_xlim(0, len(positions))
+    cells.set_ylim(0, len(streams))
+    cells.set_yticks(np.arange(len(streams)) + 0.5, streams)
+    names = [fill(plain(position_name(each), 22), 14) for each in positions]
+    cells.set_xticks(np.arange(len(positions)) + 0.5, names, fontsize=7)
+    cells.tick_params(length=0)
+    cells.spines[:].set_visible(False)
     if narrow:  # each cell has its number: a bar can be spared
-        ax.set_title("ARI (task), colors from 0 to 1", fontsize=7.5, fontweight="normal")
+        cells.set_title("ARI (task), colors from 0 to 1", fontsize=7.5, fontweight="normal")
     else:
-        _color_bar(figure, ax, "ARI (task)")
-    headline(figure, title, page)
+        _color_bar(figure, cells, "ARI (task)")
+    headline(figure, title, ax)
     return figure
 
 
@@ -221,10 +215,7 @@ def causal_map_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = No
     Args:
         run: the run.
         title: what stands over the figure; nothing without it.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
-
-    Raises:
-        BadInput: `ax` is too small.
+        ax: axes whose room is taken; a new figure without it.
     """
     table = run.places if "use" in run.places else run.places.iloc[:0]
     streams = depth_order(table["stream"].unique())
@@ -232,10 +223,17 @@ def causal_map_figure(run: RunReport, *, title: str = "", ax: "Axes | None" = No
     figure, grid = axes_grid(
         [5.3],
         [0.47 * max(len(streams), 1)] * max(1, len(positions)),
-        Margins(left=0.85, right=0.8, top=1.0 if title else 0.75, bottom=0.12, down=0.9, least=1.0,
-                lowest=0.95),
+        Margins(
+            left=0.85,
+            right=0.8,
+            top=1.0 if title else 0.75,
+            bottom=0.12,
+            down=0.9,
+            least=1.0,
+            lowest=0.9,
+        ),
         ax,
-    )  # fmt: skip
+    )
     blocks = [block for line in grid for block in line]
     for block, position in zip(blocks, positions, strict=False):
         _causal_block(block, table[table["position"] == position], streams)

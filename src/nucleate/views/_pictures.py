@@ -12,7 +12,6 @@ from nucleate.views._style import (
     COLORS,
     INK,
     Margins,
-    area,
     axes_grid,
     figure_of,
     figure_style,
@@ -20,6 +19,7 @@ from nucleate.views._style import (
     is_narrow,
     key_below,
     own_axes,
+    size_of,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def pictures_figure(
         title: what stands over the figure.
         columns: at most how many steps are shown of those in the table; in a column of a page
             they stand in two rows.
-        ax: its area, labels and all, is where the figure is drawn; a new figure without it.
+        ax: axes whose room is taken; a new figure without it.
 
     Raises:
         BadInput: `ax` is too small.
@@ -131,7 +131,7 @@ def _row_of_frames(
 ) -> None:
     """The frames of one place on one scale; axes that are left over stay empty."""
     furthest = max(float(frame[["x", "y"]].abs().max().max()) for frame in shown.values())
-    small = area(panels[0])[2] < 1.7
+    small = size_of(panels[0])[0] < 1.7
     for panel in panels:
         panel.set_axis_off()
     for panel, (step, frame) in zip(panels, shown.items(), strict=False):

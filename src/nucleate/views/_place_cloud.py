@@ -22,17 +22,24 @@ from nucleate.views._cloud import (
     through,
 )
 from nucleate.views._of_run import Place, grouping
-from nucleate.views._projection import Basis, Frame, project
+from nucleate.views._projection import Basis, Frame, between_share, project, standardized
 from nucleate.views._run_report import RunReport
 from nucleate.views._stored_cloud import StoredCloud
 from nucleate.views._twin import twin_of
+from nucleate.views._umap import forward_maps, jitter
 from nucleate.views._view_values import plain_json
 
 _METHODS = {
     "tasks": "axes through the means of the tasks at step {step}, farthest apart first, then "
     "principal axes of the rest",
     "variance": "principal axes of step {step}, blind to tasks",
+    "twin": "axes through the means of shuffled tasks at step {step}, farthest apart first, then "
+    "principal axes of the rest",
+    "umap": "UMAP of the rows shown, each step from the map before it (80 epochs, learning rate "
+    "0.25, turned onto it); by chance a point moves up to {jitter} of the radius between steps",
 }
+_FILLED = 4
+"""A renderer reads coordinates by fours."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +48,38 @@ class PlaceCloud:
 
     Attributes:
         name: of the basis.
-        basis: the axes.
-        step: the step that they come from.
+        method: how the coordinates were made, in words.
+        k: coordinates of a row.
+        axes: how many of them are not zeros that only fill up.
+        conditioned: whether each input's mean was taken off.
+        step: the step that the axes come from; None where there are no axes.
         rows: which rows of the prompt set are shown, rising.
         shown: which of the rows that were measured those are.
         total: how many rows the prompt set has.
         frames: step -> coordinates of all rows that were measured; a step whose states are not
             finite has none.
         ari: step -> ARI of k-means in the coordinates with the task, and what the permuted twin
-            has in a basis of its own.
-        ari_full: step -> ARI in all dimensions; NaN where it was not measured.
+            has in a basis of its own; in the basis `twin` both are the twin's.
+        ari_full: step -> ARI in all dimensions, of the same labels; NaN where it was not measured.
         without_task: the last frame after the task was erased (LEACE); None where there is none.
+        jitter: how far a cloud moves between steps whose states are the same, as a share of its
+            radius.
     """
 
     name: BasisName
-    basis: Basis
-    step: int
+    method: str
+    k: int
+    axes: int
+    conditioned: bool
+    step: int | None
     rows: Int[np.ndarray, " row"]
     shown: Int[np.ndarray, " row"]
     total: int
     frames: dict[int, Frame]
     ari: dict[int, tuple[float, float]]
     ari_full: dict[int, float]
-    without_task: Frame | None
+    without_task: Frame | None = None
+    jitter: float = 0.0
 
     def stored(self) -> StoredCloud:
         """As it is handed out."""
@@ -77,9 +93,9 @@ class PlaceCloud:
         """What stands beside the picture."""
         frames = [self._about_frame(step) for step in self.frames]
         return {
-            "k": self.basis.axes.shape[1], "basis": self.name, "basis_step": self.step,
-            "method": _METHODS[self.name].format(step=self.step),
-            "conditioned": self.basis.conditioned, "rows": len(self.rows), "total": self.total,
+            "k": self.k, "axes": self.axes, "basis": self.name, "basis_step": self.step,
+            "method": self.method, "jitter": self.jitter,
+            "conditioned": self.conditioned, "rows": len(self.rows), "total": self.total,
             "index": self.rows, "frames": frames,
             "erased": None if self.without_task is None else {
                 "unit": self.without_task.packed(self.shown)[1],
@@ -114,35 +130,130 @@ def place_cloud(
     Raises:
         BadInput: no step has finite states there, or there are too few rows.
     """
+    at = _recorded(run, shown, stream, position)
+    if name == "umap":
+        return _mapped(at, len(run.prompts), most)
+    # The twin has as many axes as the tasks: it is what chance gives in a picture like theirs.
+    k, of_all = _axes_needed(at, "variance" if name == "variance" else "tasks")
+    labels = at.twin if name == "twin" else at.task
+    basis = at.basis(name, labels, k)
+    frames = at.frames(basis, labels)
+    if name == "variance":
+        ari = _ari(frames, at.task, at.twin)
+        full = {at.last: of_all} | at.full
+    elif name == "tasks":
+        # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
+        own = at.frames(at.basis("twin", at.twin, k), at.twin)
+        chance = _ari(own, at.twin)
+        ari = {step: (*of_task, *chance[step]) for step, of_task in _ari(frames, at.task).items()}
+        full = {at.last: of_all} | at.full
+    else:
+        # The twin is its own null.
+        ari = {step: 2 * of_twin for step, of_twin in _ari(frames, at.twin).items()}
+        full = {at.last: at.ari_of_all(basis, at.twin)}
+    some = _some(len(at.rows), most)
+    erased = _without_task(at, basis, labels) if at.erasable else None
+    return PlaceCloud(
+        name, _METHODS[name].format(step=at.last), k, min(k, len(basis.scale)), at.conditioned,
+        at.last, at.rows[some], some, len(run.prompts), frames, ari, full, erased,
+    )  # fmt: skip
+
+
+def _mapped(at: "_Recorded", total: int, most: int) -> PlaceCloud:
+    """The cloud that UMAP gives: of the rows shown, since its price grows with them."""
+    some = _some(len(at.rows), most)
+    by_input = at.inputs[some] if at.conditioned else None
+    # In the scale of each step itself: that of the last would let it show at the first.
+    seen = {step: standardized(each[some], by_input)[0] for step, each in at.states.items()}
+    maps = forward_maps(seen)
+    task = at.task[some]
+    frames = {step: _map_frame(points, seen[step], task) for step, points in maps.items()}
+    ari = _ari(frames, task, at.twin[some])
+    floor = jitter(seen, maps)
+    method = _METHODS["umap"].format(jitter=f"{floor:.2g}")
+    return PlaceCloud(
+        "umap", method, _FILLED, 2, at.conditioned, None, at.rows[some], np.arange(len(some)),
+        total, frames, ari, at.full, jitter=floor,
+    )  # fmt: skip
+
+
+def _map_frame(
+    points: Float[np.ndarray, "row 2"],
+    states: Float[np.ndarray, "row width"],
+    task: Int[np.ndarray, " row"],
+) -> Frame:
+    radius = float(np.sqrt((points**2).sum(axis=1).mean()))
+    filled = np.pad(points, ((0, 0), (0, _FILLED - 2)))
+    return Frame(
+        points=filled / radius if radius > 0 else filled,
+        radius=radius,
+        variance_share=np.nan,  # a bent map keeps no share of it
+        between_plane=between_share(points, task),
+        between_full=between_share(states, task),
+    )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The finite states of a place, and what its rows are."""
+
+    states: dict[int, Float[np.ndarray, "row width"]]
+    rows: Int[np.ndarray, " row"]
+    task: Int[np.ndarray, " row"]
+    twin: Int[np.ndarray, " row"]
+    inputs: Int[np.ndarray, " row"]
+    conditioned: bool
+    erasable: bool
+    full: dict[int, float]
+
+    @property
+    def last(self) -> int:
+        return max(self.states)
+
+    def basis(self, name: BasisName, labels: Int[np.ndarray, " row"], k: int) -> Basis:
+        by_input = self.inputs if self.conditioned else None
+        return cloud_basis(self.states[self.last], labels, name=name, k=k, inputs=by_input)
+
+    def frames(self, basis: Basis, labels: Int[np.ndarray, " row"]) -> dict[int, Frame]:
+        return through(self.states, basis, tasks=labels, inputs=self.inputs)
+
+    def ari_of_all(self, basis: Basis, labels: Int[np.ndarray, " row"]) -> float:
+        """In all dimensions, in the scale of the last step: the number that a panel would have."""
+        scaled = basis.scaled(self.states[self.last], self.inputs)
+        return float(agreements(scaled[None], labels[None])[0, 0])
+
+
+def _recorded(run: Run, shown: RunReport, stream: str, position: str) -> _Recorded:
     prompts = run.prompts
     rows = measured_rows(prompts, position)
     label = grouping(prompts)
-    task = _codes(prompts, label, rows)
-    inputs = _codes(prompts, "input", rows)
-    states = _finite_states(run, stream, position, rows)
-    last = max(states)
     view = shown.headline_view(position) if len(shown.panel) else "raw"
-    conditioned = inputs if view == "conditioned" else None
-    twin = twin_of(prompts, label)[rows]
     full = _panel_ari(shown, stream, position, view)
+    return _Recorded(
+        states=_finite_states(run, stream, position, rows),
+        rows=rows,
+        task=_codes(prompts, label, rows),
+        twin=twin_of(prompts, label)[rows],
+        inputs=_codes(prompts, "input", rows),
+        conditioned=view == "conditioned",
+        erasable=label == "task",
+        full={step: value for step, value in full.items() if not np.isnan(value)},
+    )
+
+
+def _axes_needed(at: _Recorded, name: BasisName) -> tuple[int, float]:
+    """How many axes a place is shown in, and ARI of the last step in all dimensions."""
+    of_all = at.full.get(at.last, np.nan)
     for k in (FEW, MANY):
-        basis = cloud_basis(states[last], task, name=name, k=k, inputs=conditioned)
-        frames = through(states, basis, tasks=task, inputs=inputs)
-        of_task = _ari(frames, task)
-        if np.isnan(full.get(last, np.nan)):
-            # In the scale of its own step this is the number that a panel would have.
-            full[last] = float(
-                agreements(basis.scaled(states[last], inputs)[None], task[None])[0, 0]
-            )
-        if enough(of_task[-1], full[last]) or k >= len(basis.scale):
+        basis = at.basis(name, at.task, k)
+        if np.isnan(of_all):
+            of_all = at.ari_of_all(basis, at.task)
+        points = project(at.states[at.last], basis, tasks=at.task, inputs=at.inputs).points
+        if enough(float(agreements(points[None], at.task[None])[0, 0]), of_all):
             break
-    # A basis that is chosen by labels parts them by chance: the twin is given the same favor.
-    own = cloud_basis(states[last], twin, name=name, k=k, inputs=conditioned)
-    of_twin = _ari(through(states, own, tasks=twin, inputs=inputs), twin)
-    some = _some(len(rows), most)
-    erased = _without_task(states[last], basis, task, inputs) if label == "task" else None
-    ari = dict(zip(frames, zip(of_task, of_twin, strict=True), strict=True))
-    return PlaceCloud(name, basis, last, rows[some], some, len(prompts), frames, ari, full, erased)
+        if k >= len(basis.scale):
+            break
+    return k, of_all
 
 
 def _codes(
@@ -172,9 +283,11 @@ def _finite_states(
     return states
 
 
-def _ari(frames: dict[int, Frame], labels: Int[np.ndarray, " row"]) -> list[float]:
+def _ari(frames: dict[int, Frame], *labels: Int[np.ndarray, " row"]) -> dict[int, Any]:
+    """Step -> ARI of k-means in the coordinates with each labeling."""
     points = np.stack([frame.points for frame in frames.values()])
-    return [float(value) for value in agreements(points, labels[None])[:, 0]]
+    found = agreements(points, np.stack(labels)).tolist()
+    return {step: tuple(each) for step, each in zip(frames, found, strict=True)}
 
 
 def _some(count: int, most: int) -> Int[np.ndarray, " row"]:
@@ -195,14 +308,10 @@ def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[
     return dict(zip(rows["step"].astype(int), rows["value"].astype(float), strict=True))
 
 
-def _without_task(
-    states: Float[np.ndarray, "row width"],
-    basis: Basis,
-    tasks: Int[np.ndarray, " row"],
-    inputs: Int[np.ndarray, " row"],
-) -> Frame | None:
+def _without_task(at: _Recorded, basis: Basis, labels: Int[np.ndarray, " row"]) -> Frame | None:
+    states = at.states[at.last]
     try:
-        erased = Eraser.leace(states, tasks)(states).float().numpy()
+        erased = Eraser.leace(states, at.task)(states).float().numpy()
     except BadInput:
         return None
-    return project(erased, basis, tasks=tasks, inputs=inputs)
+    return project(erased, basis, tasks=labels, inputs=at.inputs)

@@ -115,10 +115,10 @@ def plot_causal_map(run: Source, *, ax: "Axes | None" = None) -> "Figure":
 
     Args:
         run: as for `plot_accuracy`.
-        ax: its area, labels and all, is where the maps are drawn; a new figure if None.
+        ax: axes whose room is taken, 7 inches wide or more; a new figure if None.
 
     Raises:
-        BadInput: as for `plot_accuracy`; or `ax` is too small.
+        BadInput: as for `plot_accuracy`; or the axes have too little room.
     """
     return causal_map_figure(_report(run), ax=ax)
 

@@ -13,7 +13,7 @@ from nucleate._core.arguments import as_path, check_whole
 from nucleate._core.errors import BadInput
 from nucleate.findings import Findings, Summary, findings
 from nucleate.runs import Run
-from nucleate.views._cloud import BASES, BasisName
+from nucleate.views._cloud import BASES, BasisName, offered
 from nucleate.views._of_run import report_of
 from nucleate.views._place_cloud import place_cloud
 from nucleate.views._run_report import RunReport
@@ -87,7 +87,7 @@ class RunView:
         parts = [unquote(part) for part in path.split("/")]
         match parts:
             case ["view.json"]:
-                return plain_json(view_of(self.run, self._report))
+                return plain_json(view_of(self.run, self._report) | {"bases": offered()})
             case ["rows.json"]:
                 return plain_json(rows_of(self.run))
             case ["answers", name] if name.endswith(".json"):
@@ -139,7 +139,11 @@ class RunView:
 
     @property
     def bases(self) -> tuple[str, ...]:
-        """The sets of axes in which a place can be shown, the first of them by default."""
+        """The sets of axes in which a place can be shown, the first of them by default.
+
+        Where umap-learn is installed there is `umap` besides, which is made only when it is asked
+        for: it takes half a second a step.
+        """
         return BASES
 
     @property
@@ -175,7 +179,7 @@ class RunView:
 
     def _cloud(self, stream: str, position: str, basis: str) -> StoredCloud:
         streams, positions = self.places
-        if basis not in BASES or stream not in streams or position not in positions:
+        if basis not in (*BASES, "umap") or stream not in streams or position not in positions:
             raise BadInput(
                 f"there is no cloud {basis!r} of {stream!r} at {position!r}; streams are "
                 f"{list(streams)}, positions {list(positions)}, bases {list(BASES)}"
@@ -190,7 +194,7 @@ class RunView:
 
     def _made(self, stream: str, position: str, basis: str) -> StoredCloud:
         """A cloud from the cache, else from the states."""
-        name: BasisName = "tasks" if basis == "tasks" else "variance"
+        name: BasisName = next((each for each in BASES if each == basis), "umap")
         place = (stream, position, name, self.most_rows)
         kept = [*self._folders, *([self._kept] if self._kept else [])]
         found = next((cloud for folder in kept if (cloud := folder.read(*place))), None)

@@ -13,7 +13,6 @@ from nucleate._core.errors import BadInput
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
 
 # Okabe and Ito's colors, safe for color-blind readers; the yellow is darkened to show on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#5B4B8A")
@@ -21,10 +20,15 @@ INK = "#20252b"
 GRAY = "#8b949e"
 FAINT = "#d9dde2"
 RAMP = "viridis"
+STEPS = "training step (logarithmic after the first)"
+STEPS_NARROW = "training step (log)"
 SMALL = 6.5
 """No text is smaller than this, in points at print size."""
 
-_NARROW = 5.0
+_NARROW = 4.0
+"""Inches: a column of a page has less, a page more."""
+_SMALL_PLOT = 3.0
+"""Inches."""
 _PAGE: ContextVar[float | None] = ContextVar("page width", default=None)
 
 RC: dict[Any, Any] = {
@@ -113,82 +117,114 @@ def axes_grid(
     margins: Margins,
     ax: "Axes | None" = None,
 ) -> "tuple[Figure, list[list[Axes]]]":
-    """Axes of the given sizes in inches, rows from the top, in a new figure or in place of `ax`.
-
-    In place of `ax`, widths and heights give way until labels and margins fit into its area.
+    """Axes of the given sizes in inches, rows from the top: in a new figure, or in place of `ax`.
 
     Layout by arithmetic: matplotlib's own layout engines draw everything once more to find out
     how large it is, which takes longer than the drawing.
 
+    Args:
+        widths: of the columns.
+        heights: of the rows.
+        margins: around and between.
+        ax: axes of the caller; it is emptied, and its room is shared out among the new ones.
+
     Raises:
-        BadInput: the area of `ax` is too small to read anything in.
+        BadInput: the room of `ax` is too small.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    across = margins.left + margins.across * (len(widths) - 1) + margins.right
-    down = margins.top + margins.down * (len(heights) - 1) + margins.bottom
-    if ax is None:
-        share = 1.0
-        if (wanted := _PAGE.get()) is not None:
-            share = max((wanted - across) / sum(widths), margins.least)
-        lower = share if margins.square else 1.0
-        size = (across + share * sum(widths), down + lower * sum(heights))
-        figure = Figure(figsize=size)
-        FigureCanvasAgg(figure)
-        left, top = 0.0, size[1]
-    else:
-        figure = figure_of(ax)
-        left, bottom, wide, tall = area(ax)
-        top = bottom + tall
-        share, lower = (wide - across) / sum(widths), (tall - down) / sum(heights)
-        if share < margins.least or lower < margins.lowest:
-            raise BadInput(
-                f"ax is {wide:.1f} x {tall:.1f} inches and this figure needs at least "
-                f"{across + margins.least * sum(widths):.1f} x "
-                f"{down + margins.lowest * sum(heights):.1f}; make the figure larger"
-            )
-        share, lower = (min(share, lower),) * 2 if margins.square else (share, lower)
-        ax.set_axis_off()
-    corner = (left + margins.left, top - margins.top)
-    sizes = ([wide * share for wide in widths], [tall * lower for tall in heights])
-    return figure, _placed(figure, corner, sizes, margins)
-
-
-def _placed(
-    figure: "Figure",
-    corner: tuple[float, float],
-    sizes: tuple[Sequence[float], Sequence[float]],
-    margins: Margins,
-) -> "list[list[Axes]]":
-    """Rows of axes from the upper left corner, in inches."""
-    width, height = figure.get_size_inches()
+    around = margins.left + margins.across * (len(widths) - 1) + margins.right
+    above = margins.top + margins.down * (len(heights) - 1) + margins.bottom
+    room = None if ax is None else _room(ax)
+    wanted = _PAGE.get() if room is None else room.width
+    if wanted is not None:
+        share = max((wanted - around) / sum(widths), margins.least)
+        widths = [wide * share for wide in widths]
+        heights = [tall * share for tall in heights] if margins.square else heights
+    width = around + sum(widths)
+    if room is None:
+        height = above + sum(heights)
+        room = _Room(_new_figure(width, height), 0.0, 0.0, width, height)
+    height = above + margins.lowest * sum(heights)
+    if width > room.width + 0.01 or height > room.height + 0.01:
+        raise BadInput(
+            f"this figure needs {width:.1f} x {height:.1f} inches or more and the axes have "
+            f"{room.width:.1f} x {room.height:.1f}; make the figure larger"
+        )
+    tall_share = (room.height - above) / sum(heights)
     grid = []
-    top = corner[1]
-    for tall in sizes[1]:
-        left, row = corner[0], []
-        for wide in sizes[0]:
-            box = (left / width, (top - tall) / height, wide / width, tall / height)
-            row.append(figure.add_axes(box))
+    top = room.height - margins.top
+    for tall in (tall * tall_share for tall in heights):
+        left, row = margins.left, []
+        for wide in widths:
+            row.append(room.axes(left, top - tall, wide, tall))
             left += wide + margins.across
         grid.append(row)
         top -= tall + margins.down
-    return grid
+    if ax is not None:
+        ax.set_axis_off()
+    return room.figure, grid
 
 
-def area(ax: "Axes") -> tuple[float, float, float, float]:
-    """Left, bottom, width and height of axes in inches from the corner of the whole figure."""
-    left, bottom, width, height = np.array(ax.bbox.bounds) / figure_of(ax).dpi
-    return float(left), float(bottom), float(width), float(height)
+@dataclass(frozen=True)
+class _Room:
+    """A part of a figure, in inches from its lower left corner."""
+
+    figure: "Figure"
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def axes(self, left: float, bottom: float, wide: float, tall: float) -> "Axes":
+        whole, high = self.figure.get_size_inches()
+        at = ((self.left + left) / whole, (self.bottom + bottom) / high, wide / whole, tall / high)
+        return self.figure.add_axes(at)
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _room(ax: "Axes") -> _Room:
+    """Where axes stand, also those of a part of a figure or under a layout engine."""
+    from matplotlib.transforms import TransformedBbox
+
+    figure = figure_of(ax)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+    assert ax.figure is not None, "axes stand in a figure"
+    box = TransformedBbox(ax.get_position(original=False), ax.figure.transSubfigure)
+    inches = box.transformed(figure.dpi_scale_trans.inverted())
+    sides = (inches.x0, inches.y0, inches.width, inches.height)
+    return _Room(figure, *map(float, sides))
+
+
+def headline(figure: "Figure", title: str, ax: "Axes | None" = None) -> None:
+    """A title over the whole figure, or over the room of `ax`; nothing where it is empty."""
+    if title:
+        wide, tall = map(float, figure.get_size_inches())
+        room = _Room(figure, 0.0, 0.0, wide, tall) if ax is None else _room(ax)
+        at = (room.left / wide, (room.bottom + room.height - 0.08) / tall)
+        figure.text(*at, f" {title}", va="top", fontsize=11.5, fontweight="bold")
 
 
 def is_narrow(ax: "Axes | None" = None, than: float = _NARROW) -> bool:
-    """Whether there is about a column's width, so that keys must stand below the axes."""
-    width = _PAGE.get() if ax is None else area(ax)[2]
-    return width is not None and width < than
+    """Whether a figure has the width of a column, or the room of `ax`: names then go below."""
+    wanted = _PAGE.get() if ax is None else _room(ax).width
+    return wanted is not None and wanted < than
 
 
-def key_below(ax: "Axes", handles: Sequence[Any], *, inches: float, columns: int) -> "Legend":
+def size_of(ax: "Axes") -> tuple[float, float]:
+    """Width and height of axes in inches."""
+    room = _room(ax)
+    return room.width, room.height
+
+
+def key_below(ax: "Axes", handles: Sequence[Any], *, inches: float, columns: int) -> None:
     """A legend that begins so many inches below the axes.
 
     Args:
@@ -197,21 +233,17 @@ def key_below(ax: "Axes", handles: Sequence[Any], *, inches: float, columns: int
         inches: from the axes to the legend: room for ticks and label.
         columns: how many entries stand side by side.
     """
-    _, _, width, height = area(ax)
-    return ax.legend(
+    width, height = size_of(ax)
+    ax.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(-0.4 / width, -inches / height),
         borderaxespad=0, ncols=columns, fontsize=7, labelspacing=0.22, handlelength=1.5,
         columnspacing=1.0,
     )  # fmt: skip
 
 
-def headline(figure: "Figure", title: str, ax: "Axes | None" = None) -> None:
-    """A title over the whole figure, or over the area of `ax`; nothing where it is empty."""
-    if title:
-        width, height = figure.get_size_inches()
-        left, bottom, _, tall = area(ax) if ax is not None else (0.0, 0.0, width, height)
-        at = (left / width, (bottom + tall - 0.08) / height)
-        figure.text(*at, f" {title}", va="top", fontsize=11.5, fontweight="bold")
+def is_small(ax: "Axes") -> bool:
+    """Whether a single plot has no room for long words."""
+    return _room(ax).width < _SMALL_PLOT
 
 
 def figure_of(ax: "Axes") -> "Figure":
@@ -236,11 +268,6 @@ def stream_colors(streams: Sequence[str]) -> dict[str, str]:
     return {s: GRAY if s == "embed" else color for s, color in colors.items()}
 
 
-def step_label(ax: "Axes") -> str:
-    """What stands below an axis of steps, as long as there is room."""
-    return "training step (logarithmic after the first)" if area(ax)[2] > 2.7 else "training step"
-
-
 def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     """Steps on an axis that is linear up to the first step after 0 and logarithmic from there."""
     from matplotlib.ticker import FixedLocator, NullLocator
@@ -252,7 +279,7 @@ def step_axis(ax: "Axes", steps: Sequence[int]) -> None:
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     ax.set_xlim(steps[0] - 0.06 * first, last * 1.06)
     # in a narrow plot a decade needs more distance from the last step
-    room = 1.6 if area(ax)[2] > 2 else 4
+    room = 1.6 if _room(ax).width > 2 else 4
     decades = [10**power for power in range(9) if first <= 10**power < last / room]
     ticks = [0] * (steps[0] == 0) + decades + [last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))

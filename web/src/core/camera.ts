@@ -63,14 +63,21 @@ export function dragBy(camera: Camera, dx: number, dy: number): Camera {
 /**
  * The camera in which the points fill the canvas.
  * @param points Pairs x, y on the plane; one part in a hundred at each side may fall outside.
+ * @param keep Whether a row must not fall outside.
  */
-export function fit(points: Float32Array, box: Box): Camera {
+export function fit(points: Float32Array, box: Box, keep: (row: number) => boolean = () => false): Camera {
   const rows = points.length / 2;
   if (rows < 1) return HOME;
   const span = (axis: number): [number, number] => {
     const sorted = Float32Array.from({ length: rows }, (_, row) => points[2 * row + axis]!).sort();
     const cut = rows > 200 ? Math.floor(rows / 100) : 0;
-    return [sorted[cut]!, sorted[rows - 1 - cut]!];
+    let [low, high] = [sorted[cut]!, sorted[rows - 1 - cut]!];
+    for (let row = 0; row < rows; row++) {
+      if (!keep(row)) continue;
+      low = Math.min(low, points[2 * row + axis]!);
+      high = Math.max(high, points[2 * row + axis]!);
+    }
+    return [low, high];
   };
   const [[left, right], [low, high]] = [span(0), span(1)];
   const size = pixelsPerUnit(HOME, box);

@@ -127,7 +127,7 @@ export interface Sight {
  * states and not the plane.
  */
 export function sightOf(basis: string, centroids: Centroids, focus: readonly number[], within?: Float64Array): Sight {
-  const plane = basis === "variance" ? variancePlane(centroids.k) : focusPlane(centroids, focus, within);
+  const plane = basis === "variance" || basis === "umap" ? variancePlane(centroids.k) : focusPlane(centroids, focus, within);
   const [x, y] = project(focusCenter(centroids, focus), plane);
   return { plane, middle: [x!, y!] };
 }
@@ -163,30 +163,6 @@ export function orthonormal(rows: readonly ArrayLike<number>[], k: number): Floa
   const plane = new Float32Array(2 * k);
   kept.forEach((row, at) => plane.set(row, at * k));
   return plane;
-}
-
-/** Turns `plane` within itself (and mirrors it) to lie as near as possible to `like`: no jump on a change of step. */
-export function alignPlane(plane: Float32Array, like: Float32Array): Float32Array {
-  const k = plane.length / 2;
-  const dot = (a: number, b: number): number => {
-    let sum = 0;
-    for (let i = 0; i < k; i++) sum += like[a * k + i]! * plane[b * k + i]!;
-    return sum;
-  };
-  const [a, b, c, d] = [dot(0, 0), dot(0, 1), dot(1, 0), dot(1, 1)];
-  // The nearest orthogonal 2 x 2 matrix, in closed form: a turn, or a turn with a mirror.
-  const mirror = a * d - b * c < 0 ? -1 : 1;
-  const length = Math.hypot(a + mirror * d, c - mirror * b);
-  if (length < 1e-9) return plane.slice();
-  const cos = (a + mirror * d) / length;
-  const sin = (c - mirror * b) / length;
-  const turned = new Float32Array(2 * k);
-  for (let i = 0; i < k; i++) {
-    const [x, y] = [plane[i]!, plane[k + i]!];
-    turned[i] = cos * x - mirror * sin * y;
-    turned[k + i] = sin * x + mirror * cos * y;
-  }
-  return turned;
 }
 
 /** A plane between two, for a turn on screen: `share` 0 is the first, 1 the second. */

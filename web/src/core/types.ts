@@ -173,7 +173,11 @@ export interface RunFile {
   notes: string[];
   config: Record<string, unknown>;
   provenance: Record<string, unknown>;
+  /** How the first tasks are announced: a few instruction strings of each. */
+  wordings: Record<string, string[]>;
   tables: string[];
+  /** Axes in which a place can be shown; files of earlier versions do not say. */
+  bases?: string[];
 }
 
 /** `run/<id>/rows.json`: what every row is. */
@@ -215,6 +219,8 @@ export interface FrameFacts {
 export interface CloudFacts {
   /** Coordinates a row. */
   k: number;
+  /** How many of them are not zeros that only fill up. */
+  axes?: number;
   basis: string;
   basis_step: number | null;
   /** How the basis was made, in words. */

@@ -22,18 +22,21 @@ export function effects(place: Place): Effect[] {
     { edit: "erase", value: place.erase, control: control(place), low: place.erase_low, high: place.erase_high },
     { edit: "shift", value: place.shift, control: shifted, low: place.shift_low, high: place.shift_high },
   ];
-  return both.filter((one): one is Effect => one.value !== null);
+  return both.filter((one): one is Effect => one.value != null);
 }
 
 /** The edit that does most beyond its control: what a verdict of use rests on. */
 export function effectOf(place: Place): Effect | null {
-  const beyond = (one: Effect): number => one.value - (one.control ?? 0);
-  return effects(place).reduce<Effect | null>((best, one) => (best === null || beyond(one) > beyond(best) ? one : best), null);
+  return effects(place).reduce<Effect | null>((best, one) => (beyondControl(one) > beyondControl(best) ? one : best), null);
 }
 
-export function ago(unix: number, now: number): string {
+/** How much more an edit does than its control; less than anything where there is no edit. */
+export const beyondControl = (one: Effect | null): number => (one ? one.value - (one.control ?? 0) : -Infinity);
+
+/** How long ago something was: a number, and the key of its unit. */
+export function ago(unix: number, now: number): { n: number; unit: "d" | "h" | "min" | "s" } {
   const seconds = Math.max(0, now - unix);
   const units = [["d", 86400], ["h", 3600], ["min", 60]] as const;
-  for (const [name, size] of units) if (seconds >= size) return `${Math.floor(seconds / size)} ${name}`;
-  return `${Math.floor(seconds)} s`;
+  for (const [unit, size] of units) if (seconds >= size) return { n: Math.floor(seconds / size), unit };
+  return { n: Math.floor(seconds), unit: "s" };
 }

@@ -7,6 +7,7 @@ type Nulls = { n0: Maybe; n1: Maybe; n2: Maybe };
 
 export type Effects = {
   erase: number; erase_low: Maybe; erase_high: Maybe; random_erase: number; displaced: Maybe; use: string;
+  shift?: Maybe; shift_low?: Maybe; shift_high?: Maybe; chance?: Maybe; controls?: Record<string, Maybe>;
 };
 
 export type Summary = {

@@ -83,10 +83,10 @@ export class Look {
     return trailsOf(frames, k, this.followed, (place) => color[place]!, radius || undefined);
   });
   /** Places in the cloud of the rows whose tasks are in focus. */
-  get inFocus(): Set<number> {
+  readonly inFocus = $derived.by(() => {
     const { codes, focus } = this.scene;
     return new Set(codes.flatMap((code, place) => (focus.includes(code) ? [place] : [])));
-  }
+  });
   /** Nothing that is drawn is on its way. */
   readonly settled = $derived.by(() => !this.follows || this.frames !== null || this.scene.paths.fault !== "");
   /** What is said over the cloud. */
@@ -128,7 +128,8 @@ export class Look {
     if (!frame || !sight) return fit(new Float32Array(), box);
     const points = project(frame.data, sight.plane, frame.scale);
     for (let i = 0; i < points.length; i++) points[i]! -= sight.middle[i % 2]!;
-    return fit(points, box);
+    const { inFocus } = this;
+    return fit(points, box, (row) => inFocus.has(row));
   }
 
   /** Names of the tasks in focus, in pixels of the canvas. */

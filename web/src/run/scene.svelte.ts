@@ -81,7 +81,15 @@ export class Scene {
   readonly place = $derived.by(() =>
     this.file().places.find((one) => one.stream === this.stream && one.position === this.position),
   );
-  readonly basis = $derived.by(() => (this.ui.view.basis === "variance" ? "variance" : "tasks"));
+  /** What can be chosen; a bent map is made when it is asked for, which a report cannot. */
+  readonly bases = $derived.by(() => ["tasks", "variance", ...(this.ui.source.live && this.file().bases?.includes("umap") ? ["umap"] : [])]);
+  /** The place whose twin is not carried, as in a small report: it keeps the axes of its tasks. */
+  private twinless = $state("");
+  readonly basis = $derived.by(() => {
+    const { basis } = this.ui.view;
+    if (basis !== "tasks" && this.bases.includes(basis)) return basis;
+    return this.nulls && this.twinless !== keyOf(this) ? "twin" : "tasks";
+  });
   readonly color = $derived.by(() => {
     const wanted = this.asksColor;
     return this.rows && wanted in this.rows.labels ? wanted : this.file().color;
@@ -171,9 +179,13 @@ export class Scene {
   /** Fetches a cloud and the frame to show of it; until both are here, the one before stays. */
   async loadCloud(stream: string, position: string, basis: string): Promise<void> {
     const asked = (this.awaited = JSON.stringify([this.run, stream, position, basis]));
-    const cloud = await this.load(() => this.cloudOf({ stream, position }, basis));
+    const cloud = await this.load(() => this.cloudOf({ stream, position }, basis), basis === "twin");
     const got = cloud && (await this.load(() => this.gotOf(cloud, this.step, this.erased)));
     if (this.awaited !== asked) return;
+    if (!cloud && basis === "twin") {
+      this.twinless = keyOf({ stream, position });
+      return;
+    }
     this.cloud = cloud;
     this.got = got;
   }
@@ -270,6 +282,8 @@ export class Scene {
     }
   }
 }
+
+const keyOf = ({ stream, position }: At): string => JSON.stringify([stream, position]);
 
 /** The step of a cloud nearest to the one asked for. */
 export function nearestStep({ frames }: Facts, step: number, erased = false): number {

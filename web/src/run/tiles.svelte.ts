@@ -10,7 +10,8 @@ export type Tile = { key: string; at: At; step: number; here: boolean };
 export class Tiles {
   /** Clouds fetched so far, by layer; of one position and basis. */
   clouds: Readonly<Record<string, PlaceCloud>> = $state.raw({});
-  fault = $state("");
+  /** Why a layer has none: a report may not carry it. */
+  faults: Readonly<Record<string, string>> = $state.raw({});
   private of = "";
   private turn = 0;
 
@@ -29,7 +30,7 @@ export class Tiles {
   });
   /** Layers whose clouds are needed. */
   readonly needed = $derived.by(() => [...new Set(this.list.map((one) => one.at.stream))]);
-  readonly done = $derived.by(() => this.needed.filter((one) => one in this.clouds).length);
+  readonly done = $derived.by(() => this.needed.filter((one) => one in this.clouds || one in this.faults).length);
 
   /** Fetches what is missing, one layer after the other: the first look at a place is reckoned by the server. */
   async load(needed: readonly string[], position: string, basis: string, lines: number): Promise<void> {
@@ -37,7 +38,7 @@ export class Tiles {
     if (this.of !== of) this.clouds = {};
     this.of = of;
     const turn = ++this.turn;
-    this.fault = "";
+    this.faults = {};
     for (const stream of needed) {
       if (this.turn !== turn) return;
       if (stream in this.clouds) continue;
@@ -48,7 +49,7 @@ export class Tiles {
         this.clouds = { ...this.clouds, [stream]: cloud };
       } catch (error) {
         if (this.of !== of) return;
-        this.fault = error instanceof Error ? error.message : String(error);
+        this.faults = { ...this.faults, [stream]: error instanceof Error ? error.message : String(error) };
       }
     }
   }

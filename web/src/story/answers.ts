@@ -131,7 +131,7 @@ class Asked {
 /** What the answers of a run's tasks are. */
 export function kind(view: View, strings: Strings): string {
   const { summary } = view;
-  if (!summary || summary.outputs === null) return view.kind;
+  if (!summary || summary.outputs === null) return localized(view.kind, strings);
   return (strings[`kind.${summary.outputs}`] ?? view.kind) + (summary.null ? (strings["kind.null"] ?? "") : "");
 }
 

@@ -5,6 +5,8 @@
  * summary, and the cards say it in the reader's language.
  */
 
+import type { Place } from "../core";
+import { beyondControl, effectOf, type Effect } from "../lib/format";
 import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 import { localized } from "./texts";
@@ -150,11 +152,18 @@ class Teller {
         undecided: count("undecided"),
       }),
     ];
-    const erased = (place: Summary["places"][number]) => place.effects!.erase;
-    const strongest = [...called("used"), ...bare].sort(
-      (a, b) => erased(b) - erased(a),
-    )[0];
-    if (strongest) lines.push(this.say("story.used.strongest", this.effects(strongest)));
+    const most = (place: Summary["places"][number]): Effect | null => effectOf({ ...place.effects, ...place.effects!.controls } as Partial<Place> as Place);
+    const beyond = (place: Summary["places"][number]): number => beyondControl(most(place));
+    const strongest = [...called("used"), ...bare].sort((a, b) => beyond(b) - beyond(a))[0];
+    const found = strongest && most(strongest);
+    if (strongest && found) {
+      const to: Evidence = { screen: "run", stream: strongest.stream, position: strongest.position };
+      lines.push(this.say(`story.used.strongest.${found.edit}`, {
+        place: { text: this.place(strongest.stream, strongest.position), to },
+        value: { text: number(found.value) + interval(found.low, found.high), to },
+        control: { text: number(found.control), to },
+      }));
+    }
     const idle = called("present but not used").sort((a, b) => (b.ari ?? 0) - (a.ari ?? 0))[0];
     if (idle) lines.push(this.say("story.used.idle", this.effects(idle)));
     return lines;
@@ -204,8 +213,8 @@ class Teller {
     if (onset.low <= onset.first_step) return this.say(`${key}.by`, { high: at(onset.high) });
     return this.say(`${key}.from`, {
       step: at(onset.step),
-      low: { text: String(onset.low) },
-      high: { text: String(onset.high) },
+      low: at(onset.low),
+      high: at(onset.high),
     });
   }
 }
