@@ -137,6 +137,7 @@ def test_the_module_shows_the_app_in_a_frame_that_leaves_the_notebook_alone(brow
         frame = page.frame_locator("iframe")
         frame.get_by_text("The states group by task").first.wait_for()
         frame.locator(".stage[aria-busy=false] canvas").first.wait_for()
+        assert frame.get_by_text("This file shows").count() == 0
         assert any(path.endswith(".i16") for path in asked)
         # Keys that the app knows are the notebook's own outside the frame, and so are its styles.
         before = len(asked)
