@@ -247,8 +247,7 @@ def make_view() -> MakeView:
                 "hardware": "2 cores",
                 "dtype": "float32",
             },
-            patterns={"t00": ("a[bc]{2,3}d", "(ef|gh)+a"), "t01": ("k[lm]+n",)},
-            examples=[("t00", "abbd", "x", "q"), ("t01", "klln", "x", "r")],
+            wordings={"t00": ("abbd", "efa"), "t01": ("klln",)},
         )
 
     return make

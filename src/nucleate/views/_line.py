@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.runs import Journal, is_stale, read_manifest, status_of
 
@@ -16,20 +17,29 @@ _SPARK = 40
 """Points of the small curve."""
 
 
-def id_of(folder: Path) -> str:
-    """A name for addresses: of the folder, and told apart by its whole path."""
+def id_of(folder: Path | str) -> str:
+    """A name for addresses: of the folder, and told apart by its whole path.
+
+    Args:
+        folder: of a run.
+    """
+    folder = as_path("folder", folder)
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:30] or "run"
     return f"{slug}-{digest}"
 
 
-def line_of(folder: Path) -> dict[str, Any]:
+def line_of(folder: Path | str) -> dict[str, Any]:
     """What the list of runs shows of one folder.
+
+    Args:
+        folder: of a run, or of what should be one: a fault is told, not raised.
 
     Returns:
         `id, name, folder, status, stale, step, steps, headline, clusters, used, places, accuracy,
         spark, updated, fault`; what is not known is None.
     """
+    folder = as_path("folder", folder)
     line: dict[str, Any] = {
         "id": id_of(folder), "name": folder.name, "folder": str(folder), "status": None,
         "stale": False, "step": None, "steps": 0, "headline": None, "clusters": None,

@@ -79,8 +79,7 @@ def report_of(run: Run, found: Findings, *, pictures: bool = True) -> RunReport:
         training=training_table(run),
         config=run.manifest.get("config") or run.hyperparameters,
         provenance=_provenance(run),
-        patterns=_wordings(run.prompts),
-        examples=_examples(run.prompts),
+        wordings=_wordings(run.prompts),
     )
 
 
@@ -230,15 +229,3 @@ def _wordings(prompts: PromptSet) -> dict[str, tuple[str, ...]]:
             if len(wordings) < 4:
                 wordings[said] = None
     return {task: tuple(wordings) for task, wordings in announced.items()}
-
-
-def _examples(prompts: PromptSet) -> list[tuple[str, str, str, str]]:
-    """A few rows as (task, instruction, input, output); a text stands for its instruction."""
-    labels, blank = prompts.labels, ("",) * len(prompts)
-    text = next((labels[name] for name in ("prompt", "text") if name in labels), blank)
-    said = labels.get("instruction", text)
-    columns = (labels.get("task", blank), said, labels.get("input", blank),
-               labels.get("output", blank))  # fmt: skip
-    every = max(1, len(prompts) // _SHOWN)
-    rows = list(zip(*columns, strict=True))[::every][:_SHOWN]
-    return [row for row in rows if any(row)]

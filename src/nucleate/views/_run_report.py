@@ -26,8 +26,7 @@ class RunReport:
         training: of `findings.training_table`: what was logged of the training, by step.
         config: the resolved configuration, or the hyperparameters on record.
         provenance: versions, hardware, threads, seed, dtype.
-        patterns: a few instruction families, task -> regular expressions or wordings.
-        examples: a few rows of the task set as (task, instruction, input, output).
+        wordings: how the first tasks are announced, task -> a few instruction strings.
     """
 
     summary: Summary
@@ -41,8 +40,7 @@ class RunReport:
     training: pd.DataFrame = field(default_factory=pd.DataFrame)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
-    patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    examples: list[tuple[str, str, str, str]] = field(default_factory=list)
+    wordings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[int]:

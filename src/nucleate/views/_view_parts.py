@@ -59,6 +59,7 @@ def view_of(run: Run, shown: RunReport) -> dict[str, Any]:
         "edits": _of_columns(_table(run, "edits"), _EDITS),
         "doses": records_json(shown.doses), "redirections": records_json(shown.redirections),
         "notes": summary.notes, "config": shown.config, "provenance": shown.provenance,
+        "wordings": shown.wordings,
         "tables": list(tables_of(run, shown)),
     }  # fmt: skip
 

@@ -173,6 +173,8 @@ export interface RunFile {
   notes: string[];
   config: Record<string, unknown>;
   provenance: Record<string, unknown>;
+  /** How the first tasks are announced: a few instruction strings of each. */
+  wordings: Record<string, string[]>;
   tables: string[];
   /** Axes in which a place can be shown; files of earlier versions do not say. */
   bases?: string[];
