@@ -58,6 +58,7 @@ def assert_small_and_whole(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
     assert {f"nucleate/views/web/{name}" for name in FILES} <= names
+    assert "nucleate/views/widget.js" in names
     assert not any("node_modules" in name for name in names)
 
 

@@ -49,5 +49,6 @@ from .studies import reproduce as reproduce
 from .tasks import TaskSet as TaskSet
 from .views import figures as figures
 from .views import report as report
+from .views import show as show
 
 __version__: str

@@ -37,6 +37,7 @@ def test_holding_n_shows_the_twin_in_its_own_axes_and_letting_go_the_tasks_again
         page.locator(".stage[aria-busy=false]").first.wait_for()
         assert any("/twin.json" in url for url in asked)
         assert any("/twin/" in url and url.endswith(".i16") for url in asked)
+        assert cloud.get_by_label("Axes").input_value() == "tasks"
         page.keyboard.up("n")
         cloud.get_by_text("means of the tasks").wait_for()
 

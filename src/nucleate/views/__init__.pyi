@@ -37,6 +37,7 @@ from ._report import Reported as Reported
 from ._report import report as report
 from ._run_report import RunReport as RunReport
 from ._run_view import RunView as RunView
+from ._show import show as show
 from ._stored_cloud import CLOUDS_OF_RUN as CLOUDS_OF_RUN
 from ._style import figure_style as figure_style
 from ._widths import WIDTHS as WIDTHS

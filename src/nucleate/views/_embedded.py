@@ -110,9 +110,7 @@ def _packed(parts: Iterable[tuple[str, bytes]]) -> bytes:
 
 def _frame(views: Sequence[RunView], title: str, lang: str) -> tuple[bytes, bytes]:
     """What stands before and after the data."""
-    script, style = (_asset(name) for name in ("app.js", "app.css"))
-    # What would end the element; it occurs within texts of the code only, where this is the same.
-    script = re.sub(r"<(?=/?script|!--)", r"\\x3c", f"\n{script}\n", flags=re.IGNORECASE)
+    script, style = front_end()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = _POLICY.format(script=f"sha256-{digest}")
     before = f"""<!doctype html>
@@ -134,6 +132,18 @@ def _frame(views: Sequence[RunView], title: str, lang: str) -> tuple[bytes, byte
 """
     after = f'<script type="module">{script}</script>\n</body>\n</html>\n'
     return before.encode(), after.encode()
+
+
+def front_end() -> tuple[str, str]:
+    """Script and style of the app, as they can stand within a page.
+
+    Raises:
+        BadInput: it was not built.
+    """
+    script, style = (_asset(name) for name in ("app.js", "app.css"))
+    # What would end the element; it occurs within texts of the code only, where this is the same.
+    script = re.sub(r"<(?=/?script|!--)", r"\\x3c", f"\n{script}\n", flags=re.IGNORECASE)
+    return script, style
 
 
 def _told(views: Sequence[RunView], title: str) -> Markup:

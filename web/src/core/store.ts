@@ -12,6 +12,20 @@ export interface Bar {
   removeEventListener(type: "popstate" | "hashchange", listener: () => void): void;
 }
 
+/** A bar of its own: a frame within a page has no address that could be written. */
+export function boxedBar(): Bar {
+  const location = { hash: "", pathname: "", search: "" };
+  const write = (_data: unknown, _unused: string, url: string): void => {
+    location.hash = url.slice(url.indexOf("#"));
+  };
+  return {
+    location,
+    history: { pushState: write, replaceState: write },
+    addEventListener: () => undefined,
+    removeEventListener: () => undefined,
+  };
+}
+
 /** Browsers refuse more than some 100 changes of the URL in 30 s; scrubbing makes more. In milliseconds. */
 const URL_PAUSE = 350;
 

@@ -1,5 +1,5 @@
 /** What the run screen shows: the cursor with its defaults, the rows and the cloud's coordinates. */
-import { FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows } from "../core";
+import { carriesData, FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows } from "../core";
 import { topNull } from "../lib/format";
 import type { View } from "../lib/summary";
 import { MOST_FOCUS } from "../lib/colors";
@@ -82,7 +82,7 @@ export class Scene {
     this.file().places.find((one) => one.stream === this.stream && one.position === this.position),
   );
   /** What can be chosen; a bent map is made when it is asked for, which a report cannot. */
-  readonly bases = $derived.by(() => ["tasks", "variance", ...(this.ui.source.live && this.file().bases?.includes("umap") ? ["umap"] : [])]);
+  readonly bases = $derived.by(() => ["tasks", "variance", ...(!carriesData(document) && this.file().bases?.includes("umap") ? ["umap"] : [])]);
   /** The place whose twin is not carried, as in a small report: it keeps the axes of its tasks. */
   private twinless = $state("");
   readonly basis = $derived.by(() => {
