@@ -25,6 +25,7 @@ from .checkpoints import record_series as record_series
 from .export import export_run as export_run
 from .findings import compare as compare
 from .intervene import CausalMap as CausalMap
+from .intervene import attention_sources as attention_sources
 from .intervene import causal_map as causal_map
 from .intervene import edit as edit
 from .intervene import erase as erase

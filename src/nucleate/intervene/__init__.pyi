@@ -21,3 +21,4 @@ from ._places import Onwards as Onwards
 from ._settings import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._settings import map_settings_differences as map_settings_differences
 from ._settings import map_settings_of as map_settings_of
+from ._sources import attention_sources as attention_sources

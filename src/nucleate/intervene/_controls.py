@@ -87,9 +87,9 @@ class Editor:
         self.input = torch.as_tensor(roles.input[roles.tested], device=device)
         rng = np.random.default_rng(seed)
         permuted = permuted_tasks(roles, rng)
-        averages = _averages(roles, roles.task).to(device)
-        shuffled = _averages(roles, permuted).to(device)
-        inputs = _input_averages(roles).to(device)
+        averages = task_averages(roles, roles.task).to(device)
+        shuffled = task_averages(roles, permuted).to(device)
+        inputs = input_averages(roles).to(device)
         self.fitted = [
             self._fit(of_stream, averages, shuffled, inputs) for of_stream in self.states
         ]
@@ -212,7 +212,7 @@ def permuted_tasks(roles: Cast, rng: np.random.Generator) -> Int[np.ndarray, "al
     return permuted
 
 
-def _averages(roles: Cast, task: Int[np.ndarray, "all"]) -> Float[Tensor, "fold task all"]:
+def task_averages(roles: Cast, task: Int[np.ndarray, "all"]) -> Float[Tensor, "fold task all"]:
     """What gives every fold the tasks' means over the other folds, multiplied with the states."""
     weights = torch.zeros(roles.folds, roles.tasks, len(task))
     for fold in range(roles.folds):
@@ -222,7 +222,7 @@ def _averages(roles: Cast, task: Int[np.ndarray, "all"]) -> Float[Tensor, "fold 
     return weights
 
 
-def _input_averages(roles: Cast) -> Float[Tensor, "input all"]:
+def input_averages(roles: Cast) -> Float[Tensor, "input all"]:
     """What gives the center of every input, multiplied with the states.
 
     The mean over the input's tasks of the mean of each one's rows; of an input of one task the

@@ -114,6 +114,7 @@ class Tail:
         rows: which rows of the text these are.
         clean: their logits without any edit, at the tokens that are wanted.
         tokens: how many tokens are run, those of padding left out.
+        columns: the tokens that are run, as a range within the row; those before are cached.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Tail:
         stop = int(text.lengths[rows].max())
         ids = torch.as_tensor(text.ids[rows, :stop].astype(np.int64), device=device)
         self._ids = ids[:, start:]
+        self.columns = range(start, stop)
         self.tokens = int((text.lengths[rows] - start).sum())
         self._reads = torch.as_tensor(text.reads[rows] - start, device=device)
         self._at = torch.as_tensor(token[rows] - start, device=device)

@@ -1,7 +1,7 @@
 """Attention cut between chosen tokens, by the masks that the blocks are given."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,7 +27,7 @@ from nucleate.intervene._passes import Pass
 from nucleate.intervene._places import Stream, TokenPosition, Tokens, streams_at
 from nucleate.intervene._watch import intervening, is_paused, paused
 
-_Cut = Bool[Tensor, "row query key"]
+Cut = Bool[Tensor, "row query key"]
 _TRIAL_TOKENS = 6
 # What was found out: model -> kind of attention -> which blocks obey a cut.
 _obey: WeakKeyDictionary[nn.Module, dict[str | None, tuple[bool, ...]]] = WeakKeyDictionary()
@@ -56,11 +56,7 @@ def knock_out(
 
     Source: Geva et al. 2023, Dissecting recall of factual associations.
     """
-    if not anatomy_of(model).runs_once:
-        raise BadInput(
-            f"{type(unwrapped(model)).__name__} runs blocks more than once in a pass, or has "
-            "several residual streams; knock_out cuts attention of blocks that run once"
-        )
+    check_runs_once(model)
     blocks = blocks_of(model)
     last = len(blocks) + 1
     chosen = sorted(streams_at(model, stream) - ({last} if not isinstance(stream, str) else set()))
@@ -69,16 +65,10 @@ def knock_out(
             f"'{'embed' if 0 in chosen else 'final_norm'}' is no block's output and has no "
             f"attention; choose of block.0 to block.{last - 2}"
         )
-    obedient = _obedient(model)
-    for index in chosen:
-        if not obedient[index - 1]:
-            raise BadInput(
-                f"block.{index - 1} of {type(unwrapped(model)).__name__} has no attention that a "
-                "mask can cut; knock_out needs blocks with eager or sdpa attention"
-            )
+    check_obedient(model, [index - 1 for index in chosen])
     queries, keys = Tokens(query), Tokens(key)
 
-    def cut(now: Pass) -> _Cut:
+    def cut(now: Pass) -> Cut:
         rows = queries.marked(now, now.new).any(-1)
         columns = keys.marked(now, now.tokens.shape[1]).any(-1)
         return rows[:, :, None] & columns[:, None, :]
@@ -88,18 +78,44 @@ def knock_out(
         cuts = [blocks[k - 1] for k in chosen]
         with (
             intervening(model) as watch,
-            _cutting(cuts, _kind(model), lambda: None if is_paused() else cut(watch.now)),
+            cutting(cuts, attention_of(model), lambda: None if is_paused() else cut(watch.now)),
         ):
             yield
 
     return Intervention(opened)
 
 
+def check_runs_once(model: nn.Module) -> None:
+    """Raise BadInput for a model whose blocks run more than once in a pass."""
+    if not anatomy_of(model).runs_once:
+        raise BadInput(
+            f"{type(unwrapped(model)).__name__} runs blocks more than once in a pass, or has "
+            "several residual streams; knock_out cuts attention of blocks that run once"
+        )
+
+
+def check_obedient(model: nn.Module, blocks: Iterable[int]) -> None:
+    """Raise BadInput if the attention of one of these blocks cannot be cut: tried once a model."""
+    obedient = _obedient(model)
+    for block in blocks:
+        if not obedient[block]:
+            raise BadInput(
+                f"block.{block} of {type(unwrapped(model)).__name__} has no attention that a "
+                "mask can cut; knock_out needs blocks with eager or sdpa attention"
+            )
+
+
 @contextmanager
-def _cutting(
-    blocks: Sequence[nn.Module], kind: str | None, cut: Callable[[], _Cut | None]
+def cutting(
+    blocks: Sequence[nn.Module], kind: str | None, cut: Callable[[], Cut | None]
 ) -> Iterator[None]:
-    """Give blocks masks in which some keys are cut from some queries."""
+    """Give blocks masks in which some keys are cut from some queries.
+
+    Args:
+        blocks: whose attention is cut.
+        kind: of `attention_of`.
+        cut: asked in every pass: which key is cut from which query of which row; None for none.
+    """
     with ExitStack() as hooks:
         for block in blocks:
             form = inspect.signature(unwrapped(block).forward)
@@ -123,7 +139,7 @@ def _cutting(
         yield
 
 
-def _without(mask: Tensor, cut: _Cut) -> Tensor:
+def _without(mask: Tensor, cut: Cut) -> Tensor:
     """The mask [row, 1, query, key] with a cut; what is masked already stays so.
 
     A query that sees nothing at all would be averaged over everything: so it sees itself.
@@ -137,7 +153,7 @@ def _without(mask: Tensor, cut: _Cut) -> Tensor:
     return mask.masked_fill(cut, torch.finfo(mask.dtype).min)
 
 
-def _causal(given: Mapping[str, Any], cut: _Cut, kind: str | None) -> Tensor:
+def _causal(given: Mapping[str, Any], cut: Cut, kind: str | None) -> Tensor:
     """The mask that a block without one means, with room for all keys that its cache has."""
     rows, queries, keys = cut.shape
     cache = next((given[name] for name in CACHES if given.get(name) is not None), None)
@@ -154,7 +170,7 @@ def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def _on_keys(cut: _Cut, keys: int) -> Bool[Tensor, "row query kept"]:
+def _on_keys(cut: Cut, keys: int) -> Bool[Tensor, "row query kept"]:
     """The cut for the keys that a block keeps: the last ones in a window, or with room behind."""
     known = cut.shape[-1]
     if keys <= known:
@@ -162,7 +178,7 @@ def _on_keys(cut: _Cut, keys: int) -> Bool[Tensor, "row query kept"]:
     return nn.functional.pad(cut, (0, keys - known))
 
 
-def _kind(model: nn.Module) -> str | None:
+def attention_of(model: nn.Module) -> str | None:
     """Which implementation of attention the model runs."""
     config: Any = getattr(unwrapped(model), "config", None)
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
@@ -173,7 +189,7 @@ def _kind(model: nn.Module) -> str | None:
 def _obedient(model: nn.Module) -> tuple[bool, ...]:
     """Whether later tokens stop reading from the first one when that is cut, block by block."""
     known = _obey.setdefault(unwrapped(model), {})
-    kind = _kind(model)
+    kind = attention_of(model)
     if kind not in known:
         with evaluating(unwrapped(model)), paused():
             known[kind] = _try(model)
@@ -198,7 +214,7 @@ def _leaks_cut(model: nn.Module, chosen: Sequence[int]) -> list[float] | None:
     cut[:, 1:, 0] = True
     cut = cut.to(device_of(model))
     try:
-        with _cutting([blocks[k] for k in chosen], _kind(model), lambda: cut):
+        with cutting([blocks[k] for k in chosen], attention_of(model), lambda: cut):
             return _leaks(model)
     except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
         return None
