@@ -18,6 +18,7 @@ from nucleate._core.errors import BadInput
 from nucleate.findings import finding
 from nucleate.runs import Run
 from nucleate.views import RunView, write_report
+from served import browsing
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "</script><script>document.title='owned'</script><!--\"'&\u202e"
@@ -209,16 +210,8 @@ def test_no_runs_are_refused(tmp_path):
 def browser():
     if not CHROMIUM.exists():
         pytest.skip("needs Chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=["--no-sandbox", "--disable-background-networking", "--use-gl=angle",
-                  "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-        )  # fmt: skip
+    with browsing() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

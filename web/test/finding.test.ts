@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
+import type { View } from "../src/lib/summary";
+import { answers } from "../src/story/answers";
 import { finding, type Judged } from "../src/story/finding";
+import { plain } from "../src/story/parts";
 import { localized } from "../src/story/texts";
 import en from "../src/lang/en.json";
 import ja from "../src/lang/ja.json";
@@ -28,6 +31,20 @@ describe("finding", () => {
     expect(said).toBe(
       "The states group by task at none of 3 places in the network for sure (undecided at 2); the answers depend on the task at 1 although no groups are shown there.",
     );
+  });
+  it("counts a use where no groups are shown apart, as the questions below it do", () => {
+    const places = [
+      ...times(1, "clusters", "used"), ...times(6, "clusters", "present but not used"), ...times(2, "clusters", "undecided"),
+      ...times(3, "undecided", "used"), ...times(4, "none", "undecided"),
+    ];
+    const summary = { places, accuracy: {}, clusters: {}, unmeasured: "", outputs: null, null: null, model: "", steps: 1 };
+    const view = { summary, steps: [1], labels: { task: [] }, series: [], kind: "", position_names: {} } as unknown as View;
+    const used = answers(view, en).find((one) => one.id === "used")!.lines.map(plain);
+    expect(used).toEqual([
+      "where there are groups: used at 1, not at 6, undecided at 2", "where none are shown: used at 3, undecided at 4",
+    ]);
+    expect(finding(places, "", en)).toContain("at 1 of these the answers depend on the groups, at 6 they do not, at 2 this is undecided");
+    expect(finding(places, "", en)).toContain("the answers depend on the task at 3 although");
   });
   it("says why nothing is known", () => {
     expect(finding([], "record", en)).toBe("Whether the states group by task is not known: nothing was recorded yet.");

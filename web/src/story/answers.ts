@@ -2,7 +2,7 @@
 
 import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
-import type { Lacking } from "./finding";
+import { counted, type Lacking } from "./finding";
 import { localized } from "./texts";
 
 /** A question, the term that it needs, and its answer. */
@@ -93,13 +93,12 @@ class Asked {
   }
 
   used(): Part[][] {
-    const tested = this.summary.places.filter((one) => one.verdict !== null);
-    if (!tested.length) return [this.say("used.untested")];
-    const count = (verdict: string): Value => text(tested.filter((one) => one.verdict === verdict).length, { screen: "evidence" });
-    return [
-      this.say("used", { used: count("used"), idle: count("present but not used"), unsure: count("undecided") }),
-      this.say("used.bare", { bare: count("used without clusters") }),
-    ];
+    const found = counted(this.summary.places);
+    if (!found.tested) return [this.say("used.untested")];
+    const count = (of: number): Value => text(of, { screen: "evidence" });
+    const { used, idle, unsure, read, doubt } = found;
+    const lines = found.there ? [this.say("used", { used: count(used), idle: count(idle), unsure: count(unsure) })] : [];
+    return found.rest ? [...lines, this.say("used.bare", { bare: count(read), unsure: count(doubt) })] : lines;
   }
 
   sure(): Part[][] {

@@ -8,6 +8,20 @@ export type Judged = { clusters: string | null; verdict: string | null };
 /** Why nothing can be said of groups; "" where something can. */
 export type Lacking = "" | "record" | "label" | "measure" | "other";
 
+/** Numbers of places: those with groups by what edits do there, then the others that were tested. */
+export function counted(places: readonly Judged[]) {
+  const grouped = places.filter((one) => one.clusters === "clusters");
+  const tested = places.filter((one) => one.verdict !== null);
+  const without = tested.filter((one) => one.clusters !== "clusters");
+  const called = (of: readonly Judged[], ...verdicts: string[]): number =>
+    of.filter((one) => verdicts.includes(one.verdict ?? "")).length;
+  return {
+    there: grouped.length, open: places.filter((one) => one.clusters === "undecided").length, tested: tested.length,
+    used: called(grouped, "used"), idle: called(grouped, "present but not used"), unsure: called(grouped, "undecided"),
+    rest: without.length, read: called(without, "used", "used without clusters"), doubt: called(without, "undecided"),
+  };
+}
+
 /**
  * At how many places states group by task, and at how many of these the answers depend on it.
  *
@@ -21,20 +35,12 @@ export function finding(places: readonly Judged[], lacking: Lacking, strings: St
     return plain(fill(strings[`finding.${key}`] ?? "", Object.fromEntries(given)));
   };
   if (lacking) return say("unmeasured", { why: say(`lacking.${lacking}`) });
-  const there = places.filter((one) => one.clusters === "clusters");
-  const called = (of: readonly Judged[], ...verdicts: string[]): number =>
-    of.filter((one) => verdicts.includes(one.verdict ?? "")).length;
-  const open = places.filter((one) => one.clusters === "undecided").length;
-  const counts = { there: there.length, total: places.length, open };
-  const groups = say(there.length ? "there" : open ? "open" : "none", counts);
-  const tested = places.filter((one) => one.verdict !== null);
-  if (!tested.length) return say("untested", { groups });
-  const [used, idle, unsure] = ["used", "present but not used", "undecided"].map((name) => called(there, name));
-  const use = !there.length ? "" : say(unsure ? "use.unsure" : "use", { used: used!, idle: idle!, unsure: unsure! });
-  const rest = tested.filter((one) => one.clusters !== "clusters");
-  const read = called(rest, "used", "used without clusters");
-  const doubt = called(rest, "undecided");
-  const kind = !rest.length ? "untested" : read ? "used" : doubt ? "unsure" : "idle";
-  const others = say(`rest.${kind}${rest.length && rest.length < tested.length ? ".others" : ""}`, { rest: rest.length, read, unsure: doubt });
+  const { there, open, tested, used, idle, unsure, rest, read, doubt } = counted(places);
+  const counts = { there, total: places.length, open };
+  const groups = say(there ? "there" : open ? "open" : "none", counts);
+  if (!tested) return say("untested", { groups });
+  const use = !there ? "" : say(unsure ? "use.unsure" : "use", { used, idle, unsure });
+  const kind = !rest ? "untested" : read ? "used" : doubt ? "unsure" : "idle";
+  const others = say(`rest.${kind}${rest && rest < tested ? ".others" : ""}`, { rest, read, unsure: doubt });
   return say("all", { groups, use, rest: others });
 }
