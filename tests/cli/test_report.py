@@ -12,6 +12,7 @@ import pytest
 
 from any_runs import make, prompts_of
 from in_process import runner
+from nucleate.views import line_of
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,17 @@ def test_measure_ends_in_a_line_a_position_with_nulls_and_since_when(nucleate, r
         assert "above them" in line
     told = json.loads(nucleate("measure", *sorted(root.glob("lr0.2*")), "--quiet", "--json").stdout)
     assert [Path(each["run"]).name for each in told] == ["lr0.2-0", "lr0.2-1"]
+
+
+def test_a_run_that_was_measured_is_listed_with_what_was_found(nucleate, tmp_path):
+    run = make(tmp_path / "mine", steps=(0, 4), rises=2.0)
+    assert line_of(run.path)["clusters"] is None
+    assert nucleate("measure", run.path, "--metrics", "agreement", "--quiet").returncode == 0
+    line = line_of(run.path)
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert line["clusters"] == summary["verdict"]["clusters"]
+    assert line["headline"].startswith("The states group by task")
+    assert line["accuracy"] == summary["accuracy"]["all"]["value"]
 
 
 def test_measure_writes_elsewhere_where_asked(nucleate, root, tmp_path):

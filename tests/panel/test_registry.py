@@ -1,16 +1,20 @@
 """Metrics by name, ours and those of installed packages; the null ladder."""
 
+import ast
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from nucleate._core.errors import BadInput
 from nucleate.panel import (
     LADDER,
+    LOWER_IS_BETTER,
     Gaussian,
     Metric,
     Permuted,
     SurfaceText,
+    _catalog,
     panel_metrics,
 )
 from nucleate.panel import _registry as registry
@@ -80,3 +84,14 @@ def test_every_missing_null_is_named_with_what_it_needs():
 def test_a_null_that_its_metric_does_not_serve_is_missing():
     assert "silhouette" in missing_nulls((Gaussian(19),), ["agreement"])["N3"]
     assert "N3" not in missing_nulls((Gaussian(19),), ["silhouette"])
+
+
+def test_every_number_that_is_shown_turned_over_is_listed_as_better_the_smaller():
+    source = Path(_catalog.__file__).read_text(encoding="utf-8")
+    turned = set()
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Score":
+            shown = [each.value.value for each in call.keywords if each.arg == "shown"]
+            if shown and shown[0] != "as it is":
+                turned.add(call.args[1].value)
+    assert turned == LOWER_IS_BETTER

@@ -57,6 +57,21 @@ def test_curves_are_the_numbers_of_the_panel(run):
     assert view["summary"]["clusters"]["last"]["last"] in wanted
 
 
+def test_a_number_that_is_better_the_smaller_says_so_and_the_clouds_null_is_of_its_own_rows(run):
+    view = RunView(run)
+    lower = {each["metric"]: each["lower"] for each in _json(view, "view.json")["series"]}
+    assert (lower["cdnv"], lower["separation"], lower["ari"]) == (True, False, False)
+    last = _json(view, "cloud/block.1/last/tasks.json")["frames"][-1]
+    row = pd.read_csv(run.path / "panel.csv").query(
+        "metric == 'ari' and label == 'task' and half == 'all' and stream == 'block.1' "
+        "and position == 'last' and step == @last['step']"
+    ).iloc[0]  # fmt: skip
+    assert last["ari_full"] == pytest.approx(row["value"], abs=1e-5)
+    assert last["null_ari_full"] == pytest.approx(
+        row[["n0_q99", "n1_max", "n2"]].astype(float).max(), abs=1e-5
+    )
+
+
 def test_a_table_is_the_same_as_json_and_as_csv(run, tmp_path):
     view = RunView(run)
     as_json = _json(view, "tables/panel.json")

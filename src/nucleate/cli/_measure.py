@@ -161,10 +161,11 @@ def _one(
 ) -> _Done:
     """Measure one run into a folder."""
     from nucleate._core.progress import stoppable
-    from nucleate.findings import describe_panel
+    from nucleate.findings import describe_panel, findings
     from nucleate.panel import Untrained, settings_differences
     from nucleate.panel import measure as measure_run
     from nucleate.runs import Run
+    from nucleate.views import write_findings
 
     opened, table = Run(run), folder / "panel.csv"
     before = table.read_bytes() if table.exists() else b""
@@ -179,6 +180,8 @@ def _one(
         opened, nulls=nulls, **chosen, progress=stoppable(watcher, "panel"),
         out=None if folder == run else folder,
     )  # fmt: skip
+    if folder == run:  # the list of runs and the app tell what is in the summary
+        write_findings(findings(Run(run)), run)
     changed = bool(before) and table.read_bytes() != before
     return _Done(run, folder, describe_panel(panel), settings_differences(opened, panel), changed)
 

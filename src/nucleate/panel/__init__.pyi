@@ -4,6 +4,7 @@ from ._measure import measure as measure
 from ._metric import Metric as Metric
 from ._metric_input import SOLUTIONS as SOLUTIONS
 from ._metric_input import MetricInput as MetricInput
+from ._names import LOWER_IS_BETTER as LOWER_IS_BETTER
 from ._names import METRIC_NAMES as METRIC_NAMES
 from ._names import check_metric_names as check_metric_names
 from ._nulls import LADDER as LADDER

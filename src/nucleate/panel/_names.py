@@ -13,6 +13,9 @@ METRIC_NAMES = (
     "stability", "mdl", "parallelism", "dimension", "to_first", "collapse",
 )  # fmt: skip
 
+LOWER_IS_BETTER = frozenset({"cdnv", "probe_nll", "mdl_bits", "nc2"})
+"""Numbers of the panel that are smaller where states are better grouped; so are their nulls."""
+
 
 def check_metric_names(names: Iterable[str]) -> None:
     """Refuse names that no metric has; those of installed packages are looked at later.

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._core.errors import BadInput
+from nucleate.findings import highest_null
 from nucleate.intervene import Eraser
 from nucleate.panel import measured_rows, select_rows
 from nucleate.prompts import PromptSet
@@ -61,6 +62,7 @@ class PlaceCloud:
         ari: step -> ARI of k-means in the coordinates with the task, and what the permuted twin
             has in a basis of its own; in the basis `twin` both are the twin's.
         ari_full: step -> ARI in all dimensions, of the same labels; NaN where it was not measured.
+        null_full: step -> the highest null of it in the panel.
         without_task: the last frame after the task was erased (LEACE); None where there is none.
         jitter: how far a cloud moves between steps whose states are the same, as a share of its
             radius.
@@ -78,6 +80,7 @@ class PlaceCloud:
     frames: dict[int, Frame]
     ari: dict[int, tuple[float, float]]
     ari_full: dict[int, float]
+    null_full: dict[int, float]
     without_task: Frame | None = None
     jitter: float = 0.0
 
@@ -108,7 +111,9 @@ class PlaceCloud:
         ari, null = self.ari[step]
         return {
             "step": step, "unit": found.packed(self.shown)[1], "radius": found.radius,
-            "ari_k": ari, "ari_full": self.ari_full.get(step, np.nan), "null_ari_k": null,
+            "ari_k": ari, "null_ari_k": null,
+            "ari_full": self.ari_full.get(step, np.nan),
+            "null_ari_full": self.null_full.get(step, np.nan),
             "between_k": found.between_plane, "between_full": found.between_full,
             "variance_k": found.variance_share,
         }  # fmt: skip
@@ -151,11 +156,13 @@ def place_cloud(
         # The twin is its own null.
         ari = {step: 2 * of_twin for step, of_twin in _ari(frames, at.twin).items()}
         full = {at.last: at.ari_of_all(basis, at.twin)}
+    null = {} if name == "twin" else at.null
     some = _some(len(at.rows), most)
     erased = _without_task(at, basis, labels) if at.erasable else None
     return PlaceCloud(
         name, _METHODS[name].format(step=at.last), k, min(k, len(basis.scale)), at.conditioned,
-        at.last, at.rows[some], some, len(run.prompts), frames, ari, full, erased,
+        at.last, at.rows[some], some, len(run.prompts), frames, ari, full, null,
+        erased,
     )  # fmt: skip
 
 
@@ -173,7 +180,7 @@ def _mapped(at: "_Recorded", total: int, most: int) -> PlaceCloud:
     method = _METHODS["umap"].format(jitter=f"{floor:.2g}")
     return PlaceCloud(
         "umap", method, _FILLED, 2, at.conditioned, None, at.rows[some], np.arange(len(some)),
-        total, frames, ari, at.full, jitter=floor,
+        total, frames, ari, at.full, at.null, jitter=floor,
     )  # fmt: skip
 
 
@@ -205,6 +212,7 @@ class _Recorded:
     conditioned: bool
     erasable: bool
     full: dict[int, float]
+    null: dict[int, float]
 
     @property
     def last(self) -> int:
@@ -228,7 +236,7 @@ def _recorded(run: Run, shown: RunReport, stream: str, position: str) -> _Record
     rows = measured_rows(prompts, position)
     label = grouping(prompts)
     view = shown.headline_view(position) if len(shown.panel) else "raw"
-    full = _panel_ari(shown, stream, position, view)
+    full, null = _panel_ari(shown, stream, position, view)
     return _Recorded(
         states=_finite_states(run, stream, position, rows),
         rows=rows,
@@ -238,6 +246,7 @@ def _recorded(run: Run, shown: RunReport, stream: str, position: str) -> _Record
         conditioned=view == "conditioned",
         erasable=label == "task",
         full={step: value for step, value in full.items() if not np.isnan(value)},
+        null=null,
     )
 
 
@@ -297,15 +306,21 @@ def _some(count: int, most: int) -> Int[np.ndarray, " row"]:
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
-def _panel_ari(shown: RunReport, stream: str, position: str, view: str) -> dict[int, float]:
-    """The panel's ARI(task) of all strings by step: what the cloud's is to be compared with."""
+def _panel_ari(
+    shown: RunReport, stream: str, position: str, view: str
+) -> tuple[dict[int, float], dict[int, float]]:
+    """The panel's ARI(task) of all strings by step, and its highest null."""
     if not len(shown.panel):
-        return {}
+        return {}, {}
     rows = select_rows(
         shown.panel, stream=stream, position=position, view=view, label="task", metric="ari",
         half="all",
     )  # fmt: skip
-    return dict(zip(rows["step"].astype(int), rows["value"].astype(float), strict=True))
+    steps = [int(step) for step in rows["step"]]
+    null = highest_null(rows).tolist()
+    return dict(zip(steps, rows["value"].astype(float), strict=True)), dict(
+        zip(steps, null, strict=True)
+    )
 
 
 def _without_task(at: _Recorded, basis: Basis, labels: Int[np.ndarray, " row"]) -> Frame | None:

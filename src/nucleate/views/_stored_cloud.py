@@ -13,7 +13,7 @@ import numpy as np
 from nucleate._core.errors import BadInput
 from nucleate.runs import Run, write_whole
 
-_VERSION = 2
+_VERSION = 3
 """Of what a cloud is made of; a new one leaves all older files aside."""
 CLOUDS_OF_RUN = "view"
 """The folder of a run in which a report keeps the clouds that it made."""

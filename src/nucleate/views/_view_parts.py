@@ -16,7 +16,7 @@ from nucleate.findings import (
     kind_of,
     position_name,
 )
-from nucleate.panel import select_rows
+from nucleate.panel import LOWER_IS_BETTER, select_rows
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run
 from nucleate.views._of_run import grouping
@@ -171,7 +171,8 @@ def _series(shown: RunReport) -> list[dict[str, Any]]:
                 continue
             found.append(
                 {"metric": metric, "label": "task", "position": position, "view": view,
-                 "half": str(rows["half"].iloc[0]), **_grid(rows, shown.streams, shown.steps)}
+                 "half": str(rows["half"].iloc[0]), "lower": metric in LOWER_IS_BETTER,
+                 **_grid(rows, shown.streams, shown.steps)}
             )  # fmt: skip
     return found
 

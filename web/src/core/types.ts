@@ -51,6 +51,8 @@ export interface Series {
   position: string;
   view: string;
   half: string;
+  /** Whether smaller is better: then chance reaches down, not up. */
+  lower: boolean;
   streams: string[];
   steps: number[];
   /** Indexed [step][stream]. */
@@ -208,6 +210,8 @@ export interface FrameFacts {
   radius: number;
   ari_k: Maybe;
   ari_full: Maybe;
+  /** The highest null of `ari_full`, of the same rows. */
+  null_ari_full: Maybe;
   between_k: Maybe;
   between_full: Maybe;
   variance_k: Maybe;

@@ -1,6 +1,6 @@
 /** Numbers and places as text. */
 import { interval, number } from "../story/parts";
-import type { Maybe, Place } from "../core";
+import type { Maybe, Place, Series } from "../core";
 
 export { interval, number };
 
@@ -8,6 +8,12 @@ export { interval, number };
 export function topNull(...nulls: (Maybe | undefined)[]): Maybe {
   const known = nulls.filter((one): one is number => one != null);
   return known.length ? Math.max(...known) : null;
+}
+
+/** The null of a series that is hardest to beat, at a step and a stream by their places. */
+export function nullOf(series: Series, step: number, stream: number): Maybe {
+  const known = [series.n0, series.n1, series.n2].map((table) => table?.[step]?.[stream]).filter((one) => one != null);
+  return known.length ? (series.lower ? Math.min(...known) : Math.max(...known)) : null;
 }
 
 /** What a random edit of the same size does at a place: the control of erasing. */

@@ -1,6 +1,5 @@
 /** What the run screen shows: the cursor with its defaults, the rows and the cloud's coordinates. */
 import { carriesData, FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows } from "../core";
-import { topNull } from "../lib/format";
 import type { View } from "../lib/summary";
 import { MOST_FOCUS } from "../lib/colors";
 import type { Ui } from "../lib/ui.svelte";
@@ -235,13 +234,6 @@ export class Scene {
   twinOf(index: readonly number[]): number[] | null {
     const twin = this.rows?.null_task;
     return twin && this.color === this.file().color ? index.map((row) => twin[row] ?? -1) : null;
-  }
-
-  /** The largest null of ARI in all dimensions at a place and step. */
-  fullNull(at: At, step: number | undefined): Maybe {
-    const one = this.file().series.find((each) => each.metric === "ari" && each.position === at.position);
-    const [row, column] = [one?.steps.indexOf(step ?? NaN) ?? -1, one?.streams.indexOf(at.stream) ?? -1];
-    return one ? topNull(one.n0?.[row]?.[column], one.n1?.[row]?.[column], one.n2?.[row]?.[column]) : null;
   }
 
   private frameAt(at: At, basis: string, which: number | "erased"): string {
