@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { View } from "../src/lib/summary";
+import type { RunFile } from "../src/core";
 import { answers } from "../src/story/answers";
 import { finding, type Judged } from "../src/story/finding";
 import { plain } from "../src/story/parts";
@@ -38,7 +38,7 @@ describe("finding", () => {
       ...times(3, "undecided", "used"), ...times(4, "none", "undecided"),
     ];
     const summary = { places, accuracy: {}, clusters: {}, unmeasured: "", outputs: null, null: null, model: "", steps: 1 };
-    const view = { summary, steps: [1], labels: { task: [] }, series: [], kind: "", position_names: {} } as unknown as View;
+    const view = { summary, steps: [1], labels: { task: [] }, series: [], kind: "", position_names: {} } as unknown as RunFile;
     const used = answers(view, en).find((one) => one.id === "used")!.lines.map(plain);
     expect(used).toEqual([
       "where there are groups: used at 1, not at 6, undecided at 2", "where none are shown: used at 3, undecided at 4",

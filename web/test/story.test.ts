@@ -1,6 +1,6 @@
 /** The story says what the summary says, in every language, of any run. */
 import { describe, expect, it } from "vitest";
-import type { Summary, View } from "../src/lib/summary";
+import type { Summary, RunFile } from "../src/core";
 import en from "../src/lang/en.json";
 import ja from "../src/lang/ja.json";
 import { CARDS, cards } from "../src/story/cards";
@@ -33,25 +33,25 @@ function summary(more: Partial<Summary> = {}): Summary {
   };
 }
 
-const view = (of: Summary | null, status = "finished"): View =>
-  ({ summary: of, status, steps: [0, 300], position_names: {} }) as unknown as View;
+const view = (of: Summary | null, status = "finished"): RunFile =>
+  ({ summary: of, status, steps: [0, 300], position_names: {} }) as unknown as RunFile;
 
-const text = (of: View, language: string, card: number): string =>
+const text = (of: RunFile, language: string, card: number): string =>
   cards(of, LANGUAGES[language]!)[card]!.lines.map(plain).join("\n");
 
-const EVERY: [string, View][] = [
+const EVERY: [string, RunFile][] = [
   ["nothing recorded", view(null)],
-  ...(["own", "shared", "natural", null] as const).map((outputs): [string, View] => [`answers ${outputs}`, view(summary({ outputs }))]),
-  ...["running", "stopped", "finished"].map((status): [string, View] => [status, view(summary(), status)]),
+  ...(["own", "shared", "natural", null] as const).map((outputs): [string, RunFile] => [`answers ${outputs}`, view(summary({ outputs }))]),
+  ...["running", "stopped", "finished"].map((status): [string, RunFile] => [status, view(summary(), status)]),
   ["scrambled", view(summary({ null: "scrambled" }))],
   ["not measured", view(summary({ unmeasured: "it was not measured", clusters: {}, places: [] }))],
   ["no answers", view(summary({ accuracy: {}, accuracy_onset: null }))],
   ["a split of the user's", view(summary({ accuracy: { mine: { value: 0.5, low: null, high: null, chance: null } } }))],
   ["not tested", view(summary({ places: summary().places.map((one) => ({ ...one, effects: null, verdict: null })) }))],
-  ...(["clusters", "none", "undecided"] as const).map((verdict): [string, View] => [
+  ...(["clusters", "none", "undecided"] as const).map((verdict): [string, RunFile] => [
     `verdict ${verdict}`, view(summary({ clusters: { last: { ...summary().clusters.last!, verdict } } })),
   ]),
-  ...[{ ...from, step: null }, { ...from, low: null }, { ...from, low: 0 }].map((onset, i): [string, View] => [
+  ...[{ ...from, step: null }, { ...from, low: null }, { ...from, low: 0 }].map((onset, i): [string, RunFile] => [
     `onset ${i}`, view(summary({ accuracy_onset: onset, clusters: { last: { ...summary().clusters.last!, onset } } })),
   ]),
 ];

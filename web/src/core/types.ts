@@ -144,6 +144,36 @@ export interface Edit {
 /** A row of a table whose columns the run decides. */
 export type Row = Record<string, string | number | boolean | null>;
 
+type Verdict = "clusters" | "none" | "undecided";
+/** When a curve begins to rise, as the summary has it. */
+export type When = { step: Maybe; low: Maybe; high: Maybe; found: number; first_step: number };
+type Nulls = { n0: Maybe; n1: Maybe; n2: Maybe };
+
+/** What edits do at a place, beside their controls. */
+export type Effects = {
+  erase: number; erase_low: Maybe; erase_high: Maybe; random_erase: number; displaced: Maybe; use: string;
+  shift?: Maybe; shift_low?: Maybe; shift_high?: Maybe; chance?: Maybe; controls?: Record<string, Maybe>;
+};
+
+/** What a run says in numbers: the findings are put in words from it. */
+export type Summary = {
+  model: string;
+  tasks: string;
+  outputs: "shared" | "own" | "natural" | null;
+  null: string | null;
+  steps: number;
+  recorded: number;
+  unmeasured: string;
+  accuracy: Record<string, { value: number; low: Maybe; high: Maybe; chance: Maybe }>;
+  accuracy_onset: When | null;
+  clusters: Record<string, {
+    stream: string; first: Maybe; last: Maybe; low: Maybe; high: Maybe; null: Nulls; verdict: Verdict; onset: When;
+  }>;
+  places: {
+    stream: string; position: string; ari: Maybe; clusters: Verdict | null; effects: Effects | null; verdict: string | null;
+  }[];
+};
+
 /** `run/<id>/view.json`: everything about a run that is small. */
 export interface RunFile {
   schema: number;
@@ -151,7 +181,7 @@ export interface RunFile {
   status: string;
   /** Journal lines read. */
   lines: number;
-  summary: Record<string, unknown> | null;
+  summary: Summary | null;
   headline: string;
   kind: string;
   keys: Record<string, string>;

@@ -1,6 +1,5 @@
 /** What the run screen shows: the cursor with its defaults, the rows and the cloud's coordinates. */
-import { carriesData, FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows } from "../core";
-import type { View } from "../lib/summary";
+import { carriesData, FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows, type RunFile } from "../core";
 import { MOST_FOCUS } from "../lib/colors";
 import type { Ui } from "../lib/ui.svelte";
 import { Paths } from "./paths.svelte";
@@ -44,7 +43,7 @@ export class Scene {
 
   constructor(
     readonly ui: Ui,
-    readonly file: () => View,
+    readonly file: () => RunFile,
   ) {
     this.frames = new FrameCache(ui.source, MOST_BYTES);
   }

@@ -1,6 +1,6 @@
 /** What a newcomer asks of a run, each question with the run's own numbers. */
 
-import type { View } from "../lib/summary";
+import type { RunFile, Summary } from "../core";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 import { counted, type Lacking } from "./finding";
 import { localized } from "./texts";
@@ -10,10 +10,9 @@ export type Answer = { id: (typeof QUESTIONS)[number]; lines: Part[][] };
 
 export const QUESTIONS = ["trained", "right", "groups", "chance", "since", "used", "sure", "next"] as const;
 
-type Summary = NonNullable<View["summary"]>;
 
 /** Why nothing is said of groups. */
-export function lackingOf(view: View): Lacking {
+export function lackingOf(view: RunFile): Lacking {
   if (!view.summary?.unmeasured) return "";
   if (!view.steps.length) return "record";
   if (!("task" in view.labels)) return "label";
@@ -25,7 +24,7 @@ export function lackingOf(view: View): Lacking {
  * @param strings of the language
  * @returns an answer to every question, also where it is that nothing is known
  */
-export function answers(view: View, strings: Strings): Answer[] {
+export function answers(view: RunFile, strings: Strings): Answer[] {
   const { summary } = view;
   if (!summary) return [];
   const asked = new Asked(view, summary, strings);
@@ -36,7 +35,7 @@ const text = (value: string | number, to?: Evidence): Value => ({ text: String(v
 
 class Asked {
   constructor(
-    private readonly view: View,
+    private readonly view: RunFile,
     private readonly summary: Summary,
     private readonly strings: Strings,
   ) {}
@@ -128,7 +127,7 @@ class Asked {
 }
 
 /** What the answers of a run's tasks are. */
-export function kind(view: View, strings: Strings): string {
+export function kind(view: RunFile, strings: Strings): string {
   const { summary } = view;
   if (!summary || summary.outputs === null) return localized(view.kind, strings);
   return (strings[`kind.${summary.outputs}`] ?? view.kind) + (summary.null ? (strings["kind.null"] ?? "") : "");

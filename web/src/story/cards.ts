@@ -5,9 +5,8 @@
  * summary, and the cards say it in the reader's language.
  */
 
-import type { Place } from "../core";
+import type { Place, RunFile, Summary } from "../core";
 import { beyondControl, effectOf, type Effect } from "../lib/format";
-import type { View } from "../lib/summary";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 import { localized } from "./texts";
 
@@ -18,7 +17,6 @@ export type CardId = (typeof CARDS)[number];
 
 export const CARDS = ["trained", "learnt", "where", "used", "sure"] as const;
 
-type Summary = NonNullable<View["summary"]>;
 type Onset = Summary["clusters"][string]["onset"];
 
 /**
@@ -28,14 +26,14 @@ type Onset = Summary["clusters"][string]["onset"];
  * @param strings of the language
  * @returns five cards; a card says so where the run does not have what it would tell
  */
-export function cards(view: View, strings: Strings): Card[] {
+export function cards(view: RunFile, strings: Strings): Card[] {
   const teller = new Teller(view, strings);
   return CARDS.map((id) => ({ id, title: teller.text(`story.${id}`), lines: teller.lines(id) }));
 }
 
 class Teller {
   constructor(
-    private readonly view: View,
+    private readonly view: RunFile,
     private readonly strings: Strings,
   ) {}
 
