@@ -427,3 +427,16 @@ def test_on_paper_the_panels_are_blocks_and_nothing_that_acts_is_printed(page):
     assert wide > 500 > found["chart"] > 400
     assert found["inputs"] == 0
     assert found["rows"]
+
+
+def test_shuffled_tasks_are_named_as_tasks_whatever_the_color_was(page):
+    page.get_by_label("Color by").select_option("instruction")
+    _digest(page)
+    assert page.locator(".task").first.inner_text().startswith("do ")
+    page.keyboard.down("n")
+    _digest(page)
+    assert page.get_by_label("Color by").input_value() == "task"
+    assert page.locator(".task").first.inner_text() in ("t0", "t1", "t2")
+    page.keyboard.up("n")
+    _digest(page)
+    assert page.get_by_label("Color by").input_value() == "instruction"

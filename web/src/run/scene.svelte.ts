@@ -92,6 +92,8 @@ export class Scene {
   });
   readonly color = $derived.by(() => {
     const wanted = this.asksColor;
+    // what is shuffled are the tasks, and their codes name nothing else
+    if (this.nulls) return this.file().color;
     return this.rows && wanted in this.rows.labels ? wanted : this.file().color;
   });
   readonly values = $derived.by(() => this.rows?.labels[this.color]?.values ?? []);
