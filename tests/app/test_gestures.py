@@ -404,3 +404,39 @@ def test_axe_finds_nothing_in_small_pictures_selections_and_rows(page, theme):
         "one => one.nodes.map(node => `${one.id}: ${node.target} ${node.failureSummary}`)))"
     )
     assert found == []
+
+
+def test_on_paper_the_panels_are_blocks_and_nothing_that_acts_is_printed(page):
+    wide = page.locator(".chart svg").first.evaluate("(node) => node.getBoundingClientRect().width")
+    page.emulate_media(media="print")
+    # a page is narrower than the screen that the charts were drawn for
+    found = page.evaluate("""() => {
+        const all = (what) => [...document.querySelectorAll(what)];
+        const panel = document.querySelector(".chart").parentElement;
+        panel.style.width = "500px";
+        return {
+            blocks: all(".regions, .regions > div").map((one) => getComputedStyle(one).display),
+            whole: all(".panel").every((one) => getComputedStyle(one).breakInside === "avoid"),
+            chart: document.querySelector(".chart svg").getBoundingClientRect().width,
+            inputs: all("input, .tools button").filter((one) => one.checkVisibility()).length,
+            rows: all("td button").every((one) => one.checkVisibility()),
+        };
+    }""")
+    assert found["blocks"] == ["block"] * 3
+    assert found["whole"]
+    assert wide > 500 > found["chart"] > 400
+    assert found["inputs"] == 0
+    assert found["rows"]
+
+
+def test_shuffled_tasks_are_named_as_tasks_whatever_the_color_was(page):
+    page.get_by_label("Color by").select_option("instruction")
+    _digest(page)
+    assert page.locator(".task").first.inner_text().startswith("do ")
+    page.keyboard.down("n")
+    _digest(page)
+    assert page.get_by_label("Color by").input_value() == "task"
+    assert page.locator(".task").first.inner_text() in ("t0", "t1", "t2")
+    page.keyboard.up("n")
+    _digest(page)
+    assert page.get_by_label("Color by").input_value() == "instruction"

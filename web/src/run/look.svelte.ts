@@ -29,7 +29,8 @@ export class Look {
   private readonly asksTour = $derived.by(() => this.ui.view.tour);
   readonly tours = $derived.by(() => this.asksTour && !this.still);
   private readonly pull = $derived.by(() => this.ui.view.pull);
-  private readonly dose = $derived.by(() => this.ui.view.dose);
+  // points are moved as far as the numbers beside them were measured
+  private readonly dose = $derived.by(() => this.scene.dosed?.dose ?? this.ui.view.dose);
   private readonly select = $derived.by(() => this.ui.view.select);
   private readonly trueScale = $derived.by(() => this.ui.view.trueScale);
   private readonly follows = $derived.by(() => this.ui.view.trails);

@@ -2,6 +2,7 @@
 import { carriesData, FrameCache, MOST_SELECTED, paths, SourceError, type Answers, type CloudFacts, type Maybe, type Rows, type RunFile } from "../core";
 import { MOST_FOCUS } from "../lib/colors";
 import type { Ui } from "../lib/ui.svelte";
+import { dosesAt, nearestDose } from "./doses";
 import { Paths } from "./paths.svelte";
 
 export type Facts = Omit<CloudFacts, "erased" | "frames"> & {
@@ -79,6 +80,9 @@ export class Scene {
   readonly place = $derived.by(() =>
     this.file().places.find((one) => one.stream === this.stream && one.position === this.position),
   );
+  readonly doses = $derived.by(() => dosesAt(this.file(), this));
+  /** What a shift did here at the dose nearest to the one asked for; null where none was measured. */
+  readonly dosed = $derived.by(() => nearestDose(this.doses, this.ui.view.pull ? this.ui.view.dose : 0));
   /** What can be chosen; a bent map is made when it is asked for, which a report cannot. */
   readonly bases = $derived.by(() => ["tasks", "variance", ...(!carriesData(document) && this.file().bases?.includes("umap") ? ["umap"] : [])]);
   /** The place whose twin is not carried, as in a small report: it keeps the axes of its tasks. */
@@ -90,6 +94,8 @@ export class Scene {
   });
   readonly color = $derived.by(() => {
     const wanted = this.asksColor;
+    // what is shuffled are the tasks, and their codes name nothing else
+    if (this.nulls) return this.file().color;
     return this.rows && wanted in this.rows.labels ? wanted : this.file().color;
   });
   readonly values = $derived.by(() => this.rows?.labels[this.color]?.values ?? []);
