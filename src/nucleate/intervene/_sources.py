@@ -32,6 +32,7 @@ from nucleate.prompts import PromptSet
 from nucleate.runs import index_of
 
 _SIDE_BY_SIDE = 128  # cuts of a row in one pass
+_ROUNDING = 1e-5  # of the length of a state
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,9 @@ class _NearestTask:
             distance = torch.cdist(centered, self._means @ centered)
             own = distance[self._fold, torch.arange(len(each))]
             own = own.masked_fill(~there[self._fold], torch.inf)
-            # Means that tie share the credit.
-            nearest = own == own.amin(-1, keepdim=True)
+            # Means that tie, but for rounding, share the credit.
+            rounding = _ROUNDING * each.norm(dim=-1).mean()
+            nearest = own <= own.amin(-1, keepdim=True) + rounding
             hit = nearest.gather(1, self._task[:, None])[:, 0] / nearest.sum(-1)
             right[number] = hit.numpy()
         return right
