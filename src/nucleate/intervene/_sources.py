@@ -125,10 +125,11 @@ def attention_sources(
             "before it to read from; choose a later one, such as 'last'"
         )
     spans = spans_before(prompts, roles.tested, token, parts, draws, rng)
-    knocked = _Knocked(model, at, roles, token, place, rng)
+    knocked = _Knocked(model, at, roles, token, place, seed)
     questions = _questions(blocks, spans)
     found = knocked.all([cut for asked in questions for cut in asked.cuts], progress)
-    resampled = Resampled(roles.string[roles.tested], rng)
+    # Folds and resamples are the same ones for whatever spans.
+    resampled = Resampled(roles.string[roles.tested], np.random.default_rng(seed))
     table = _table(questions, knocked.clean, found, roles, resampled)
     return table.assign(stream=stream, position=position)
 
@@ -188,12 +189,12 @@ class _Knocked:
         roles: Cast,
         token: Int[np.ndarray, "row"],
         place: int,
-        rng: np.random.Generator,
+        seed: int,
     ) -> None:
         self._model, self._token, self._place = model, token, place
         own = {"own": roles.wanted["own"]}
         (self._asking,) = askings(prompts, roles.tested, own)
-        self._nearest = _NearestTask(roles, rng)
+        self._nearest = _NearestTask(roles, np.random.default_rng(seed))
         nothing = _Cut(np.zeros((len(token), int(token.max())), dtype=bool), range(0))
         with evaluating(model):
             self._way = _way(model, self._asking.text, token)
