@@ -149,9 +149,32 @@ def test_the_numbers_are_those_of_knock_out_and_whole_passes(trained):
     assert everything["lost"] > 0.5
 
 
+def test_answers_of_several_tokens_are_those_that_generation_gives(trained):
+    prompts = material()[2]
+    lengths = prompts.prompt_lengths
+    cut = {"stream": ["block.0", "block.1"], "query": "last", "key": "all"}
+
+    def said(row: int) -> list[int]:
+        ids = torch.from_numpy(prompts.ids[row, : lengths[row]]).long()[None]
+        return trained.generate(ids, max_new_tokens=2, do_sample=False)[0, -2:].tolist()
+
+    ids = np.zeros((len(prompts), lengths.max() + 2), dtype=np.int32)
+    for row in range(len(prompts)):
+        ids[row, : lengths[row] + 2] = [*prompts.ids[row, : lengths[row]], *said(row)]
+    own = replace(prompts, ids=ids, lengths=lengths + 2)
+    with knock_out(trained, **cut):
+        kept = [said(row) == ids[row, lengths[row] :][:2].tolist() for row in range(len(prompts))]
+    tested = cast(own, None, np.random.default_rng(0)).tested
+    table = attention_sources(trained, own, stream="block.1", position="last", draws=1)
+    found = at(table, "block.0 to block.1", "all")
+    assert found["accuracy"] == 1
+    assert 0 < found["lost"] == pytest.approx(1 - np.mean(np.array(kept)[tested]))
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_running_on_from_cached_tokens_gives_what_whole_passes_give(arch):
-    net, prompts = model(arch).eval(), material()[2]
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_running_on_from_cached_tokens_gives_what_whole_passes_give(arch, attention):
+    net, prompts = model(arch, attention=attention).eval(), material()[2]
     roles = cast(prompts, 12, np.random.default_rng(0))
     token = prompts.positions["last"][roles.tested]
     (asking,) = askings(prompts, roles.tested, {"own": roles.wanted["own"]})

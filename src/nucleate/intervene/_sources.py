@@ -7,7 +7,7 @@ that its keys and values are cached once and all cuts of a row run side by side.
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,22 +17,22 @@ from torch import Tensor, nn
 
 from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
-from nucleate._core.strings import Strings
 from nucleate.activations import blocks_of, device_of, evaluating, stream_names
 from nucleate.intervene._answers import askings
 from nucleate.intervene._cast import Cast, cast
 from nucleate.intervene._causal_map import askable
 from nucleate.intervene._causal_table import Mean, Resampled, Simultaneous
-from nucleate.intervene._controls import input_averages, task_averages
 from nucleate.intervene._engine import WAYS, Tail, Text, Way, tails, way_of
 from nucleate.intervene._knock_out import attention_of, check_obedient, check_runs_once, cutting
 from nucleate.intervene._places import streams_at
+from nucleate.intervene._presence import NearestTask
 from nucleate.intervene._spans import Parts, Span, spans_before
 from nucleate.prompts import PromptSet
 from nucleate.runs import index_of
 
 _SIDE_BY_SIDE = 128  # cuts of a row in one pass
-_ROUNDING = 1e-5  # of the length of a state
+# Two ways may differ by so much of a state's length; half precision does by nearly as much.
+_APART = 1e-2
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class _Knocked:
         self._model, self._token, self._place = model, token, place
         own = {"own": roles.wanted["own"]}
         (self._asking,) = askings(prompts, roles.tested, own)
-        self._nearest = _NearestTask(roles, np.random.default_rng(seed))
+        self._nearest = NearestTask(roles, np.random.default_rng(seed))
         nothing = _Cut(np.zeros((len(token), int(token.max())), dtype=bool), range(0))
         with evaluating(model):
             self._way = _way(model, self._asking.text, token)
@@ -258,62 +258,31 @@ def _under(
 
 def _way(model: nn.Module, text: Text, token: Int[np.ndarray, "row"]) -> Way:
     """Run on from cached tokens, where that gives the same under a cut as a plain pass."""
-    plain, fast = WAYS["plain"], WAYS["tail"]
     if way_of(model, text, token) != "tail":
-        return plain
+        return WAYS["plain"]
     few = np.unique([text.lengths.argmin(), text.lengths.argmax(), token.argmax()])
     some = Text(text.ids[few], text.lengths[few], text.reads[few])
-    keys = np.arange(int(token[few].max())) < token[few][:, None]
-    every = [_Cut(keys, range(len(blocks_of(model))))]
-    place = len(stream_names(model)) - 1
-    both = []
-    for way in (plain, fast):
-        found: dict[int, Tensor] = {}
-        for tail in tails(model, some, token[few], way=way, variants=1):
-            read = _under(model, tail, token[few], every, place)[1]
-            found |= dict(zip(tail.rows.tolist(), read, strict=True))
-        both.append(torch.stack([found[row] for row in range(len(few))]))
-    apart = (both[0] - both[1]).norm() / both[0].norm().clamp_min(1e-12)
-    return fast if apart < 3e-2 else plain
+    wanted = _all_cut(model, some, token[few], WAYS["plain"])
+    try:
+        found = _all_cut(model, some, token[few], WAYS["tail"])
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
+        return WAYS["plain"]  # a model that cannot be run so is run the other way
+    apart = (found - wanted).norm() / wanted.norm().clamp_min(1e-12)
+    return WAYS["tail" if apart < _APART else "plain"]
 
 
-class _NearestTask:
-    """Whether the nearest task mean, of other instruction strings, is the row's own task's."""
-
-    def __init__(self, roles: Cast, rng: np.random.Generator) -> None:
-        rows = roles.tested
-        task, string = (
-            np.unique(code[rows], return_inverse=True)[1] for code in (roles.task, roles.string)
-        )
-        fold = Strings.of(string, task, string, np.zeros_like(string)).folds(rng)
-        self._known = fold is not None
-        if fold is None:
-            return
-        of_row = np.zeros(len(roles.task), dtype=np.int64)
-        of_row[rows] = fold[string]
-        tested = replace(roles, fitted=rows, fold=of_row)
-        self._means = task_averages(tested, roles.task)[:, :, rows]
-        centers = input_averages(replace(roles, fitted=rows))[:, rows]
-        self._centers = centers[torch.as_tensor(roles.input[rows])]
-        self._fold = torch.as_tensor(of_row[rows])
-        self._task = torch.as_tensor(roles.task[rows])
-
-    def __call__(self, states: Float[Tensor, "cut row width"]) -> Float[np.ndarray, "cut row"]:
-        if not self._known:
-            return np.full(states.shape[:2], np.nan)
-        there = self._means.any(-1)
-        right = np.zeros(states.shape[:2])
-        for number, each in enumerate(states):
-            centered = each - self._centers @ each
-            distance = torch.cdist(centered, self._means @ centered)
-            own = distance[self._fold, torch.arange(len(each))]
-            own = own.masked_fill(~there[self._fold], torch.inf)
-            # Means that tie, but for rounding, share the credit.
-            rounding = _ROUNDING * each.norm(dim=-1).mean()
-            nearest = own <= own.amin(-1, keepdim=True) + rounding
-            hit = nearest.gather(1, self._task[:, None])[:, 0] / nearest.sum(-1)
-            right[number] = hit.numpy()
-        return right
+def _all_cut(
+    model: nn.Module, text: Text, token: Int[np.ndarray, "row"], way: Way
+) -> Float[Tensor, "row width"]:
+    """The last states of tokens that read nothing, in no block."""
+    seen = np.arange(int(token.max())) < token[:, None]
+    cuts = [_Cut(seen, range(len(blocks_of(model))))]
+    states: list[Tensor] = [torch.empty(0)] * len(token)
+    for tail in tails(model, text, token, way=way, variants=1):
+        read = _under(model, tail, token, cuts, len(stream_names(model)) - 1)[1]
+        for row, each in zip(tail.rows, read[:, 0], strict=True):
+            states[row] = each
+    return torch.stack(states)
 
 
 def _table(
