@@ -296,3 +296,17 @@ def test_a_run_is_asked_for_the_sources_of_its_strongest_place(tmp_path, capfd, 
     told = json.loads(nucleate("intervene", run.path, "--sources", "--quiet", "--json").stdout)
     assert len(told["sources"]) == len(table)
     assert pd.read_csv(run.path / "causal_sources.csv").equals(table)
+
+
+def test_a_model_that_no_shift_moves_has_no_sources_and_the_command_says_so(
+    tmp_path, capfd, monkeypatch
+):
+    handmade(copies=False).save_pretrained(tmp_path / "model")
+    rows().save(tmp_path / "prompts")
+    done = runner(capfd, monkeypatch)(
+        "intervene", tmp_path / "model", "--prompts", tmp_path / "prompts",
+        "--out", tmp_path / "map", "--rows", 24, "--sources", "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("no sources: a shift changes no answers")
+    assert not (tmp_path / "map" / "causal_sources.csv").exists()

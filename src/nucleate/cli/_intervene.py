@@ -146,6 +146,7 @@ def _sources(
 
     # At `embed` a largest shift is one that moves nothing: no attention has been read there.
     if found.strongest is None or found.strongest[0] == "embed":
+        (folder / "causal_sources.csv").unlink(missing_ok=True)  # of an earlier map
         return None
     stream, position = found.strongest
     table = attention_sources(
