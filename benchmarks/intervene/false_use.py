@@ -14,6 +14,7 @@ as they are: there *used* is right. 1.5 seconds of one core per model, half a se
 import argparse
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,11 +37,15 @@ NOMINAL = 0.05
 
 
 def trained(
-    seed: int, outputs: str, scrambled: bool, keep: Path | None
+    seed: int,
+    outputs: str,
+    scrambled: bool,
+    keep: Path | None,
+    change: Callable[[TaskSet], TaskSet] = lambda taskset: taskset,
 ) -> tuple[nn.Module, PromptSet]:
-    """A model of the smoke size, and prompts to ask it with."""
+    """A model of the smoke size, and prompts to ask it with; `change` is not for kept models."""
     config = resolve("smoke", settings=["training.device=cpu"])
-    taskset = synthetic(**config.synthetic.model_dump(), outputs=outputs, seed=seed)
+    taskset = change(synthetic(**config.synthetic.model_dump(), outputs=outputs, seed=seed))
     encoder = Encoder.for_taskset(train_tokenizer(taskset), taskset)
     prompts = PromptSet.from_taskset(taskset, encoder, rows=120, seed=seed)
     model = build_model(config.model, vocab_size=encoder.vocab_size, max_length=64, seed=seed)

@@ -48,12 +48,15 @@ from ._rules import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._rules import MARGIN as MARGIN
 from ._rules import NULLS as NULLS
 from ._rules import RULES as RULES
+from ._rules import SOURCE_RULES as SOURCE_RULES
 from ._rules import ClusterVerdict as ClusterVerdict
 from ._rules import PlaceVerdict as PlaceVerdict
+from ._rules import SourceVerdict as SourceVerdict
 from ._rules import Use as Use
 from ._rules import choose_stream as choose_stream
 from ._rules import cluster_verdict as cluster_verdict
 from ._rules import place_verdict as place_verdict
+from ._rules import source_verdict as source_verdict
 from ._rules import use_verdict as use_verdict
 from ._rules import why_undecided as why_undecided
 from ._summary import Accuracy as Accuracy

@@ -15,6 +15,7 @@ Use = Literal["used", "not used", "undecided"]
 PlaceVerdict = Literal[
     "used", "used without clusters", "present but not used", "absent", "undecided"
 ]
+SourceVerdict = Literal["read", "not read", "undecided"]
 Interval = tuple[float, float]
 Row = Mapping[str, Any] | pd.Series
 
@@ -42,6 +43,15 @@ RULES = (
     "present but not used: not used, and present; absent: not used, and not present",
     f"undecided: all else, use that rests on fewer than {FEWEST_STRINGS_USED} instruction strings, "
     f"and clusters that rest on fewer than {FEWEST_STRINGS_CLUSTERS}",
+)
+
+SOURCE_RULES = (
+    f"read: cutting the span loses, or leaving it alone regains, more than {MARGIN:.0%} of the "
+    "answers at the lower end of the interval (bootstrap over instruction strings, for all spans "
+    "and blocks at once)",
+    f"not read: both are less than {MARGIN:.0%} at the upper end; said of several blocks at once "
+    "only, since a single one may be backed up by others",
+    f"undecided: all else, and what rests on fewer than {FEWEST_STRINGS_USED} instruction strings",
 )
 
 
@@ -139,6 +149,31 @@ def use_of(decisive: Sequence[Interval], silent: Sequence[Interval]) -> Use:
     if known and all(high < MARGIN for _, high in (*known, *also)):
         return "not used"
     return "undecided"
+
+
+def source_verdict(row: Row) -> SourceVerdict:
+    """Say whether a place takes what its answers rest on from a span of earlier tokens.
+
+    Args:
+        row: of `nucleate.intervene.attention_sources`.
+
+    Returns:
+        `read` if cutting the span loses, or leaving it alone regains, more than a tenth of the
+        answers at the lower end of its interval. `not read` if both are known and less than that
+        at the upper end. Else, and on fewer than `FEWEST_STRINGS_USED` instruction strings,
+        `undecided`.
+
+    Notes:
+        Whether a span matters more than as many other tokens is another question, answered by the
+        columns `lost_excess` and `regained_excess`.
+    """
+    if row["strings"] < FEWEST_STRINGS_USED:
+        return "undecided"
+    both = [_bounds(row, f"{effect}_simultaneous") for effect in ("lost", "regained")]
+    if any(low > MARGIN for low, _ in both):
+        return "read"
+    # A comparison with NaN is false: what was not asked cannot be small.
+    return "not read" if all(high < MARGIN for _, high in both) else "undecided"
 
 
 def place_verdict(clusters: ClusterVerdict, use: Use) -> PlaceVerdict:

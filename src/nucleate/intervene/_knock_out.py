@@ -1,6 +1,7 @@
 """Attention cut between chosen tokens, by the masks that the blocks are given."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -203,8 +204,9 @@ def _try(model: nn.Module) -> tuple[bool, ...]:
     left = _leaks_cut(model, range(count))
     if left is None:  # some blocks cannot take such a mask: which?
         alone = [_leaks_cut(model, [k]) for k in range(count)]
-        left = [whole[k] if one is None else one[k] for k, one in enumerate(alone)]
-    return tuple(after < 1e-3 * before for after, before in zip(left, whole, strict=True))
+        left = [math.inf if one is None else one[k] for k, one in enumerate(alone)]
+    # A block whose attention reads nothing from there obeys as well.
+    return tuple(after <= 1e-3 * before for after, before in zip(left, whole, strict=True))
 
 
 def _leaks_cut(model: nn.Module, chosen: Sequence[int]) -> list[float] | None:

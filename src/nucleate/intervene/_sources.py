@@ -5,9 +5,9 @@ and the answers are scored again. Only that token reads less: everything before 
 that its keys and values are cached once and all cuts of a row run side by side.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,21 +17,22 @@ from torch import Tensor, nn
 
 from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
-from nucleate._core.strings import Strings
 from nucleate.activations import blocks_of, device_of, evaluating, stream_names
 from nucleate.intervene._answers import askings
 from nucleate.intervene._cast import Cast, cast
 from nucleate.intervene._causal_map import askable
 from nucleate.intervene._causal_table import Mean, Resampled, Simultaneous
-from nucleate.intervene._controls import input_averages, task_averages
 from nucleate.intervene._engine import WAYS, Tail, Text, Way, tails, way_of
 from nucleate.intervene._knock_out import attention_of, check_obedient, check_runs_once, cutting
 from nucleate.intervene._places import streams_at
+from nucleate.intervene._presence import NearestTask
 from nucleate.intervene._spans import Parts, Span, spans_before
 from nucleate.prompts import PromptSet
 from nucleate.runs import index_of
 
 _SIDE_BY_SIDE = 128  # cuts of a row in one pass
+# Two ways may differ by so much of a state's length; half precision does by nearly as much.
+_APART = 1e-2
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,18 @@ def attention_sources(
         all blocks of the model. Spans: the parts of the instruction, the `instruction` without its
         last token, the `end of the instruction`, the tokens `before` and `after the instruction`,
         and `all`; each of the tokens before the place only. `tokens`: how many those are on
-        average in the `rows` that have any, of so many `strings`. `accuracy` without a cut,
-        `task_blind` (the best accuracy without knowing the task), `lost` (accuracy lost by the
-        cut), `control` (lost by random spans of equal length among the other tokens before the
-        place, mean of the draws, on the `controlled` rows that have so many; NaN if none has), and
-        `excess`, what is lost beyond that on these rows. Then the same of the state at the place:
-        `separation` (share of rows whose nearest task mean, of other instruction strings, is their
-        own task's; the means are made again under every cut), `separation_lost`,
-        `separation_control`, `separation_excess`; NaN where a task has one string. `lost` and
-        `separation_lost` have 95 % intervals (`_low`, `_high`) of the bootstrap over instruction
-        strings; those of `excess`, `separation_excess` and `lost_simultaneous` hold for all
-        spans and blocks at once.
+        average in the `rows` that have any, of so many `strings`. `accuracy` without a cut, and
+        `task_blind`, the best accuracy without knowing the task. `lost`: accuracy lost where the
+        span is cut. `regained`: accuracy where everything but the span is cut, less that where
+        all is; asked of several blocks at once only, since a single one is backed up by others
+        (NaN). Each has a `_control`, the same with random spans of equal length among the other
+        tokens before the place (mean of the draws, on the `controlled` rows that have so many;
+        NaN if none has), and an `_excess` over that on the same rows. `separation`: the share of
+        rows whose nearest task mean, of other instruction strings, is their own task's, at the
+        place without a cut; `separation_lost` and `separation_regained`: what becomes of it, with
+        means made again under every cut; NaN where a task has one string. 95 % intervals are of
+        the bootstrap over instruction strings: `_low` and `_high` of the effect alone, those of
+        `_simultaneous` and `_excess` for all spans and blocks at once.
 
     Raises:
         BadInput: as `causal_map` and `knock_out`; the stream `embed`; a position without earlier
@@ -123,10 +125,12 @@ def attention_sources(
             "before it to read from; choose a later one, such as 'last'"
         )
     spans = spans_before(prompts, roles.tested, token, parts, draws, rng)
-    knocked = _Knocked(model, at, roles, token, place, rng)
-    found = knocked.all([cut for each in blocks.values() for cut in _cuts(spans, each)], progress)
-    resampled = Resampled(roles.string[roles.tested], rng)
-    table = _table(blocks, spans, knocked.clean, found, roles, resampled)
+    knocked = _Knocked(model, at, roles, token, place, seed)
+    questions = _questions(blocks, spans)
+    found = knocked.all([cut for asked in questions for cut in asked.cuts], progress)
+    # Folds and resamples are the same ones for whatever spans.
+    resampled = Resampled(roles.string[roles.tested], np.random.default_rng(seed))
+    table = _table(questions, knocked.clean, found, roles, resampled)
     return table.assign(stream=stream, position=position)
 
 
@@ -147,12 +151,32 @@ def _place(model: nn.Module, stream: str) -> tuple[int, dict[str, range]]:
     return place, blocks | several
 
 
-def _cuts(spans: Sequence[Span], blocks: range) -> Iterator[_Cut]:
-    """Every span, each followed by its controls."""
-    for span in spans:
-        yield _Cut(span.keys, blocks)
-        for keys in span.controls:
-            yield _Cut(keys, blocks)
+@dataclass(frozen=True)
+class _Question:
+    """One line of the table: a span and blocks, and whether the span is left alone there too."""
+
+    name: str
+    blocks: range
+    span: Span
+    alone: bool
+
+    @property
+    def cuts(self) -> list[_Cut]:
+        """The span itself and its controls; then everything but these, and everything."""
+        each = [self.span.keys, *self.span.controls]
+        if self.alone:
+            each += [*(self.span.seen & ~keys for keys in each), self.span.seen]
+        return [_Cut(keys, self.blocks) for keys in each]
+
+
+def _questions(blocks: dict[str, range], spans: Sequence[Span]) -> list[_Question]:
+    """A single block can be backed up by others; only where all are cut is a span left alone."""
+    single = len(blocks) > 1
+    return [
+        _Question(name, each, span, not single or len(each) > 1)
+        for name, each in blocks.items()
+        for span in spans
+    ]
 
 
 class _Knocked:
@@ -165,12 +189,12 @@ class _Knocked:
         roles: Cast,
         token: Int[np.ndarray, "row"],
         place: int,
-        rng: np.random.Generator,
+        seed: int,
     ) -> None:
         self._model, self._token, self._place = model, token, place
         own = {"own": roles.wanted["own"]}
         (self._asking,) = askings(prompts, roles.tested, own)
-        self._nearest = _NearestTask(roles, rng)
+        self._nearest = NearestTask(roles, np.random.default_rng(seed))
         nothing = _Cut(np.zeros((len(token), int(token.max())), dtype=bool), range(0))
         with evaluating(model):
             self._way = _way(model, self._asking.text, token)
@@ -234,142 +258,111 @@ def _under(
 
 def _way(model: nn.Module, text: Text, token: Int[np.ndarray, "row"]) -> Way:
     """Run on from cached tokens, where that gives the same under a cut as a plain pass."""
-    plain, fast = WAYS["plain"], WAYS["tail"]
     if way_of(model, text, token) != "tail":
-        return plain
+        return WAYS["plain"]
     few = np.unique([text.lengths.argmin(), text.lengths.argmax(), token.argmax()])
     some = Text(text.ids[few], text.lengths[few], text.reads[few])
-    keys = np.arange(int(token[few].max())) < token[few][:, None]
-    every = [_Cut(keys, range(len(blocks_of(model))))]
-    place = len(stream_names(model)) - 1
-    both = []
-    for way in (plain, fast):
-        found: dict[int, Tensor] = {}
-        for tail in tails(model, some, token[few], way=way, variants=1):
-            read = _under(model, tail, token[few], every, place)[1]
-            found |= dict(zip(tail.rows.tolist(), read, strict=True))
-        both.append(torch.stack([found[row] for row in range(len(few))]))
-    apart = (both[0] - both[1]).norm() / both[0].norm().clamp_min(1e-12)
-    return fast if apart < 3e-2 else plain
+    wanted = _all_cut(model, some, token[few], WAYS["plain"])
+    try:
+        found = _all_cut(model, some, token[few], WAYS["tail"])
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError):
+        return WAYS["plain"]  # a model that cannot be run so is run the other way
+    apart = (found - wanted).norm() / wanted.norm().clamp_min(1e-12)
+    return WAYS["tail" if apart < _APART else "plain"]
 
 
-class _NearestTask:
-    """Whether the nearest task mean, of other instruction strings, is the row's own task's."""
-
-    def __init__(self, roles: Cast, rng: np.random.Generator) -> None:
-        rows = roles.tested
-        task, string = (
-            np.unique(code[rows], return_inverse=True)[1] for code in (roles.task, roles.string)
-        )
-        fold = Strings.of(string, task, string, np.zeros_like(string)).folds(rng)
-        self._known = fold is not None
-        if fold is None:
-            return
-        of_row = np.zeros(len(roles.task), dtype=np.int64)
-        of_row[rows] = fold[string]
-        tested = replace(roles, fitted=rows, fold=of_row)
-        self._means = task_averages(tested, roles.task)[:, :, rows]
-        centers = input_averages(replace(roles, fitted=rows))[:, rows]
-        self._centers = centers[torch.as_tensor(roles.input[rows])]
-        self._fold = torch.as_tensor(of_row[rows])
-        self._task = torch.as_tensor(roles.task[rows])
-
-    def __call__(self, states: Float[Tensor, "cut row width"]) -> Float[np.ndarray, "cut row"]:
-        if not self._known:
-            return np.full(states.shape[:2], np.nan)
-        there = self._means.any(-1)
-        right = np.zeros(states.shape[:2])
-        for number, each in enumerate(states):
-            centered = each - self._centers @ each
-            distance = torch.cdist(centered, self._means @ centered)
-            own = distance[self._fold, torch.arange(len(each))]
-            own = own.masked_fill(~there[self._fold], torch.inf)
-            # Means that tie share the credit.
-            nearest = own == own.amin(-1, keepdim=True)
-            hit = nearest.gather(1, self._task[:, None])[:, 0] / nearest.sum(-1)
-            right[number] = hit.numpy()
-        return right
+def _all_cut(
+    model: nn.Module, text: Text, token: Int[np.ndarray, "row"], way: Way
+) -> Float[Tensor, "row width"]:
+    """The last states of tokens that read nothing, in no block."""
+    seen = np.arange(int(token.max())) < token[:, None]
+    cuts = [_Cut(seen, range(len(blocks_of(model))))]
+    states: list[Tensor] = [torch.empty(0)] * len(token)
+    for tail in tails(model, text, token, way=way, variants=1):
+        read = _under(model, tail, token, cuts, len(stream_names(model)) - 1)[1]
+        for row, each in zip(tail.rows, read[:, 0], strict=True):
+            states[row] = each
+    return torch.stack(states)
 
 
 def _table(
-    blocks: dict[str, range],
-    spans: Sequence[Span],
+    questions: Sequence[_Question],
     clean: _Found,
     found: Sequence[_Found],
     roles: Cast,
     resampled: Resampled,
 ) -> pd.DataFrame:
-    """One line per blocks and span, in the order of the cuts."""
+    """One line per question, of what its cuts gave, in their order."""
     lines: list[dict[str, object]] = []
-    means: list[dict[str, Mean]] = []
-    left = iter(found)
-    for name in blocks:
-        for span in spans:
-            itself, controls = next(left), [next(left) for _ in span.controls]
-            of_answer = _Effect.of(span, clean.answer, itself.answer, [c.answer for c in controls])
-            of_task = _Effect.of(span, clean.task, itself.task, [c.task for c in controls])
-            lines.append(
-                {
-                    "stream": "", "position": "", "blocks": name, "span": span.name,
-                    "tokens": float(span.keys.sum(-1)[span.there].mean()),
-                    "rows": int(span.there.sum()),
-                    "controlled": int(span.controlled.sum()),
-                    "strings": resampled.strings_of(span.there),
-                    "task_blind": roles.task_blind,
-                    **of_answer.numbers("accuracy", "", resampled),
-                    **of_task.numbers("separation", "separation_", resampled),
-                }
-            )  # fmt: skip
-            means.append(
-                {
-                    "lost_simultaneous": of_answer.lost(resampled),
-                    "excess": of_answer.excess(resampled),
-                    "separation_excess": of_task.excess(resampled),
-                }
-            )
-    for name in means[0]:
-        family = Simultaneous((each[name] for each in means), resampled.strings)
-        for line, each in zip(lines, means, strict=True):
-            line[f"{name}_low"], line[f"{name}_high"] = family.interval(each[name])
+    effects: list[dict[str, _Effect]] = []
+    left, fewer = iter(found), resampled.fewer()
+    for asked in questions:
+        span, mine = asked.span, [next(left) for _ in asked.cuts]
+        of_answer = _effects(span, clean.answer, [each.answer for each in mine])
+        of_task = _effects(span, clean.task, [each.task for each in mine])
+        each = of_answer | {f"separation_{name}": effect for name, effect in of_task.items()}
+        line: dict[str, object] = {
+            "blocks": asked.name, "span": span.name,
+            "tokens": float(span.keys.sum(-1)[span.there].mean()),
+            "rows": int(span.there.sum()), "controlled": int(span.controlled.sum()),
+            "strings": resampled.strings_of(span.there), "task_blind": roles.task_blind,
+            "accuracy": float(clean.answer[span.there].mean()),
+            "separation": float(clean.task[span.there].mean()),
+        }  # fmt: skip
+        for name, effect in each.items():
+            line |= effect.numbers(name, fewer)
+        lines.append(line)
+        effects.append(each)
+    for name in effects[0]:
+        for kind in ("simultaneous", "excess"):
+            means = [getattr(each[name], kind)(resampled) for each in effects]
+            family = Simultaneous(means, resampled.strings)
+            for line, mean in zip(lines, means, strict=True):
+                bounds = family.interval(mean)
+                line[f"{name}_{kind}_low"], line[f"{name}_{kind}_high"] = bounds
     return pd.DataFrame(lines)
 
 
 @dataclass(frozen=True)
 class _Effect:
-    """What a cut costs, row by row, and what random spans of equal length cost."""
+    """What is lost or regained, row by row, and by random spans of equal length."""
 
     span: Span
-    clean: Float[np.ndarray, "row"]
-    cost: Float[np.ndarray, "row"]
+    own: Float[np.ndarray, "row"]
     random: Float[np.ndarray, "row"]
 
-    @classmethod
-    def of(
-        cls,
-        span: Span,
-        clean: Float[np.ndarray, "row"],
-        cut: Float[np.ndarray, "row"],
-        controls: Sequence[Float[np.ndarray, "row"]],
-    ) -> "_Effect":
-        return cls(span, clean, clean - cut, clean - np.mean(controls, axis=0))
-
-    def lost(self, resampled: Resampled) -> Mean:
-        return resampled.mean(self.cost, self.span.there)
+    def simultaneous(self, resampled: Resampled) -> Mean:
+        """The effect itself, on the rows that have the span."""
+        return resampled.mean(self.own, self.span.there)
 
     def excess(self, resampled: Resampled) -> Mean:
-        """What is lost beyond the control, on the rows that have one."""
-        return resampled.mean(self.cost - self.random, self.span.controlled)
+        """The effect beyond the control, on the rows that have one."""
+        return resampled.mean(self.own - self.random, self.span.controlled)
 
-    def numbers(self, whole: str, prefix: str, resampled: Resampled) -> dict[str, float]:
-        """Without a cut, lost by it, lost by the control, and the excess."""
-        fewer = resampled.fewer()
-        lost = self.lost(fewer)
-        low, high = lost.interval()
+    def numbers(self, name: str, resampled: Resampled) -> dict[str, float]:
+        """The effect with its own interval, the control's, and the excess."""
+        effect = self.simultaneous(resampled)
+        low, high = effect.interval()
+        control = resampled.mean(self.random, self.span.controlled).value
         return {
-            whole: fewer.mean(self.clean, self.span.there).value,
-            f"{prefix}lost": lost.value,
-            f"{prefix}lost_low": low,
-            f"{prefix}lost_high": high,
-            f"{prefix}control": fewer.mean(self.random, self.span.controlled).value,
-            f"{prefix}excess": self.excess(fewer).value,
-        }
+            name: effect.value, f"{name}_low": low, f"{name}_high": high,
+            f"{name}_control": control, f"{name}_excess": self.excess(resampled).value,
+        }  # fmt: skip
+
+
+def _effects(
+    span: Span, clean: Float[np.ndarray, "row"], scores: Sequence[Float[np.ndarray, "row"]]
+) -> dict[str, _Effect]:
+    """What the cuts of a question cost, and what leaving the span alone gives back."""
+    each = 1 + len(span.controls)
+    itself, *controls = scores[:each]
+    lost = _Effect(span, clean - itself, clean - np.mean(controls, axis=0))
+    if len(scores) == each:
+        unknown = np.full_like(clean, np.nan)
+        return {"lost": lost, "regained": _Effect(span, unknown, unknown)}
+    alone, *controls = scores[each:-1]
+    nothing = scores[-1]
+    return {
+        "lost": lost,
+        "regained": _Effect(span, alone - nothing, np.mean(controls, axis=0) - nothing),
+    }

@@ -20,12 +20,14 @@ class Span:
     Attributes:
         name: what the tokens are.
         keys: the span itself; a row may have none of its tokens.
+        seen: all tokens before the place.
         controls: random tokens among the others before the place, as many as the span has.
         controlled: rows in which there are that many others.
     """
 
     name: str
     keys: Bool[np.ndarray, "row key"]
+    seen: Bool[np.ndarray, "row key"]
     controls: Bool[np.ndarray, "draw row key"]
     controlled: Bool[np.ndarray, "row"]
 
@@ -135,4 +137,4 @@ def _span(
     controlled = (wanted > 0) & (others.sum(-1) >= wanted)
     order = np.where(others, rng.random((draws, *keys.shape)), np.inf)
     first = order.argsort(-1).argsort(-1) < wanted[:, None]
-    return Span(name, keys, first & others & controlled[:, None], controlled)
+    return Span(name, keys, seen, first & others & controlled[:, None], controlled)
