@@ -440,3 +440,15 @@ def test_shuffled_tasks_are_named_as_tasks_whatever_the_color_was(page):
     page.keyboard.up("n")
     _digest(page)
     assert page.get_by_label("Color by").input_value() == "instruction"
+
+
+def test_words_of_an_onset_stand_only_beside_the_curve_they_were_read_from(page, address):
+    run = page.url.split("run=")[1].split("&")[0]
+    view = json.load(urllib.request.urlopen(f"{address}api/run/{run}/view.json"))
+    places = {one["stream"] for one in view["onsets"] if one["curve"] == "ari" and one["high"]}
+    said = page.get_by_label("Course of the training").get_by_text(re.compile("^Groups at "))
+    for stream in view["streams"]:
+        page.goto(re.sub("&stream=[^&]*", "", page.url) + f"&stream={stream}")
+        page.get_by_role("heading", name=f"States at {stream},").wait_for()
+        assert said.count() == (1 if stream in places else 0), stream
+        assert all(f" {stream}," in text for text in said.all_inner_texts())

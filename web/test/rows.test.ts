@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { composition, distances, movedMost, movesOf, nearestRows, spells, spread, trailsOf } from "../src/core/rows";
+import { baseOf, composition, distances, movedMost, movesOf, nearestRows, spells, spread, trailsOf } from "../src/core/rows";
 import type { Frame } from "../src/core/scene";
 
 const frame = (values: number[], unit: number, radius: number): Frame => ({ data: Int16Array.from(values), unit, radius });
@@ -65,4 +65,12 @@ it("equal answers of neighboring steps are one spell, and one that comes back is
     { from: 9, to: 9, answer: null, correct: null },
   ]);
   expect(spells([])).toEqual([]);
+});
+
+it("chance is taken over the rows that could have been selected", () => {
+  const [index, codes] = [[4, 5, 6, 7, 8, 9], [0, 0, 1, 2, 2, 2]];
+  expect(baseOf([4, 6], index, codes, [0, 1])).toEqual({ rows: [4, 5, 6], focused: true });
+  expect(composition([4, 6], [9, 9, 9, 9, 0, 0, 1, 2, 2, 2], [4, 5, 6]).map((one) => one.chance)).toEqual([4 / 3, 2 / 3]);
+  expect(baseOf([4, 7], index, codes, [0, 1])).toEqual({ rows: index, focused: false });
+  expect(baseOf([4], index, codes, [0, 1, 2])).toEqual({ rows: index, focused: false });
 });

@@ -57,6 +57,20 @@ function most(values: Float32Array, count: number, sign: 1 | -1): number[] {
   return order.slice(0, Math.max(0, count));
 }
 
+/**
+ * The rows that a selection could have come from: those of the groups in focus where all selected are of these, else all.
+ * @param codes Group of each row of `index`, as the cloud colors them.
+ */
+export function baseOf(
+  selected: readonly number[], index: readonly number[], codes: readonly number[], focus: readonly number[],
+): { rows: readonly number[]; focused: boolean } {
+  const rows = index.filter((_, place) => focus.includes(codes[place]!));
+  const known = new Set(rows);
+  // with the cloud's own tools only rows in focus can be selected
+  const focused = rows.length < index.length && selected.every((row) => known.has(row));
+  return { rows: focused ? rows : index, focused };
+}
+
 /** About `most` items, evenly spaced, the first and the last among them. */
 export function spread<T>(items: readonly T[], most: number): T[] {
   if (items.length <= most) return [...items];
