@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunFile } from "../src/core";
-import { answers } from "../src/story/answers";
+import { answers, nextOf } from "../src/story/answers";
 import { finding, type Judged } from "../src/story/finding";
 import { plain } from "../src/story/parts";
 import { localized } from "../src/story/texts";
@@ -45,6 +45,16 @@ describe("finding", () => {
     ]);
     expect(finding(places, "", en)).toContain("at 1 of these the answers depend on the groups, at 6 they do not, at 2 this is undecided");
     expect(finding(places, "", en)).toContain("the answers depend on the task at 3 although");
+  });
+  it("advises no step that the run cannot take", () => {
+    const view = (more: object, steps = [1], labels: object = { task: [] }): RunFile =>
+      ({ summary: { places: [], accuracy: {}, outputs: null, null: null, unmeasured: "", ...more }, steps, labels, series: [] }) as unknown as RunFile;
+    expect(nextOf(view({ unmeasured: "nothing was recorded yet" }, []))).toBe("record");
+    expect(nextOf(view({ unmeasured: "no label" }, [1], {}))).toBe("label");
+    expect(nextOf(view({ unmeasured: "it was not measured yet" }))).toBe("measure");
+    expect(nextOf(view({}))).toBe("seed");
+    expect(nextOf(view({ accuracy: { all: {} } }))).toBe("intervene");
+    expect(nextOf(view({ accuracy: { all: {} }, places: times(1, "clusters", "used"), outputs: "own" }))).toBe("null");
   });
   it("says why nothing is known", () => {
     expect(finding([], "record", en)).toBe("Whether the states group by task is not known: nothing was recorded yet.");

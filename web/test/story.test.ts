@@ -34,7 +34,7 @@ function summary(more: Partial<Summary> = {}): Summary {
 }
 
 const view = (of: Summary | null, status = "finished"): RunFile =>
-  ({ summary: of, status, steps: [0, 300], position_names: {} }) as unknown as RunFile;
+  ({ summary: of, status, steps: [0, 300], position_names: {}, labels: { task: [] }, series: [] }) as unknown as RunFile;
 
 const text = (of: RunFile, language: string, card: number): string =>
   cards(of, LANGUAGES[language]!)[card]!.lines.map(plain).join("\n");

@@ -19,6 +19,18 @@ export function lackingOf(view: RunFile): Lacking {
   return view.series.length ? "other" : "measure";
 }
 
+/** What would bring this run further: never a step that it cannot take. */
+export function nextOf(view: RunFile): "record" | "label" | "measure" | "intervene" | "null" | "seed" {
+  const lacking = lackingOf(view);
+  if (lacking === "record" || lacking === "label" || lacking === "measure") return lacking;
+  const { summary } = view;
+  const tested = summary?.places.some((one) => one.verdict !== null);
+  // without answers there is nothing that an edit could change
+  const answered = Object.keys(summary?.accuracy ?? {}).length > 0;
+  if (!lacking && !tested && answered) return "intervene";
+  return summary && summary.outputs !== null && !summary.null ? "null" : "seed";
+}
+
 /**
  * @param view what `view.json` holds
  * @param strings of the language
@@ -49,7 +61,7 @@ class Asked {
 
   right(): Part[][] {
     const split = "seen" in this.summary.accuracy ? "seen" : Object.keys(this.summary.accuracy)[0];
-    if (split === undefined) return [this.say("right.unknown")];
+    if (split === undefined) return [this.say(this.view.steps.length ? "right.unknown" : "right.unrecorded")];
     const found = this.summary.accuracy[split]!;
     const last = this.view.steps.at(-1) ?? 0;
     return [this.say("right", {
@@ -60,7 +72,7 @@ class Asked {
 
   groups(): Part[][] {
     const { places } = this.summary;
-    if (this.summary.unmeasured || !places.length) return [this.say("unmeasured")];
+    if (this.summary.unmeasured || !places.length) return [this.unmeasured()];
     const there = places.filter((one) => one.clusters === "clusters");
     const lines = [this.say("groups", { there: text(there.length, { screen: "evidence" }), total: text(places.length) })];
     const best = there.reduce((a, b) => ((b.ari ?? 0) > (a?.ari ?? -1) ? b : a), there[0]);
@@ -73,7 +85,7 @@ class Asked {
 
   chance(): Part[][] {
     const found = Object.entries(this.summary.clusters);
-    if (!found.length) return [this.say("unmeasured")];
+    if (!found.length) return [this.unmeasured()];
     return found.map(([position, one]) => {
       const nulls = [one.null.n0, one.null.n1, one.null.n2].filter((each) => each !== null);
       const to: Evidence = { screen: "run", stream: one.stream, position };
@@ -87,7 +99,7 @@ class Asked {
 
   since(): Part[][] {
     const found = Object.entries(this.summary.clusters).filter(([, one]) => one.verdict === "clusters");
-    if (!found.length) return [this.say("since.none")];
+    if (!found.length) return [this.summary.unmeasured ? this.unmeasured() : this.say("since.none")];
     return found.map(([position, one]) => this.say("since", { place: text(this.position(position)), when: text(dated(one.onset, this.strings)) }));
   }
 
@@ -105,10 +117,12 @@ class Asked {
   }
 
   next(): Part[][] {
-    const { summary } = this;
-    const tested = summary.places.some((one) => one.verdict !== null);
-    const key = summary.unmeasured ? "measure" : !tested ? "intervene" : summary.outputs !== null && !summary.null ? "null" : "seed";
-    return [this.say(`next.${key}`)];
+    return [this.say(`next.${nextOf(this.view)}`)];
+  }
+
+  /** Why nothing is said of groups. */
+  private unmeasured(): Part[] {
+    return fill(this.strings[`finding.lacking.${lackingOf(this.view) || "measure"}`] ?? "", {});
   }
 
   private say(key: string, values: Record<string, Value> = {}): Part[] {

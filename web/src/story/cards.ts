@@ -7,6 +7,7 @@
 
 import type { Place, RunFile, Summary } from "../core";
 import { beyondControl, effectOf, type Effect } from "../lib/format";
+import { nextOf } from "./answers";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 import { localized } from "./texts";
 
@@ -188,10 +189,9 @@ class Teller {
       const undecided = { text: String(open), to: { screen: "evidence" } as Evidence };
       lines.push(this.say("story.sure.undecided", { undecided }));
     }
-    if (summary.unmeasured) lines.push(this.say("story.next.measure", {}));
-    if (!summary.places.some((place) => place.effects)) lines.push(this.say("story.next.intervene", {}));
-    if (!summary.null && summary.outputs !== null) lines.push(this.say("story.next.null", {}));
-    lines.push(this.say("story.next.seed", {}));
+    const next = nextOf(this.view);
+    lines.push(this.say(`story.next.${next}`, {}));
+    if (next !== "seed") lines.push(this.say("story.next.seed", {}));
     return lines;
   }
 
