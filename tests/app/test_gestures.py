@@ -69,8 +69,8 @@ def _digest(page: Page) -> str:
 
 
 def _url(page: Page) -> str:
-    """The address once all changes are written to it."""
-    page.wait_for_timeout(500)
+    """The address once all changes are written to it: the camera's pause, then the address's."""
+    page.wait_for_timeout(800)
     return str(page.url)
 
 
