@@ -69,8 +69,8 @@ def _digest(page: Page) -> str:
 
 
 def _url(page: Page) -> str:
-    """The address once all changes are written to it."""
-    page.wait_for_timeout(500)
+    """The address once all changes are written to it: the camera's pause, then the address's."""
+    page.wait_for_timeout(800)
     return str(page.url)
 
 
@@ -452,3 +452,23 @@ def test_words_of_an_onset_stand_only_beside_the_curve_they_were_read_from(page,
         page.get_by_role("heading", name=f"States at {stream},").wait_for()
         assert said.count() == (1 if stream in places else 0), stream
         assert all(f" {stream}," in text for text in said.all_inner_texts())
+
+
+def test_marks_of_onsets_keep_clear_of_titles_and_each_chart_has_its_key(page):
+    found = page.evaluate("""() => {
+        const box = (one) => one.getBoundingClientRect();
+        const chart = document.querySelector(".chart svg");
+        const titles = [...chart.querySelectorAll("text.title")].map(box);
+        const marks = [...chart.querySelectorAll("g[stroke]")].map(box);
+        const meet = (a, b) => a.top < b.bottom && b.top < a.bottom;
+        return {
+            marks: marks.length,
+            met: marks.filter((mark) => titles.some((title) => meet(mark, title))).length,
+            keys: [...document.querySelectorAll(".key > b")].map((one) => one.textContent),
+            titles: [...chart.querySelectorAll("text.title")].map((one) => one.textContent),
+        };
+    }""")
+    assert found["marks"] > 0
+    assert found["met"] == 0
+    assert found["keys"] == found["titles"][:2]
+    assert "in the axes shown" in found["titles"][-1]

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HOME, dragBy, fit, framed, framing, fromPixel, pinch, toPixel, wheelFactor, zoomAt } from "../src/core/camera";
+import { HOME, dragBy, fit, fitAll, framed, framing, fromPixel, pinch, toPixel, wheelFactor, zoomAt, type Camera } from "../src/core/camera";
 import { seeded, shuffled } from "../src/core/random";
 import { fnv1a, placed, scales, type CloudView, type Frame } from "../src/core/scene";
 
@@ -23,6 +23,18 @@ describe("the camera", () => {
     }
     expect(wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeGreaterThan(1);
     expect(wheelFactor({ deltaY: 100, deltaMode: 0 }) * wheelFactor({ deltaY: -100, deltaMode: 0 })).toBeCloseTo(1);
+  });
+  it("shows the rows that count at every step that is to be seen", () => {
+    const first = Float32Array.from([-1, -1, 1, 1, 0, 0]);
+    const later = Float32Array.from([-1, -1, 1, 3, 0, 0]);
+    const inside = (camera: Camera) => {
+      const [x, y] = toPixel(1, 3, camera, box);
+      return x > 0 && x < box.width && y > 0 && y < box.height;
+    };
+    expect(inside(fit(first, box))).toBe(false);
+    expect(inside(fitAll([first, later], box, (row) => row === 1))).toBe(true);
+    expect(fitAll([first], box)).toEqual(fit(first, box));
+    expect(fitAll([], box)).toEqual(HOME);
   });
   it("is read from a link as it was written, and shows the same part in a canvas of another size", () => {
     let camera = zoomAt(dragBy(HOME, 123.4, -56.7), 3.21, 200, 500, box);

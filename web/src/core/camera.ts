@@ -90,6 +90,14 @@ export function fit(points: Float32Array, box: Box, keep: (row: number) => boole
   return { zoom, pan: [(-(left + right) / 2) * size * zoom, ((low + high) / 2) * size * zoom] };
 }
 
+/** The camera in which several clouds of the same rows fill the canvas together; see `fit`. */
+export function fitAll(clouds: readonly Float32Array[], box: Box, keep?: (row: number) => boolean): Camera {
+  const rows = (clouds[0]?.length ?? 0) / 2;
+  const all = new Float32Array(clouds.reduce((sum, one) => sum + one.length, 0));
+  clouds.reduce((at, one) => (all.set(one, at), at + one.length), 0);
+  return fit(all, box, keep && ((row) => keep(row % rows)));
+}
+
 /** A camera as a link keeps it: the zoom, and the point of the plane in the middle of the canvas. */
 export type Framing = readonly [zoom: number, x: number, y: number];
 

@@ -1,6 +1,6 @@
 /** How the cloud of a run is looked at: its plane, what stands out, and where its labels lie. */
 import {
-  centroidsOf, centroidShift, fit, framed, movedMost, project, sightOf, toPixel, tour, trailsOf, withinOf,
+  centroidsOf, centroidShift, fitAll, framed, movedMost, project, sightOf, toPixel, tour, trailsOf, withinOf,
   type Box, type Camera, type Trail,
 } from "../core";
 import type { Ui } from "../lib/ui.svelte";
@@ -117,20 +117,25 @@ export class Look {
     };
   });
 
-  /** The camera of the link; without one, all points of the step of the basis fill the canvas. */
+  /**
+   * The camera of the link; without one, all points of the step of the basis fill the canvas, and
+   * those of the step shown where they reach farther.
+   */
   camera(box: Box): Camera {
     if (this.framing) return framed(this.framing, box);
-    return this.filled(this.scene.reference, box);
+    return this.filled([this.scene.reference, this.scene.frame], box);
   }
 
-  /** The camera in which the points of a frame fill the canvas. */
-  filled(frame: Scene["frame"], box: Box): Camera {
-    const { sight } = this;
-    if (!frame || !sight) return fit(new Float32Array(), box);
-    const points = project(frame.data, sight.plane, frame.scale);
-    for (let i = 0; i < points.length; i++) points[i]! -= sight.middle[i % 2]!;
-    const { inFocus } = this;
-    return fit(points, box, (row) => inFocus.has(row));
+  /** The camera in which the points of some frames fill the canvas. */
+  filled(frames: readonly Scene["frame"][], box: Box): Camera {
+    const { inFocus, sight } = this;
+    if (!sight) return fitAll([], box);
+    const known = frames.filter((one) => one !== null && one.data.length === this.scene.codes.length * this.k);
+    const clouds = known.map((one) => {
+      const points = project(one!.data, sight.plane, one!.scale);
+      return points.map((x, i) => x - sight.middle[i % 2]!);
+    });
+    return fitAll(clouds, box, (row) => inFocus.has(row));
   }
 
   /** Names of the tasks in focus, in pixels of the canvas. */
