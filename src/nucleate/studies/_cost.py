@@ -129,13 +129,14 @@ def _drivers(config: ReproduceConfig) -> dict[str, float]:
     weights = model.depth * model.width * (4 * model.width + 2 * (model.inner or 8 * model.width))
     points, places = config.recording.points, 2 * (model.depth + 2)
     rows = config.recording.rows
-    return {
+    drivers = {
         "training": training.steps * training.batch_size * weights,
         "panel": points * places * rows * (20 + panel.n_init + panel.n_bootstraps / 50),
         "causal map": places * config.causal.rows * weights,
         "states": points * places * rows * model.width,
         "checkpoints": weights,
     }
+    return {part: float(driver) for part, driver in drivers.items()}
 
 
 def _hours(hours: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nucleate._core.errors import Interrupted
 from nucleate._core.progress import Tick, Watcher
@@ -20,6 +20,7 @@ _WORK = "nucleate.studies._do_run"
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Does runs somewhere; whatever becomes of them stands in their folders, so none is returned.
 
