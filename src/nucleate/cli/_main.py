@@ -24,6 +24,7 @@ from nucleate.cli import (
     _report,
     _reproduce,
     _series,
+    _study,
 )
 from nucleate.cli._text import Command, Group, say
 
@@ -47,6 +48,7 @@ app.command("measure", cls=Command)(_measure.measure)
 app.command("intervene", cls=Command)(_intervene.intervene)
 app.command("report", cls=Command)(_report.report)
 app.command("figures", cls=Command)(_figures.figures)
+app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)

@@ -8,6 +8,7 @@ from ._comparison import compare as compare
 from ._comparison_words import by_number as by_number
 from ._comparison_words import where_words as where_words
 from ._differences import Difference as Difference
+from ._differences import middle as middle
 from ._dynamics_words import describe_abruptness as describe_abruptness
 from ._dynamics_words import describe_association as describe_association
 from ._dynamics_words import describe_between_tasks as describe_between_tasks
@@ -59,6 +60,7 @@ from ._rules import place_verdict as place_verdict
 from ._rules import source_verdict as source_verdict
 from ._rules import use_verdict as use_verdict
 from ._rules import why_undecided as why_undecided
+from ._seed_test import mean_interval as mean_interval
 from ._summary import Accuracy as Accuracy
 from ._summary import Clusters as Clusters
 from ._summary import Controls as Controls

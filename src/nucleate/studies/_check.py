@@ -34,6 +34,24 @@ def check_settings(config: ReproduceConfig, folder: Path | str) -> None:
         BadInput: they do not.
     """
     folder = as_path("folder", folder)
+    check_config(config)
+    if (folder / "manifest.json").exists():
+        raise BadInput(
+            f"{folder} is a run itself, and no folder for the runs of a study; name another with "
+            "--out"
+        )
+    check_writable(folder)
+    for name, outputs in runs_of(config):
+        if (folder / name / "manifest.json").exists():
+            check_same(folder / name, read_manifest(folder / name), config.resolved(outputs))
+
+
+def check_config(config: ReproduceConfig) -> None:
+    """Refuse settings that do not fit together.
+
+    Raises:
+        BadInput: they do not.
+    """
     config.model.check()
     _check_architecture(config.model.arch)
     check_device_name(config.training.device)
@@ -44,15 +62,6 @@ def check_settings(config: ReproduceConfig, folder: Path | str) -> None:
             f"tasks {config.tasks!r} is neither synthetic nor geo, and no such file exists; give "
             "the path of a JSON Lines file"
         )
-    if (folder / "manifest.json").exists():
-        raise BadInput(
-            f"{folder} is a run itself, and no folder for the runs of a study; name another with "
-            "--out"
-        )
-    check_writable(folder)
-    for name, outputs in runs_of(config):
-        if (folder / name / "manifest.json").exists():
-            check_same(folder / name, read_manifest(folder / name), config.resolved(outputs))
 
 
 def check_tasks(config: ReproduceConfig) -> None:

@@ -210,20 +210,20 @@ def resolve(
         BadInput: the file is no YAML mapping, or a key or value does not fit.
     """
     file = None if file is None else as_path("file", file)
-    given: dict[str, Any] = _read_yaml(file) if file else {}
-    given = _merged(given, {key: value for key, value in options.items() if value is not None})
+    given: dict[str, Any] = read_yaml(file) if file else {}
+    given = merged(given, {key: value for key, value in options.items() if value is not None})
     for setting in settings:
-        given = _merged(given, _parse_setting(setting))
+        given = merged(given, _parse_setting(setting))
     natural = given.get("tasks", "synthetic") != "synthetic"
     base = (_NATURAL if natural else _SYNTHETIC)[preset]
     try:
-        return ReproduceConfig.model_validate(_merged(base, given))
+        return ReproduceConfig.model_validate(merged(base, given))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise BadInput(
-                f"no setting is named {key!r}{nearest(key, _keys(ReproduceConfig))}; "
+                f"no setting is named {key!r}{nearest(key, setting_names(ReproduceConfig))}; "
                 "`nucleate config schema` lists all settings"
             ) from error
         raise BadInput(
@@ -232,16 +232,16 @@ def resolve(
         ) from error
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every setting's dotted name."""
     for name, field in model.model_fields.items():
         yield prefix + name
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _keys(kind, f"{prefix}{name}.")
+                yield from setting_names(kind, f"{prefix}{name}.")
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -267,12 +267,12 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`, mapping by mapping."""
-    merged = dict(base)
+    whole = dict(base)
     for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merged(merged[key], value)
+        if isinstance(value, Mapping) and isinstance(whole.get(key), Mapping):
+            whole[key] = merged(whole[key], value)
         else:
-            merged[key] = value
-    return merged
+            whole[key] = value
+    return whole

@@ -1,6 +1,5 @@
 """`reproduce`: the main job. Two models, what forms in them, whether they use it, one report."""
 
-import errno
 import json
 import shlex
 import time
@@ -9,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucleate._core.arguments import as_path
-from nucleate._core.errors import RunFailed
 from nucleate._core.progress import Silent, Watcher, stoppable
 from nucleate.findings import Findings, Summary, finding, findings, key_table, kind_of
 from nucleate.runs import Run
 from nucleate.studies._check import runs_of
 from nucleate.studies._config import ReproduceConfig
 from nucleate.studies._execute import execute, usable_threads
+from nucleate.studies._full_disk import told_when_full
 from nucleate.studies._one_run import run_once
 from nucleate.views import CLOUDS_OF_RUN, RunView, write_findings, write_report
 
@@ -86,15 +85,9 @@ def reproduce(
     began = time.perf_counter()
     watcher = watcher or Silent()
     jobs = [(config, outputs, folder / name) for name, outputs in runs_of(config)]
-    try:
+    with told_when_full(folder):
         execute(run_once, jobs, usable_threads(threads), watcher)
         return _report(config, [Run(path) for _, _, path in jobs], folder, began, watcher)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunFailed(
-            f"the disk of {folder} is full ({error}); free some of it and run again to resume"
-        ) from error
 
 
 def _report(
