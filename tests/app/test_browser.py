@@ -19,6 +19,7 @@ def address(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("shown")
     any_runs.make(folder / "first", measured=True)
     odd = any_runs.make(folder / "second")
+    any_runs.make(folder / "bare", steps=())
     manifest = odd.path / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": NAME}))
     with serving(folder) as address:
@@ -64,6 +65,15 @@ def test_a_run_opens_with_its_finding_and_a_cloud_that_is_not_blank(page, addres
     picture = _picture(page)
     colored = (picture.max(axis=2) - picture.min(axis=2)) > 0.15
     assert colored.mean() > 0.002
+
+
+def test_a_run_without_a_step_shows_its_prompts_and_says_that_there_are_no_states(page, address):
+    page.goto(address)
+    page.get_by_role("button", name="bare").click()
+    page.get_by_text("No step was recorded yet").wait_for()
+    page.get_by_role("cell", name="do 0 x0").first.wait_for()
+    assert page.locator("canvas").count() == 0
+    assert "ARI (" not in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize("screen", ["Story", "Evidence"])
