@@ -472,3 +472,21 @@ def test_marks_of_onsets_keep_clear_of_titles_and_each_chart_has_its_key(page):
     assert found["met"] == 0
     assert found["keys"] == found["titles"][:2]
     assert "in the axes shown" in found["titles"][-1]
+
+
+def test_a_point_under_the_pointer_tells_its_prompt_target_and_answer(page):
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    label = page.locator(".stage .label").first.bounding_box()
+    assert label is not None
+    tip = page.locator(".stage .tip")
+    # names stand above the middle of their tasks
+    for turn in range(60):
+        x = label["x"] + label["width"] / 2 + 6 * (turn % 10 - 5)
+        page.mouse.move(x, label["y"] + label["height"] + 6 * (turn // 10))
+        if tip.count():
+            break
+    assert "Target" in tip.inner_text()
+    assert "Answer" in tip.inner_text()
+    page.mouse.move(2, 2)
+    assert tip.count() == 0

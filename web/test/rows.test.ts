@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { baseOf, composition, distances, movedMost, movesOf, nearestRows, spells, spread, trailsOf } from "../src/core/rows";
+import { baseOf, composition, distances, movedMost, movesOf, nearestRows, spells, spread, standIn, trailsOf } from "../src/core/rows";
 import type { Frame } from "../src/core/scene";
 
 const frame = (values: number[], unit: number, radius: number): Frame => ({ data: Int16Array.from(values), unit, radius });
@@ -73,4 +73,12 @@ it("chance is taken over the rows that could have been selected", () => {
   expect(composition([4, 6], [9, 9, 9, 9, 0, 0, 1, 2, 2, 2], [4, 5, 6]).map((one) => one.chance)).toEqual([4 / 3, 2 / 3]);
   expect(baseOf([4, 7], index, codes, [0, 1])).toEqual({ rows: index, focused: false });
   expect(baseOf([4], index, codes, [0, 1, 2])).toEqual({ rows: index, focused: false });
+});
+
+it("a row that is not in the cloud is stood for by one of the same instruction", () => {
+  const instruction = ["do a", "do a", "do b", null, "do c"];
+  expect(standIn(1, [0, 2], instruction)).toBe(0);
+  expect(standIn(4, [0, 2], instruction)).toBe(-1);
+  expect(standIn(3, [0, 2, 3], instruction)).toBe(-1);
+  expect(standIn(1, [0, 2], null)).toBe(-1);
 });

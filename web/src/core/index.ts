@@ -15,4 +15,4 @@ export { Cloud, type Digest } from "./cloud";
 export { MOST_MOVING, type CloudView, type Frame, type Rgb, type RowLooks, type Trail } from "./scene";
 export { FrameCache, neighbors } from "./frames";
 export { makeAxis, nearestIndex, numberText, roundTicks, timeText, type Axis, type Tick, type Times } from "./axis";
-export { baseOf, composition, distances, movedMost, movesOf, nearestRows, spells, spread, trailsOf, type Part, type Spell } from "./rows";
+export { baseOf, composition, distances, movedMost, movesOf, nearestRows, spells, spread, standIn, trailsOf, type Part, type Spell } from "./rows";

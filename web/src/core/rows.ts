@@ -57,6 +57,12 @@ function most(values: Float32Array, count: number, sign: 1 | -1): number[] {
   return order.slice(0, Math.max(0, count));
 }
 
+/** The row of the cloud that stands for one that is not in it: one of the same instruction; -1 where there is none. */
+export function standIn(row: number, index: readonly number[], instruction: readonly (string | null)[] | null): number {
+  const text = instruction?.[row] ?? null;
+  return text === null ? -1 : (index.find((one) => instruction![one] === text) ?? -1);
+}
+
 /**
  * The rows that a selection could have come from: those of the groups in focus where all selected are of these, else all.
  * @param codes Group of each row of `index`, as the cloud colors them.

@@ -9,6 +9,15 @@ export const FOCUS: readonly [number, number, number][] = [
   [86, 180, 233],
   [204, 121, 167],
 ];
+/** The first of them on a dark page, where it would hardly be seen; `--blue` in the styles says the same. */
+export const LIGHT_BLUE: [number, number, number] = [72, 132, 246];
+/** The colors of the tasks in focus, as a canvas of a page draws them. */
+export const palette = (dark: boolean): readonly [number, number, number][] => (dark ? [LIGHT_BLUE, ...FOCUS.slice(1)] : FOCUS);
+/** The color of a place in focus, by the theme of the page. */
+export const focusCss = (at: number): string => (at % FOCUS.length === 0 ? "var(--blue)" : css(FOCUS[at % FOCUS.length]!));
+/** Whether a page of this theme is dark. */
+export const isDark = (theme: string): boolean =>
+  theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
 export const MOST_FOCUS = FOCUS.length;
 /** Rows of tasks that are not in focus. */
 export const OTHER: [number, number, number] = [148, 152, 160];
@@ -37,5 +46,5 @@ export const rampCss = `linear-gradient(90deg, ${RAMP.map((one) => css(one)).joi
 /** The color of a task: its own while it is in focus, else gray. */
 export function colorOf(code: number, focus: readonly number[]): string {
   const at = focus.indexOf(code);
-  return css(at < 0 ? OTHER : FOCUS[at % FOCUS.length]!);
+  return at < 0 ? css(OTHER) : focusCss(at);
 }
