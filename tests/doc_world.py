@@ -78,6 +78,7 @@ def build(folder: Path) -> dict[str, Any]:
     prompts = nc.PromptSet.from_records(
         folder / "prompts.jsonl", words, positions=["instruction_end", "last"]
     )
+    (folder / "width.yaml").write_text(_block("studies.md", "yaml"), encoding="utf-8")
     names = _arrays(net, words, prompts)
     for number, name in enumerate(("mine", "no-task", "other")):
         _record(folder / "runs" / name, net, prompts, number)
@@ -94,6 +95,12 @@ def build(folder: Path) -> dict[str, Any]:
         "nc": nc, "model": net, "tokenizer": words, "prompts": prompts, "run": run, "panel": panel,
         "args": arguments, "rows": examples, "np": np, "torch": torch,
     }  # fmt: skip
+
+
+def _block(page: str, language: str) -> str:
+    """The first block of a page in a language: what a reader would save as a file."""
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    return text.partition(f"```{language}\n")[2].partition("```")[0]
 
 
 def _arrays(net: PreTrainedModel, words: Any, prompts: nc.PromptSet) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from in_process import runner
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-# `make` is what a checkout is set up with, and `reproduce` takes minutes: their own tests run it.
-_ELSEWHERE = ("make ", "nucleate reproduce")
+# `make` is what a checkout is set up with, and trainings take minutes: their own tests run them.
+_ELSEWHERE = ("make ", "nucleate reproduce", "nucleate study run")
 
 
 def blocks(page: Path) -> list[tuple[int, str, str]]:

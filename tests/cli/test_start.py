@@ -68,6 +68,8 @@ def made(tmp_path_factory) -> Path:
     (folder / "newer" / "manifest.json").write_text(json.dumps({"schema_version": 99}))
     (folder / "bad.yaml").write_text("a: [")
     (folder / "list.yaml").write_text("- a")
+    (folder / "study.yaml").write_text("base: {preset: smoke}")
+    (folder / "typo.yaml").write_text("sedes: [1]")
     (folder / "rows.jsonl").write_text("not json")
     material()[2].save(folder / "prompts")
     return folder
@@ -127,6 +129,12 @@ REFUSED = [
     ("export {}/bare --to wandb", "no panel.csv"),
     ("export {}/run --to wandb --uri http://x", "for MLflow alone"),
     ("export {}/run --to comet", "comet"),
+    ("study plan {}/none.yaml", "none.yaml"),
+    ("study run {}/list.yaml", "no mapping"),
+    ("study run {}/study.yaml --executor slurm", "'slurm' is not one of"),
+    ("study run {}/study.yaml --executor inline --workers 2", "--workers 2"),
+    ("study run {}/study.yaml --out {}/run", "is a run itself"),
+    ("study table {}/typo.yaml", "did you mean 'seeds'"),
     ("nosuch", "nosuch"),
 ]  # fmt: skip
 
@@ -140,8 +148,17 @@ STARTED = [
     ("export {}/run --to tensorboard", "nucleate export"),
     ("report {}/run", "nucleate report"),
     ("compare {}/run {}/twin", "nucleate compare 2 runs"),
+    ("study run {}/study.yaml --out {}/new", "study study: 2 runs, 0 done, 2 to do"),
 ]
-LIGHT = ["--help", "config schema", "config show", "--version", "record --help"]
+LIGHT = [
+    "study plan {}/study.yaml",
+    "study status {}/study.yaml",
+    "--help",
+    "config schema",
+    "config show",
+    "--version",
+    "record --help",
+]
 
 
 @pytest.fixture(scope="module")

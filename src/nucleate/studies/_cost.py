@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.studies._config import ReproduceConfig, resolve
 from nucleate.studies._folders import DONE, read_mark, size_key, state_of
@@ -59,7 +60,7 @@ class Plan:
         return asdict(self)
 
 
-def plan_study(study: Study, out: Path) -> Plan:
+def plan_study(study: Study, out: Path | str) -> Plan:
     """Say what a study will take.
 
     Seconds and bytes are the mean of finished runs of the same size in `out`, seeds and nulls
@@ -77,6 +78,7 @@ def plan_study(study: Study, out: Path) -> Plan:
     Raises:
         BadInput: a run's folder is damaged or of a newer version.
     """
+    out = as_path("out", out)
     runs = distinct(study.runs)
     known = _finished(out)
     left = [run for run in runs if state_of(out / run.key) != "done"]
@@ -104,7 +106,7 @@ def _finished(out: Path) -> dict[str, tuple[float, float]]:
         except BadInput:  # another study's; it is told of where it is needed
             continue
         if said["whole"]:
-            found[said["size"]].append((said["cpu_seconds"], said["bytes"]))
+            found[said["size"]].append((float(said["cpu_seconds"]), float(said["bytes"])))
     return {size: _mean(pairs) for size, pairs in found.items()}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.progress import Silent, Tick, Watcher
 from nucleate.studies._check import check_settings
@@ -54,7 +55,7 @@ class StudyStatus:
         return {"name": self.name, "counts": self.counts, "runs": runs}
 
 
-def study_status(study: Study, out: Path) -> StudyStatus:
+def study_status(study: Study, out: Path | str) -> StudyStatus:
     """Look at the folders of a study's runs; nothing is changed.
 
     Args:
@@ -67,7 +68,7 @@ def study_status(study: Study, out: Path) -> StudyStatus:
     Raises:
         BadInput: a run's folder is damaged or of a newer version.
     """
-    found = []
+    out, found = as_path("out", out), []
     for run in distinct(study.runs):
         folder = out / run.key
         state = state_of(folder)
@@ -75,7 +76,7 @@ def study_status(study: Study, out: Path) -> StudyStatus:
     return StudyStatus(study.name, tuple(found))
 
 
-def check_study(study: Study, out: Path) -> None:
+def check_study(study: Study, out: Path | str) -> None:
     """Refuse, before anything runs, folders that cannot be written or hold something else.
 
     Args:
@@ -86,6 +87,7 @@ def check_study(study: Study, out: Path) -> None:
         BadInput: `out` is a run or cannot be written, or a run's folder is damaged, of other
             settings, or of a newer version.
     """
+    out = as_path("out", out)
     if (out / "manifest.json").exists():
         raise BadInput(
             f"{out} is a run itself, and no folder for the runs of a study; name another with --out"
@@ -97,7 +99,7 @@ def check_study(study: Study, out: Path) -> None:
 
 def run_study(
     study: Study,
-    out: Path,
+    out: Path | str,
     *,
     executor: Executor | None = None,
     watcher: Watcher | None = None,
@@ -122,7 +124,7 @@ def run_study(
         RunFailed: runs failed, or the disk is full; all others are done, except on a full disk.
         Interrupted: the watcher asked to stop.
     """
-    watcher = watcher or Silent()
+    out, watcher = as_path("out", out), watcher or Silent()
     check_study(study, out)
     runs = distinct(study.runs)
     with told_when_full(out):

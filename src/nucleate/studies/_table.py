@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.findings import Summary, interval, mean_interval, middle, number, place_counts
 from nucleate.studies._folders import state_of
@@ -108,7 +109,7 @@ class StudyTable:
         return {"name": self.name, "rows": self.records()}
 
 
-def study_table(study: Study, out: Path) -> StudyTable:
+def study_table(study: Study, out: Path | str) -> StudyTable:
     """Tabulate what the finished runs of a study found; nothing is changed.
 
     Args:
@@ -122,6 +123,7 @@ def study_table(study: Study, out: Path) -> StudyTable:
     Raises:
         BadInput: a summary is damaged, or a folder is of a newer version.
     """
+    out = as_path("out", out)
     lines = []
     groups: dict[tuple[str, str], list[StudyRun]] = {}
     for run in study.runs:
@@ -257,5 +259,5 @@ def _places(summary: Summary, what: str) -> float | None:
     return float(counts[1] + counts[3]) if len(counts) > 1 else None
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: float | int | None) -> float | int | None:
     return value if value is not None and math.isfinite(value) else None
