@@ -138,7 +138,7 @@ def test_reading_a_study_changes_nothing(done):
     assert bytes_below(out) == before
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> object:
+def wait_for(what: Callable[[], int], seconds: float = 60) -> int:
     ends = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < ends, what
@@ -146,16 +146,20 @@ def wait_for(what: Callable[[], object], seconds: float = 60) -> object:
     return found
 
 
-def workers_of(out: Path) -> set[int]:
-    """Process numbers of those that train at the moment."""
-    found = set()
+def worker_held(out: Path, but: int = 0) -> int:
+    """The process number of a worker that trains, held still so that it does not end meanwhile."""
     for lock in out.glob("*/writer.lock"):
         try:
-            if (lock.parent / "own" / "journal.jsonl").exists():
-                found.add(int(json.loads(lock.read_text())["pid"]))
-        except (OSError, ValueError):  # it went away between two looks
+            pid = int(json.loads(lock.read_text())["pid"])
+            if pid == but or not (lock.parent / "own" / "journal.jsonl").exists():
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            if lock.exists() and not (lock.parent / "done.json").exists():
+                return pid
+            os.kill(pid, signal.SIGCONT)
+        except (OSError, ValueError):  # it ended between two looks
             continue
-    return found
+    return 0
 
 
 def test_killed_workers_and_parents_cost_no_result(done, tmp_path):
@@ -167,15 +171,16 @@ def test_killed_workers_and_parents_cost_no_result(done, tmp_path):
         start_new_session=True,
     )
     try:
-        first = wait_for(lambda: workers_of(out))
-        os.kill(first.pop(), signal.SIGKILL)
-        second = wait_for(lambda: workers_of(out) - first)
+        first = wait_for(lambda: worker_held(out))
+        os.kill(first, signal.SIGKILL)
+        second = wait_for(lambda: worker_held(out, but=first))
         parent.kill()
-        os.kill(second.pop(), signal.SIGKILL)
+        parent.wait()
+        os.kill(second, signal.SIGKILL)
     finally:
         parent.kill()
         parent.wait()
-    wait_for(lambda: study_status(study, out).counts["running"] == 0)
+    wait_for(lambda: not study_status(study, out).counts["running"])
     status = study_status(study, out)
     assert status.counts["lost"] >= 1
     assert status.counts["done"] < 4
