@@ -192,6 +192,21 @@ def test_killed_workers_and_parents_cost_no_result(done, tmp_path):
             assert again.read_bytes() == once.read_bytes(), (run.label, name)
 
 
+def test_ctrl_c_while_processes_start_is_told_in_a_sentence(tmp_path):
+    page = write_page(tmp_path)
+    words = ["study", "run", str(page), "--out", str(tmp_path / "out"), "--workers", "1"]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "from nucleate.cli import main; main()", *words],
+        start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: len(list((tmp_path / "out").glob("*/run.json"))))
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=120)
+    assert parent.returncode == 130, said
+    assert "nucleate: stopped with 0 of 1 runs done; run again to resume" in said
+    assert "Traceback" not in said
+
+
 def test_a_run_that_another_process_is_at_is_left_to_it(done, tmp_path):
     study, out = done
     there = shutil.copytree(out, tmp_path / "out")

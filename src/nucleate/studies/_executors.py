@@ -2,11 +2,13 @@
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -77,7 +79,7 @@ class Processes:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._server = context(_WORK)
+        self._server = _started_server()
 
     def __call__(
         self, folders: Sequence[Path], watcher: Watcher, ended: Callable[[Path], None]
@@ -116,6 +118,17 @@ class Processes:
         # With this copy closed, the line ends when the child does, and the other way round.
         theirs.close()
         return _Child(folder, process, ours)
+
+
+def _started_server() -> ForkServerContext:
+    """The server of the processes; Ctrl-C, which reaches it too, must not break off its imports."""
+    if threading.current_thread() is not threading.main_thread():
+        return context(_WORK)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return context(_WORK)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def executor_named(name: str, workers: int) -> Executor:
