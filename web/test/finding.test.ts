@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunFile } from "../src/core";
-import { answers, nextOf } from "../src/story/answers";
+import { announced, answers, nextOf } from "../src/story/answers";
 import { finding, type Judged } from "../src/story/finding";
 import { plain } from "../src/story/parts";
 import { localized } from "../src/story/texts";
@@ -55,6 +55,11 @@ describe("finding", () => {
     expect(nextOf(view({}))).toBe("seed");
     expect(nextOf(view({ accuracy: { all: {} } }))).toBe("intervene");
     expect(nextOf(view({ accuracy: { all: {} }, places: times(1, "clusters", "used"), outputs: "own" }))).toBe("null");
+  });
+  it("counts the tasks whose wordings are listed among all tasks", () => {
+    const view = (labels: object) => ({ wordings: { t0: ["a", "b"], t1: ["c"] }, labels }) as unknown as RunFile;
+    expect(announced(view({ task: ["t0", "t1", "t2"] }))).toEqual({ n: 2, all: 3 });
+    expect(announced(view({}))).toEqual({ n: 2, all: 2 });
   });
   it("says why nothing is known", () => {
     expect(finding([], "record", en)).toBe("Whether the states group by task is not known: nothing was recorded yet.");

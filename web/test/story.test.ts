@@ -85,6 +85,32 @@ describe("a story", () => {
     expect(numbers.sort()).toEqual([1, 1, 2, 3, 8]);
   });
 
+  it("does not say that something is undecided at 0 places", () => {
+    const decided = summary({ places: summary().places.filter((one) => one.verdict !== "undecided") });
+    for (const language of Object.keys(LANGUAGES)) {
+      const said = cards(view(decided), LANGUAGES[language]!).flatMap((card) => card.lines.map(plain)).join("\n");
+      expect(said).not.toMatch(/ndecided|判定できない/);
+    }
+    expect(text(view(summary()), "en", 3)).toContain("Undecided: 1.");
+  });
+
+  it("advises no measuring where there is no label to measure by, and says why nothing is known", () => {
+    const bare = view(summary({ unmeasured: "the prompts have no label 'task'", clusters: {}, places: [] }));
+    const of = (labels: object, steps: number[]): string =>
+      cards({ ...bare, labels, steps } as RunFile, en).flatMap((card) => card.lines.map(plain)).join("\n");
+    expect(of({}, [0])).toContain("the prompts have no label 'task'");
+    expect(of({}, [0])).not.toContain("nucleate measure");
+    expect(of({}, [])).toContain("nothing was recorded yet");
+    expect(of({ task: ["t0"] }, [0])).toContain("nucleate measure");
+  });
+
+  it("does not say that there are no answers where only the accuracy is missing", () => {
+    for (const said of [text(view(summary({ accuracy: {} })), "en", 1), en["ask.right.unknown"]]) {
+      expect(said).toContain("no accuracy on record");
+      expect(said).not.toContain("no answers");
+    }
+  });
+
   it("gives a date only with what bounds it", () => {
     const onset = { ...from, low: 0 };
     const said = text(view(summary({ accuracy_onset: onset })), "en", 1);

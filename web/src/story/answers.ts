@@ -19,6 +19,12 @@ export function lackingOf(view: RunFile): Lacking {
   return view.series.length ? "other" : "measure";
 }
 
+/** Of how many of its tasks a run brings wordings along. */
+export function announced(view: RunFile): { n: number; all: number } {
+  const n = Object.keys(view.wordings).length;
+  return { n, all: Math.max(n, view.labels.task?.length ?? 0) };
+}
+
 /** What would bring this run further: never a step that it cannot take. */
 export function nextOf(view: RunFile): "record" | "label" | "measure" | "intervene" | "null" | "seed" {
   const lacking = lackingOf(view);

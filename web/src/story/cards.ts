@@ -7,7 +7,7 @@
 
 import type { Place, RunFile, Summary } from "../core";
 import { beyondControl, effectOf, type Effect } from "../lib/format";
-import { nextOf } from "./answers";
+import { lackingOf, nextOf } from "./answers";
 import { fill, interval, number, type Evidence, type Part, type Strings, type Value } from "./parts";
 import { localized } from "./texts";
 
@@ -60,6 +60,11 @@ class Teller {
     return fill(this.text(key), values);
   }
 
+  /** At how many places nothing was decided; silent where that is none. */
+  private openAt(key: string, undecided: Value): Part[] {
+    return undecided.text === "0" ? [] : this.say(`${key}.open_at`, { undecided });
+  }
+
   private trained(summary: Summary): Part[][] {
     const settings: Evidence = { screen: "evidence" };
     const kind = summary.outputs === null ? "any" : summary.outputs;
@@ -102,18 +107,17 @@ class Teller {
   }
 
   private where(summary: Summary): Part[][] {
-    if (summary.unmeasured) return [this.say("story.where.unmeasured", {})];
+    if (summary.unmeasured) {
+      const why = { text: this.text(`finding.lacking.${lackingOf(this.view)}`) };
+      return [this.say("finding.unmeasured", { why })];
+    }
     const there = summary.places.filter((place) => place.clusters === "clusters");
-    const lines = [
-      this.say(there.length ? "story.where.there" : "story.where.none", {
-        there: { text: String(there.length), to: { screen: "run" } },
-        places: { text: String(summary.places.length), to: { screen: "run" } },
-        undecided: {
-          text: String(summary.places.filter((place) => place.clusters === "undecided").length),
-          to: { screen: "evidence" },
-        },
-      }),
-    ];
+    const open = summary.places.filter((place) => place.clusters === "undecided").length;
+    const said = this.say(there.length ? "story.where.there" : "story.where.none", {
+      there: { text: String(there.length), to: { screen: "run" } },
+      places: { text: String(summary.places.length), to: { screen: "run" } },
+    });
+    const lines = [[...said, ...this.openAt("story.where", { text: String(open), to: { screen: "evidence" } })]];
     for (const [position, found] of Object.entries(summary.clusters)) {
       const to: Evidence = { screen: "run", stream: found.stream, position, metric: "ari" };
       const nulls = [found.null.n0, found.null.n1, found.null.n2].filter((n) => n !== null);
@@ -142,15 +146,13 @@ class Teller {
       text: String(called(verdict).length),
       to: { screen: "run" },
     });
-    const lines = [
-      this.say("story.used.counts", {
-        tested: { text: String(tested.length), to: { screen: "evidence" } },
-        used: count("used"),
-        idle: count("present but not used"),
-        bare: { text: String(bare.length), to: { screen: "run" } },
-        undecided: count("undecided"),
-      }),
-    ];
+    const said = this.say("story.used.counts", {
+      tested: { text: String(tested.length), to: { screen: "evidence" } },
+      used: count("used"),
+      idle: count("present but not used"),
+      bare: { text: String(bare.length), to: { screen: "run" } },
+    });
+    const lines = [[...said, ...this.openAt("story.used", count("undecided"))]];
     const most = (place: Summary["places"][number]): Effect | null => effectOf({ ...place.effects, ...place.effects!.controls } as Partial<Place> as Place);
     const beyond = (place: Summary["places"][number]): number => beyondControl(most(place));
     const strongest = [...called("used"), ...bare].sort((a, b) => beyond(b) - beyond(a))[0];
