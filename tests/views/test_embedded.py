@@ -155,7 +155,7 @@ def big(tmp_path_factory) -> Run:
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0.9, ["bases-told"]), (0.4, ["bases-none"]), (0.28, ["bases-told", "places-told"])],
+    [(0.9, ["bases-told"]), (0.4, ["bases-none"]), (0.2, ["bases-told", "places-told"])],
 )
 def test_a_size_is_kept_and_what_is_left_out_is_said(big, tmp_path, share, said):
     whole = write_report([RunView(big)], tmp_path / "whole.html").stat().st_size
