@@ -13,7 +13,7 @@ from nucleate._core.errors import BadInput
 from nucleate.findings import finding, key_table, short_names, words
 from nucleate.runs import write_whole
 from nucleate.views._carried import carried, fitting, left_out, written
-from nucleate.views._html import Markup, join, paragraphs, tag, text
+from nucleate.views._html import Markup, head, join, paragraphs, tag
 from nucleate.views._line import line_of
 from nucleate.views._run_view import RunView
 from nucleate.views._view_values import plain_json
@@ -113,20 +113,8 @@ def _frame(views: Sequence[RunView], title: str, lang: str) -> tuple[bytes, byte
     script, style = front_end()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = _POLICY.format(script=f"sha256-{digest}")
-    before = f"""<!doctype html>
-<html lang="{lang or "en"}" data-lang="{lang}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{text(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}
-</style>
-</head>
-<body>
+    root = f'lang="{lang or "en"}" data-lang="{lang}"'
+    before = f"""{head(title, policy, style, root)}<body>
 <div id="nucleate"></div>
 <noscript>{_told(views, title)}</noscript>
 """

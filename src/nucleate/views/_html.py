@@ -106,22 +106,35 @@ def section(anchor: str, title: str, *children: object) -> Markup:
     return tag("section", tag("h2", title), *children, id=anchor)
 
 
-def page(title: str, body: Markup) -> str:
-    """A whole file around what stands on the page; it forbids itself scripts and every network."""
-    style = (files("nucleate.views") / "page.css").read_text(encoding="utf-8")
+def head(title: str, policy: str, style: str, attributes: str = 'lang="en"') -> str:
+    """How every page of ours begins, up to its body.
+
+    Args:
+        title: of the page.
+        policy: what it allows itself.
+        style: its whole style sheet.
+        attributes: of the root element, as they are written.
+    """
     return f"""<!doctype html>
-<html lang="en">
+<html {attributes}>
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{text(title)}</title>
 <link rel="icon" href="data:,">
 <style>
-{style}</style>
+{style}
+</style>
 </head>
-<body>
+"""
+
+
+def page(title: str, body: Markup) -> str:
+    """A whole file around what stands on the page; it forbids itself scripts and every network."""
+    style = (files("nucleate.views") / "page.css").read_text(encoding="utf-8")
+    return f"""{head(title, _POLICY, style)}<body>
 <main>
 {body}
 </main>
