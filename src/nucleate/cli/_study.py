@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from nucleate.cli import _options as options
 from nucleate.cli._text import Command, Group, say
 
 if TYPE_CHECKING:
-    from nucleate.studies import StudyTable
+    from nucleate.studies import Plan, StudyStatus, StudyTable
 
 app = typer.Typer(
     cls=Group,
@@ -39,12 +40,7 @@ def plan(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say how many runs, core-hours and bytes a study takes, before anything runs."""
     from nucleate.studies import plan_study, read_study
 
-    found = plan_study(read_study(file), out)
-    if as_json:
-        typer.echo(json.dumps(found.to_dict()))
-        return
-    for line in found.lines():
-        say(line)
+    _show(plan_study(read_study(file), out), as_json)
 
 
 @app.command(cls=Command)
@@ -84,7 +80,7 @@ def run(
             executor=executor_named(executor.value, usable_threads(workers)),
             watcher=watcher,
         )
-    _show(study_table(study, out), as_json)
+    _show(study_table(study, out), as_json, typer.echo)
 
 
 @app.command(cls=Command)
@@ -92,12 +88,7 @@ def status(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say which runs of a study are done, running, lost, failed or to do. Nothing is changed."""
     from nucleate.studies import read_study, study_status
 
-    found = study_status(read_study(file), out)
-    if as_json:
-        typer.echo(json.dumps(found.to_dict()))
-        return
-    for line in found.lines():
-        say(line)
+    _show(study_status(read_study(file), out), as_json)
 
 
 @app.command(cls=Command)
@@ -121,15 +112,19 @@ def table(
     found = study_table(study, out)
     if to_csv is not None:
         _write_csv(found, to_csv)
-    _show(found, as_json)
+    _show(found, as_json, typer.echo)
 
 
-def _show(found: "StudyTable", as_json: bool) -> None:
+def _show(
+    found: "Plan | StudyStatus | StudyTable",
+    as_json: bool,
+    tell: Callable[[str], None] = say,
+) -> None:
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
         return
     for line in found.lines():
-        typer.echo(line)
+        tell(line)
 
 
 def _write_csv(found: "StudyTable", path: Path) -> None:
