@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 import any_runs
 from nucleate.panel import measure
 from nucleate.views import RunView
-from served import browsing, serving, watched
+from served import serving, watched
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 LANGUAGES = Path(__file__).parents[2] / "web" / "src" / "lang"
@@ -27,18 +27,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     any_runs.make(folder / "second")
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 def _runs(address: str) -> dict[str, str]:

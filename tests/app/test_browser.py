@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 import any_runs
-from served import browsing, serving, watched
+from served import serving
 
 NAME = '<img src=x onerror="document.title=1">'
 
@@ -24,18 +24,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": NAME}))
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 def _open(page: Page, address: str) -> None:

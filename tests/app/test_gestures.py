@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import any_runs
-from served import browsing, serving, watched
+from served import serving, watched
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SIZE = {"width": 1280, "height": 900}
@@ -30,12 +30,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     any_runs.make(folder / "first", measured=True)
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser
 
 import any_runs
 from nucleate.panel import Permuted, measure
 from nucleate.runs import Run
-from served import browsing, serving, watched
+from served import serving, watched
 
 SCRIPT = "</script><script>document.title='run'</script>"
 IMAGE = "<img src=x onerror=\"document.title='run'\">"
@@ -38,12 +37,6 @@ def address(tmp_path_factory) -> Iterator[str]:
             measure(run, nulls=(Permuted(99),), n_bootstraps=20, n_init=2, metrics=["agreement"])
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize("screen", SCREENS)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 import any_runs
 import nucleate as nc
 from nucleate.training import ModelConfig, build_model
-from served import browsing, serving, watched
+from served import serving
 
 LONG = 30_000
 QUIET = 40.0
@@ -31,18 +31,6 @@ def folder(tmp_path_factory) -> Path:
 def address(folder) -> Iterator[str]:
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    with watched(browser) as page:
-        yield page
 
 
 def _open(page: Page, address: str, name: str) -> None:

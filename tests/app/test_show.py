@@ -3,20 +3,18 @@
 import json
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
 
 import any_runs
 import nucleate as nc
 from nucleate._core.errors import BadInput
 from nucleate.runs import Run
 from nucleate.views import RunView, id_of
-from served import browsing, watched
+from served import watched
 
 pytest.importorskip("anywidget")
 
@@ -24,12 +22,6 @@ pytest.importorskip("anywidget")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     return any_runs.make(tmp_path_factory.mktemp("shown") / "mine", measured=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 class _Notebook:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from playwright.sync_api import Browser
 
 import any_runs
-from served import browsing, serving, watched
+from served import serving, watched
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +15,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     any_runs.make(folder / "first", measured=True)
     with serving(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 def test_holding_n_shows_the_twin_in_its_own_axes_and_letting_go_the_tasks_again(browser, address):
