@@ -103,6 +103,34 @@ def test_no_string_fits_two_families(stem):
         assert fitting == [family]
 
 
+@pytest.mark.parametrize("keys", [1, 2, 4])
+def test_the_key_symbols_of_a_task_stand_in_all_of_its_instructions_and_in_no_fixed_order(keys):
+    taskset = synthetic(tasks=8, families=4, keys=keys, seed=3)
+    most_orders = 0
+    for task in taskset.tasks:
+        own = {row.instruction for row in taskset.examples if row.task == task}
+        common = set.intersection(*(set(text) for text in own))
+        assert len(common) == keys
+        most_orders = max(most_orders, len({tuple(sorted(common, key=t.index)) for t in own}))
+    assert (most_orders > 1) == (keys > 1)
+
+
+def test_no_two_tasks_have_the_same_key_symbols():
+    taskset = synthetic(tasks=20, keys=1, seed=0)
+    common = [
+        frozenset.intersection(
+            *(frozenset(row.instruction) for row in taskset.examples if row.task == task)
+        )
+        for task in taskset.tasks
+    ]
+    assert len(set(common)) == 20
+
+
+def test_more_tasks_than_sets_of_key_symbols_are_refused():
+    with pytest.raises(BadInput, match="1 key symbols cannot tell 27 tasks apart"):
+        synthetic(tasks=27, keys=1, seed=0)
+
+
 @pytest.mark.parametrize(("stem", "low", "high"), [(0.0, 0.1, 0.45), (1.0, 0.999, 1.0)])
 def test_stem_sets_how_many_symbols_the_families_of_a_task_share(stem, low, high):
     taskset = synthetic(seed=2, stem=stem)

@@ -15,6 +15,7 @@ from nucleate.panel import check_metric_names
 from nucleate.recording import Schedule
 from nucleate.runs import check_writable, read_manifest
 from nucleate.studies._config import (
+    LATER,
     Outputs,
     PanelConfig,
     Preset,
@@ -164,7 +165,7 @@ def check_same(path: Path, manifest: Mapping[str, Any], resolved: Mapping[str, A
     Raises:
         BadInput: a setting differs; the first one is named.
     """
-    there, here = _flat(_renamed(manifest["config"])), _flat(resolved)
+    there, here = LATER | _flat(_renamed(manifest["config"])), LATER | _flat(resolved)
     for key in sorted(there.keys() | here.keys()):
         if there.get(key) != here.get(key):
             raise BadInput(

@@ -34,6 +34,9 @@ class SyntheticConfig(_Strict):
     unseen_strings: int = Field(8, ge=0, description="instruction strings a family, never trained")
     output_symbols: int = Field(12, ge=2, description="outputs that all tasks share")
     stem: float = Field(0.5, ge=0, le=1, description="content symbols a task's families share")
+    keys: int = Field(
+        0, ge=0, le=4, description="symbols that stand in every instruction of a task"
+    )
     label_noise: float = Field(
         0.2, ge=0, le=1, description="share of training rows with a wrong output of their task"
     )
@@ -140,16 +143,23 @@ class ReproduceConfig(_Strict):
         its runs are known.
         """
         content = self.model_dump(mode="json") | changes
-        for part, name in _LATER:
-            if content[part][name] is None:
+        for setting, default in LATER.items():
+            part, name = setting.split(".")
+            if content[part][name] == default:
                 content[part] = {key: it for key, it in content[part].items() if key != name}
         old = {now: old for old, now in _RENAMED.items()}
         content["panel"] = {old.get(key, key): it for key, it in content["panel"].items()}
         return canonical_hash(content)
 
 
-_LATER = (("model", "init_scale"), ("model", "activation"), ("training", "regularizer"),
-          ("panel", "keyframes"))  # fmt: skip
+LATER: dict[str, Any] = {
+    "model.init_scale": None,
+    "model.activation": None,
+    "training.regularizer": None,
+    "panel.keyframes": None,
+    "synthetic.keys": 0,
+}
+"""Settings that the first version did not have, and what they were then."""
 
 _SMOKE: dict[str, Any] = {
     "synthetic": {"tasks": 4, "families": 2, "strings": 24, "unseen_strings": 4, "inputs": 4},

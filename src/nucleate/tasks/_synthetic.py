@@ -37,6 +37,7 @@ def synthetic(
     outputs: Literal["own", "shared"] = "own",
     output_symbols: int = 12,
     stem: float = 0.0,
+    keys: int = 0,
     label_noise: float = 0.0,
     instruction_noise: float = 0.0,
     imbalance: float = 0.0,
@@ -65,6 +66,9 @@ def synthetic(
         output_symbols: the size of the shared output set, at least 2.
         stem: 0..1, the share of content symbols that the families of one task have in common, as
             paraphrases do: 0 draws them independently, 1 gives all the same set.
+        keys: 0..4, the number of symbols that stand in every instruction of a task, at a place of
+            its family's own; no two tasks have the same. With them an unseen family can be
+            understood, as long as a model reads symbols wherever they stand.
         label_noise: 0..1, the share of training rows with a wrong output.
         instruction_noise: 0..1, the share of training rows with one wrong symbol in the
             instruction; such a string may by chance be right for another task, but is never one
@@ -78,8 +82,8 @@ def synthetic(
             refusing them. Two families of one task, and a held-out family and any other, must
             share no string even so. Rows of unseen strings that another task trains are left out.
         patterns: the user's own families, task -> regular expressions, in place of generated ones
-            (`tasks`, `families` and `stem` then mean nothing); the last `held_out_families` of each
-            task are never trained.
+            (`tasks`, `families`, `stem` and `keys` then mean nothing); the last `held_out_families`
+            of each task are never trained.
         max_repeat: what bounds `*`, `+` and `{n,}` in those patterns; without it they are refused.
         seed: everything follows from it. Strings and splits do not depend on `outputs`.
 
@@ -105,6 +109,7 @@ def synthetic(
     _check_whole(tasks=(tasks, 2), families=(families, 1), inputs=(inputs, 1), strings=(strings, 1))
     _check_whole(held_out_families=(held_out_families, 0), held_out_cells=(held_out_cells, 0))
     _check_whole(unseen_strings=(unseen_strings, 0), output_symbols=(output_symbols, 2))
+    _check_whole(keys=(keys, 0))
     _check_whole(max_repeat=(1 if max_repeat is None else max_repeat, 1), seed=(seed, 0))
     _check_shares(stem=stem, label_noise=label_noise, instruction_noise=instruction_noise)
     _check_choice("outputs", outputs, ("own", "shared"))
@@ -115,8 +120,9 @@ def synthetic(
 
     if patterns is None:
         languages = draw_languages(
-            tasks, families + held_out_families, stem, strings + unseen_strings, rng["patterns"]
-        )
+            tasks, families + held_out_families, stem, strings + unseen_strings, rng["patterns"],
+            keys,
+        )  # fmt: skip
         overlaps: tuple[tuple[str, str], ...] = ()  # they were drawn apart
     else:
         languages = _parse_all(patterns, held_out_families, max_repeat)
