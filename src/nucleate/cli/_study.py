@@ -14,7 +14,7 @@ from nucleate.cli import _options as options
 from nucleate.cli._text import Command, Group, say
 
 if TYPE_CHECKING:
-    from nucleate.studies import Plan, StudyStatus, StudyTable
+    from nucleate.studies import Claims, ClaimsTable, Plan, Study, StudyStatus, StudyTable
 
 app = typer.Typer(
     cls=Group,
@@ -30,7 +30,12 @@ class ExecutorName(StrEnum):
     inline = "inline"
 
 
-File = Annotated[Path, typer.Argument(help="The study's page, in YAML.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="The study's page, in YAML; or claims, claims-smoke, claims-default: the ten claims."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder of the runs; studies may share one.")]
 _OUT = Path("runs") / "studies"
 
@@ -38,9 +43,9 @@ _OUT = Path("runs") / "studies"
 @app.command(cls=Command)
 def plan(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say how many runs, core-hours and bytes a study takes, before anything runs."""
-    from nucleate.studies import plan_study, read_study
+    from nucleate.studies import plan_study
 
-    _show(plan_study(read_study(file), out), as_json)
+    _show(plan_study(_read(file)[0], out), as_json)
 
 
 @app.command(cls=Command)
@@ -62,17 +67,19 @@ def run(
     """
     from nucleate._core.errors import BadInput
     from nucleate.cli._watch import watching
-    from nucleate.studies import check_study, plan_study, read_study, usable_threads
+    from nucleate.studies import check_study, plan_study, record_thresholds, usable_threads
 
     if executor is ExecutorName.inline and workers is not None:
         raise BadInput(f"--workers {workers} is for the executor `process`; leave one of both out")
-    study = read_study(file)
+    study, claims = _read(file)
     check_study(study, out)
+    if claims is not None:
+        record_thresholds(claims, out)
     with watching(quiet=quiet) as watcher:
         for line in plan_study(study, out).lines():
             watcher.say(line)
         watcher.say(f"nucleate study run {file} -> {out}")
-        from nucleate.studies import executor_named, run_study, study_table
+        from nucleate.studies import executor_named, run_study
 
         run_study(
             study,
@@ -80,15 +87,15 @@ def run(
             executor=executor_named(executor.value, usable_threads(workers)),
             watcher=watcher,
         )
-    _show(study_table(study, out), as_json, typer.echo)
+    _show(_table_of(study, claims, out), as_json, typer.echo)
 
 
 @app.command(cls=Command)
 def status(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say which runs of a study are done, running, lost, failed or to do. Nothing is changed."""
-    from nucleate.studies import read_study, study_status
+    from nucleate.studies import study_status
 
-    _show(study_status(read_study(file), out), as_json)
+    _show(study_status(_read(file)[0], out), as_json)
 
 
 @app.command(cls=Command)
@@ -104,19 +111,30 @@ def table(
 
     Of runs that are done; the column of seeds says of how many. Nothing of a run is changed.
     """
-    from nucleate.studies import read_study
-
-    study = read_study(file)
-    from nucleate.studies import study_table
-
-    found = study_table(study, out)
+    found = _table_of(*_read(file), out)
     if to_csv is not None:
         _write_csv(found, to_csv)
     _show(found, as_json, typer.echo)
 
 
+def _read(file: Path) -> "tuple[Study, Claims | None]":
+    """The study of a page, or of the claims, where one of their forms is named."""
+    from nucleate.studies import CLAIM_FORMS, read_claims, read_study
+
+    if str(file) not in CLAIM_FORMS:
+        return read_study(file), None
+    claims = read_claims(str(file))
+    return claims.study, claims
+
+
+def _table_of(study: "Study", claims: "Claims | None", out: Path) -> "StudyTable | ClaimsTable":
+    from nucleate.studies import judge_claims, study_table
+
+    return study_table(study, out) if claims is None else judge_claims(claims, out)
+
+
 def _show(
-    found: "Plan | StudyStatus | StudyTable",
+    found: "Plan | StudyStatus | StudyTable | ClaimsTable",
     as_json: bool,
     tell: Callable[[str], None] = say,
 ) -> None:
@@ -127,7 +145,7 @@ def _show(
         tell(line)
 
 
-def _write_csv(found: "StudyTable", path: Path) -> None:
+def _write_csv(found: "StudyTable | ClaimsTable", path: Path) -> None:
     from nucleate.runs import check_writable, write_whole
 
     check_writable(path.parent, "name another file")

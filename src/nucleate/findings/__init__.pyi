@@ -2,6 +2,14 @@ from ._accuracy import accuracy_onset as accuracy_onset
 from ._accuracy import accuracy_table as accuracy_table
 from ._accuracy import clustered_interval as clustered_interval
 from ._accuracy import splits_of as splits_of
+from ._claim_rules import judge_claim as judge_claim
+from ._claims import CLAIM_RULES as CLAIM_RULES
+from ._claims import FEWEST_SEEDS_CLAIM as FEWEST_SEEDS_CLAIM
+from ._claims import Arms as Arms
+from ._claims import ClaimResult as ClaimResult
+from ._claims import ClaimVerdict as ClaimVerdict
+from ._claims import Condition as Condition
+from ._claims import RunNumbers as RunNumbers
 from ._compare import contrast_words as contrast_words
 from ._comparison import Comparison as Comparison
 from ._comparison import compare as compare

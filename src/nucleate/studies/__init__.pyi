@@ -1,6 +1,12 @@
 from ._check import check_settings as check_settings
 from ._check import check_tasks as check_tasks
 from ._check import default_folder as default_folder
+from ._claims import CLAIM_FORMS as CLAIM_FORMS
+from ._claims import Claims as Claims
+from ._claims import read_claims as read_claims
+from ._claims import record_thresholds as record_thresholds
+from ._claims_table import ClaimsTable as ClaimsTable
+from ._claims_table import judge_claims as judge_claims
 from ._config import ReproduceConfig as ReproduceConfig
 from ._config import resolve as resolve
 from ._cost import Plan as Plan

@@ -50,7 +50,8 @@ def run_once(config: ReproduceConfig, outputs: Outputs, path: Path, watcher: Wat
     job = _Job(config, run, material, model, watcher)
     job.once("training", job.train)
     job.once("panel", job.measure)
-    job.once("causal map", job.map_causes)
+    if config.causal.rows:
+        job.once("causal map", job.map_causes)
 
 
 @dataclass(frozen=True)

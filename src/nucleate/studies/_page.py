@@ -135,7 +135,7 @@ def _runs(file: Path, page: Mapping[str, Any], twins: Mapping[str, Any]) -> Iter
             check_config(one)
             several = len(runs_of(whole)) > 1
             run = StudyRun(f"{label}, {kind}" if several else label, str(twin), one, outputs,
-                           _key(one, outputs))  # fmt: skip
+                           key_of(one, outputs))  # fmt: skip
             identity = f"{run.key} {run.setting} {run.twin}"
             if identity not in seen:
                 yield run
@@ -228,7 +228,7 @@ def _short_names(changes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 
 
-def _key(config: ReproduceConfig, outputs: Outputs) -> str:
+def key_of(config: ReproduceConfig, outputs: Outputs) -> str:
     """The hash of all that decides a run; of tasks in a file the content counts as well."""
     content = config.content_hash(outputs=[outputs])
     file = Path(config.tasks)
