@@ -117,6 +117,26 @@ def table(
     _show(found, as_json, typer.echo)
 
 
+@app.command(cls=Command)
+def report(
+    file: File,
+    out: Out = _OUT,
+    page: Annotated[
+        Path, typer.Option("--page", "-o", help="The page to write, in Markdown.")
+    ] = Path("results.md"),
+) -> None:
+    """Write a page of results from the runs that are done; of the claims with a figure."""
+    from nucleate.studies import judge_claims, study_table, write_claims_page, write_study_page
+
+    study, claims = _read(file)
+    if claims is None:
+        written = write_study_page(study_table(study, out), page)
+    else:
+        written = write_claims_page(claims, judge_claims(claims, out), page)
+    for path in written:
+        say(f"wrote {path}")
+
+
 def _read(file: Path) -> "tuple[Study, Claims | None]":
     """The study of a page, or of the claims, where one of their forms is named."""
     from nucleate.studies import CLAIM_FORMS, read_claims, read_study

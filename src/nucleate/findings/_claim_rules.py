@@ -75,7 +75,7 @@ def _emerge(arms: _Arms, t: Thresholds) -> list[Condition]:
     ari = arms("base", "ari")
     fold, twin = arms("base", "cdnv_fold"), arms("scrambled", "ari")
     return [
-        by_seed(f"ARI >= {t['ari']:g}", ari, ari >= t["ari"]),
+        by_seed(f"ARI >= {t['ari']:g}", ari, ari >= t["ari"], threshold=t["ari"]),
         _beyond_chance(arms),
         by_seed(f"CDNV falls {t['cdnv_fold']:g} fold", fold, fold >= t["cdnv_fold"]),
         by_seed(
@@ -165,7 +165,7 @@ def _order(says: str, ahead: np.ndarray, least: float) -> Condition:
     elif median <= 0:
         held = "no"
     each = tuple(ahead.tolist())
-    return Condition(says, held, median, math.nan, math.nan, len(known), before, False, each)
+    return Condition(says, held, median, math.nan, math.nan, len(known), before, False, each, least)
 
 
 def _solve(arms: _Arms, t: Thresholds) -> list[Condition]:
@@ -205,8 +205,13 @@ def _carry(arms: _Arms, t: Thresholds) -> list[Condition]:
     found = []
     for name, label in (("ari", "ARI"), ("ncm", "nearest-centroid accuracy")):
         new, old = arms("base", f"{name}.held_out"), arms("base", f"{name}.seen")
-        found.append(by_seed(f"{label} on instructions held out, over that on trained ones, >= "
-                             f"{t['share']:g}", new / old, lambda x: x >= t["share"]))  # fmt: skip
+        share = np.divide(new, old, out=np.full_like(new, math.nan), where=old > 0)
+        found.append(
+            by_seed(
+                f"{label} on instructions held out, over that on trained ones, >= {t['share']:g}",
+                share, lambda x: x >= t["share"], threshold=t["share"],
+            )
+        )  # fmt: skip
     margin, softmax = arms("base", "auc.margin"), arms("base", "auc.max_softmax")
     edits = arms("base", "auc.edit_distance")
     return [
@@ -270,7 +275,7 @@ def _necessary(arms: _Arms, t: Thresholds) -> list[Condition]:
     knn, null = arms("base", "knn_erased"), arms("base", "knn_erased.null")
     return [
         by_seed(f"accuracy left by removal, less that of guessing without the task, <= "
-                f"{t['gap']:g}", gap, lambda x: x <= t["gap"]),
+                f"{t['gap']:g}", gap, lambda x: x <= t["gap"], threshold=t["gap"]),
         by_seed(f"removal costs >= {t['lost']:g}", lost, lambda x: x >= t["lost"]),
         by_seed(f"a random subspace costs <= {t['control']:g}", random,
                 lambda x: x <= t["control"]),
@@ -288,7 +293,7 @@ def _suffice(arms: _Arms, t: Thresholds) -> list[Condition]:
     control, beyond = arms("base", "shift.control"), arms("base", "shift.beyond")
     return [
         by_seed(f"the shift gives the other task's answer in >= {t['shift']:g}", shift,
-                lambda x: x >= t["shift"]),
+                lambda x: x >= t["shift"], threshold=t["shift"]),
         by_seed(f"the strongest control, less chance, <= {t['control']:g}", control - chance,
                 lambda x: x <= t["control"]),
         by_seed("more than half of the shifted states are longer than those that occur", beyond,

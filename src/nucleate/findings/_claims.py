@@ -58,6 +58,7 @@ class Condition:
         met: in how many of them it is met; None where it is no matter of single seeds.
         falsifies: whether the claim falls if it holds.
         values: the number, seed by seed; empty where it is no matter of single seeds.
+        threshold: that the number is held against; NaN where it is no single one.
     """
 
     says: str
@@ -69,6 +70,7 @@ class Condition:
     met: int | None = None
     falsifies: bool = False
     values: tuple[float, ...] = ()
+    threshold: float = math.nan
 
     def __str__(self) -> str:
         met = "" if self.met is None else f", {self.met} of {self.seeds} seeds"
@@ -107,7 +109,7 @@ def decide(name: str, says: str, conditions: Sequence[Condition], seeds: int) ->
     unsure = [c for c in conditions if c.held == "unsure"]
     verdict: ClaimVerdict
     if seeds < FEWEST_SEEDS_CLAIM:
-        verdict, why = "undecided", f"{seeds} seeds of at least {FEWEST_SEEDS_CLAIM}"
+        verdict, why = "undecided", f"{seeds} of at least {FEWEST_SEEDS_CLAIM} seeds"
     elif failed or against:
         verdict = "not supported"
         why = "; ".join(
@@ -134,6 +136,7 @@ def by_seed(
     met: Callable[[np.ndarray], np.ndarray] | np.ndarray,
     *,
     falsifies: bool = False,
+    threshold: float = math.nan,
 ) -> Condition:
     """A condition that is asked of every seed; unknown values leave it unsure where they decide."""
     known = ~np.isnan(values)
@@ -146,7 +149,8 @@ def by_seed(
     elif total and count + unknown <= FAILS * total:
         held = "no"
     value, low, high = _summary(values[known])
-    return Condition(says, held, value, low, high, total, count, falsifies, tuple(values.tolist()))
+    each = tuple(values.tolist())
+    return Condition(says, held, value, low, high, total, count, falsifies, each, threshold)
 
 
 def by_difference(
@@ -161,7 +165,7 @@ def by_difference(
     elif high < least:
         held = "no"
     each = tuple(differences.tolist())
-    return Condition(says, held, value, low, high, len(known), None, falsifies, each)
+    return Condition(says, held, value, low, high, len(known), None, falsifies, each, least)
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:

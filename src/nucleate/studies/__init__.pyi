@@ -24,6 +24,8 @@ from ._page import StudyRun as StudyRun
 from ._page import read_study as read_study
 from ._reproduce import Reproduction as Reproduction
 from ._reproduce import reproduce as reproduce
+from ._results_page import write_claims_page as write_claims_page
+from ._results_page import write_study_page as write_study_page
 from ._study import StudyStatus as StudyStatus
 from ._study import check_study as check_study
 from ._study import run_study as run_study

@@ -86,7 +86,10 @@ def read_claims(form: str = "claims", file: Path | str | None = None) -> Claims:
         form,
         canonical_hash(whole)[:12],
         {name: str(claim["says"]) for name, claim in claims.items()},
-        {name: dict(claim["at_least"]) for name, claim in claims.items()},
+        {
+            name: {k: float(v) for k, v in claim["at_least"].items()}
+            for name, claim in claims.items()
+        },
         arms,
         Study(form, runs, ("accuracy.seen", "accuracy.unseen_cell", "ari.last", "shift"), ()),
     )

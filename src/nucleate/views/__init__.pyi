@@ -1,3 +1,4 @@
+from ._claims import claims_figure as claims_figure
 from ._compare import comparison_figure as comparison_figure
 from ._compare import differences_figure as differences_figure
 from ._compare import write_comparison as write_comparison
