@@ -170,7 +170,8 @@ class _Sitting:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for run in mine:
                 state = self._state(run)
-                tries[run.key] += state in ("lost", "to do")
+                # Of one whose worker died on another machine, the lock is believed for a while.
+                tries[run.key] += state in ("lost", "to do", "running")
                 if state == "failed" or tries[run.key] >= _TRIES:
                     given_up[run.key] = run
 
