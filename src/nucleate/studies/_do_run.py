@@ -40,6 +40,10 @@ def do_run(folder: Path, watcher: Watcher) -> None:
         lock = Lock(folder)
     except BadInput:
         return
+    except OSError as error:
+        if full_disk(error) is None:
+            raise
+        return  # there is no room to say so: the study asks when a run ends without a word
     try:
         # Another process may have ended it between our look and our lock.
         if not (folder / DONE).exists():

@@ -13,7 +13,7 @@ from nucleate.studies._check import check_settings
 from nucleate.studies._cost import distinct
 from nucleate.studies._executors import Executor, Inline
 from nucleate.studies._folders import FAILED, STATES, State, read_mark, state_of, write_spec
-from nucleate.studies._full_disk import told_when_full
+from nucleate.studies._full_disk import told_when_full, why_full
 from nucleate.studies._page import Study, StudyRun
 
 _TRIES = 3
@@ -187,8 +187,11 @@ class _Sitting:
             tick(done, f"{state}: {by_folder[folder].label}")
             if state == "failed" and read_mark(folder / FAILED).get("full"):
                 full.why = _why(folder)
+            if state in ("lost", "to do") and not self.watcher.stopping():
+                full.why = full.why or why_full(self.out)
 
-        self.executor(list(by_folder), full, ended)
+        with told_when_full(self.out):
+            self.executor(list(by_folder), full, ended)
         if full.why:
             raise RunFailed(full.why)
 
