@@ -10,6 +10,7 @@ from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.progress import Silent, Tick, Watcher
 from nucleate.studies._check import check_settings
+from nucleate.studies._command import CommandConfig, check_command
 from nucleate.studies._cost import distinct
 from nucleate.studies._executors import Executor, Inline
 from nucleate.studies._folders import FAILED, STATES, State, read_mark, state_of, write_spec
@@ -94,7 +95,10 @@ def check_study(study: Study, out: Path | str) -> None:
         )
     for run in distinct(study.runs):
         if state_of(out / run.key) not in ("done", "running"):
-            check_settings(run.config, out / run.key)
+            if isinstance(run.config, CommandConfig):
+                check_command(run.config, out / run.key)
+            else:
+                check_settings(run.config, out / run.key)
 
 
 def run_study(
