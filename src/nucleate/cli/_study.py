@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,8 @@ class ExecutorName(StrEnum):
 
     process = "process"
     inline = "inline"
+    submitit = "submitit"
+    ray = "ray"
 
 
 File = Annotated[
@@ -56,8 +58,19 @@ def run(
         int | None, typer.Option(min=1, help="Runs at a time, a thread each; one per core.")
     ] = None,
     executor: Annotated[
-        ExecutorName, typer.Option(help="A process for each run, or all in this one.")
+        ExecutorName,
+        typer.Option(
+            help="A process for each run, all in this one, jobs of Slurm (submitit), or tasks of "
+            "Ray."
+        ),
     ] = ExecutorName.process,
+    executor_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of submitit or Ray, as in slurm_partition=short or num_gpus=1.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,26 +80,30 @@ def run(
     """
     from nucleate._core.errors import BadInput
     from nucleate.cli._watch import watching
-    from nucleate.studies import check_study, plan_study, record_thresholds, usable_threads
+    from nucleate.studies import (
+        check_study,
+        executor_named,
+        plan_study,
+        record_thresholds,
+        usable_threads,
+    )
 
     if executor is ExecutorName.inline and workers is not None:
-        raise BadInput(f"--workers {workers} is for the executor `process`; leave one of both out")
+        raise BadInput(
+            f"--workers {workers} is not for the executor `inline`; leave one of both out"
+        )
     study, claims = _read(file)
     check_study(study, out)
+    where = executor_named(executor.value, usable_threads(workers), _options(executor_option or ()))
     if claims is not None:
         record_thresholds(claims, out)
     with watching(quiet=quiet) as watcher:
         for line in plan_study(study, out).lines():
             watcher.say(line)
         watcher.say(f"nucleate study run {file} -> {out}")
-        from nucleate.studies import executor_named, run_study
+        from nucleate.studies import run_study
 
-        run_study(
-            study,
-            out,
-            executor=executor_named(executor.value, usable_threads(workers)),
-            watcher=watcher,
-        )
+        run_study(study, out, executor=where, watcher=watcher)
     _show(_table_of(study, claims, out), as_json, typer.echo)
 
 
@@ -151,6 +168,24 @@ def _table_of(study: "Study", claims: "Claims | None", out: Path) -> "StudyTable
     from nucleate.studies import judge_claims, study_table
 
     return study_table(study, out) if claims is None else judge_claims(claims, out)
+
+
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    """`key=value` pairs, values as in YAML: numbers, true, lists."""
+    import yaml
+
+    from nucleate._core.errors import BadInput
+
+    found = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found[key.strip()] = value
+        if not equals or not key.strip():
+            raise BadInput(f"--executor-option {pair!r} is no KEY=VALUE; write num_gpus=1")
+    return found
 
 
 def _show(

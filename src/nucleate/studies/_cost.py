@@ -8,6 +8,7 @@ from typing import Any
 
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
+from nucleate.studies._command import CommandConfig
 from nucleate.studies._config import ReproduceConfig, resolve
 from nucleate.studies._folders import DONE, read_mark, size_key, state_of
 from nucleate.studies._page import Study, StudyRun
@@ -30,6 +31,7 @@ class Plan:
         bytes: of what is not done.
         measured: how many of the runs to do are estimated from finished ones of the same size; the
             others follow a rule and may take a few times as long, or as short.
+        unknown: runs of a command of which none is finished; core-hours and bytes leave them out.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Plan:
     core_hours: float
     bytes: float
     measured: int
+    unknown: int = 0
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -45,14 +48,18 @@ class Plan:
         told = [f"study {self.name}: {self.runs} runs, {self.done} done, {left} to do"]
         if not left:
             return told
-        told.append(
-            f"to do: {_hours(self.core_hours)} of one core, {self.bytes / 1e6:.0f} MB on disk"
-        )
-        rest = left - self.measured
+        if self.unknown < left:
+            told.append(
+                f"to do: {_hours(self.core_hours)} of one core, {self.bytes / 1e6:.0f} MB on disk"
+            )
+        rest = left - self.measured - self.unknown
         how = [f"{self.measured} estimated from finished runs of the same size"] * (
             self.measured > 0
         )
         how += [f"{rest} by a rule that may be off by a factor of three"] * (rest > 0)
+        how += [f"{self.unknown} unknown until a run of the command is finished"] * (
+            self.unknown > 0
+        )
         return [*told, "; ".join(how)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,13 +90,18 @@ def plan_study(study: Study, out: Path | str) -> Plan:
     known = _finished(out)
     left = [run for run in runs if state_of(out / run.key) != "done"]
     seconds = size = 0.0
-    measured = 0
+    measured = unknown = 0
     for run in left:
         found = known.get(size_key(run.config))
         measured += found is not None
-        more, on_disk = found or _by_rule(run.config)
+        if isinstance(run.config, CommandConfig):
+            unknown += found is None
+            more, on_disk = found or (0.0, 0.0)
+        else:
+            more, on_disk = found or _by_rule(run.config)
         seconds, size = seconds + more, size + on_disk
-    return Plan(study.name, len(runs), len(runs) - len(left), seconds / 3600, size, measured)
+    return Plan(study.name, len(runs), len(runs) - len(left), seconds / 3600, size, measured,
+                unknown)  # fmt: skip
 
 
 def distinct(runs: Iterable[StudyRun]) -> list[StudyRun]:

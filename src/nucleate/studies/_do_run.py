@@ -1,5 +1,6 @@
 """One run of a study, done from what its folder says, by whichever process is asked to."""
 
+import os
 import time
 import traceback
 from contextlib import suppress
@@ -9,6 +10,7 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.progress import Watcher
 from nucleate.findings import findings
 from nucleate.runs import Lock, Run
+from nucleate.studies._command import CommandConfig, run_command
 from nucleate.studies._folders import (
     DONE,
     FAILED,
@@ -40,6 +42,10 @@ def do_run(folder: Path, watcher: Watcher) -> None:
         lock = Lock(folder)
     except BadInput:
         return
+    except OSError as error:
+        if full_disk(error) is None:
+            raise
+        return  # there is no room to say so: the study asks when a run ends without a word
     try:
         # Another process may have ended it between our look and our lock.
         if not (folder / DONE).exists():
@@ -64,9 +70,12 @@ def _do(folder: Path, watcher: Watcher) -> None:
     spec = read_spec(folder)
     path = folder / spec.folder_name
     fresh = not (path / "manifest.json").exists()
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu = time.perf_counter(), _cpu_seconds()
     with told_when_full(folder):
-        run_once(spec.config, spec.outputs, path, watcher)
+        if isinstance(spec.config, CommandConfig):
+            run_command(spec.config, folder, watcher)
+        else:
+            run_once(spec.config, spec.outputs, path, watcher)
         write_findings(findings(Run(path)), path)
         write_mark(
             folder / DONE,
@@ -74,6 +83,11 @@ def _do(folder: Path, watcher: Watcher) -> None:
             # In one sitting: only then do the seconds say what such a run costs.
             whole=fresh,
             seconds=time.perf_counter() - began,
-            cpu_seconds=time.process_time() - cpu,
+            cpu_seconds=_cpu_seconds() - cpu,
             bytes=bytes_of(path),
         )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(os.times()[:4])

@@ -1,10 +1,9 @@
-"""Where the runs of a study are done: here, or in processes of their own side by side."""
+"""Where the runs of a study are done: here, or by workers side by side."""
 
-import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -13,13 +12,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from nucleate._core.errors import Interrupted
+from nucleate._core.errors import BadInput, Interrupted
+from nucleate._core.names import nearest
 from nucleate._core.progress import Tick, Watcher
 from nucleate._core.workers import context
+from nucleate.studies._side_by_side import SECONDS_BETWEEN_LOOKS, do_watched, side_by_side
 
-EXECUTORS = ("process", "inline")
+EXECUTORS = ("process", "inline", "submitit", "ray")
 _WORK = "nucleate.studies._do_run"
-_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @runtime_checkable
@@ -63,13 +63,6 @@ class Inline:
             ended(folder)
 
 
-@dataclass(frozen=True)
-class _Child:
-    folder: Path
-    process: BaseProcess
-    line: Connection
-
-
 class Processes:
     """A process for each run, so many at a time, each with one thread.
 
@@ -85,32 +78,13 @@ class Processes:
         self, folders: Sequence[Path], watcher: Watcher, ended: Callable[[Path], None]
     ) -> None:
         """See `Executor`."""
-        left, children = list(folders), list[_Child]()
-        told = False
-        try:
-            while children or (left and not watcher.stopping()):
-                while left and len(children) < self._workers and not watcher.stopping():
-                    children.append(self._start(left.pop(0)))
-                if watcher.stopping() and not told:
-                    told = True
-                    for child in children:
-                        with suppress(OSError):
-                            child.line.send("stop")
-                for child in [c for c in children if _is_over(c, watcher)]:
-                    children.remove(child)
-                    child.line.close()
-                    child.process.join()
-                    ended(child.folder)
-                if children:
-                    wait([c.process.sentinel for c in children], _SECONDS_BETWEEN_LOOKS)
-        finally:
-            # Some are left only where this was broken off; what they wrote stays whole.
-            for child in children:
-                child.process.terminate()
-                child.process.join()
-                child.line.close()
 
-    def _start(self, folder: Path) -> _Child:
+        def pause(children: Sequence[Any]) -> None:
+            wait([child.process.sentinel for child in children], SECONDS_BETWEEN_LOOKS)
+
+        side_by_side(self._start, folders, self._workers, watcher, ended, pause)
+
+    def _start(self, folder: Path) -> "_Child":
         ours, theirs = self._server.Pipe()
         # No daemon: runs may have workers of their own.
         process = self._server.Process(target=_in_child, args=(folder, theirs), daemon=False)
@@ -118,6 +92,31 @@ class Processes:
         # With this copy closed, the line ends when the child does, and the other way round.
         theirs.close()
         return _Child(folder, process, ours)
+
+
+@dataclass(frozen=True)
+class _Child:
+    folder: Path
+    process: BaseProcess
+    line: Connection
+
+    def is_over(self, watcher: Watcher) -> bool:
+        with suppress(EOFError, OSError):
+            while self.line.poll():
+                watcher.say(self.line.recv())
+        return not self.process.is_alive()
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self.line.send("stop")
+
+    def close(self) -> None:
+        self.line.close()
+        self.process.join()
+
+    def break_off(self) -> None:
+        self.process.terminate()
+        self.close()
 
 
 def _started_server() -> ForkServerContext:
@@ -131,17 +130,36 @@ def _started_server() -> ForkServerContext:
         signal.signal(signal.SIGINT, before)
 
 
-def executor_named(name: str, workers: int) -> Executor:
-    """The executor of a name in `EXECUTORS`."""
+def executor_named(name: str, workers: int, options: Mapping[str, Any] | None = None) -> Executor:
+    """The executor of a name.
+
+    Args:
+        name: one of `EXECUTORS`.
+        workers: runs at a time; `inline` does one.
+        options: of `submitit` or `ray`, see `docs/studies.md`; the others have none.
+
+    Raises:
+        BadInput: the name or an option is unknown, or a package is missing.
+    """
+    if name == "submitit":
+        from nucleate.studies._submitit import Submitit
+
+        return Submitit(workers, options)
+    if name == "ray":
+        from nucleate.studies._ray import Ray
+
+        return Ray(workers, options)
+    if options:
+        raise BadInput(
+            f"the executor {name!r} has no option {next(iter(options))!r}; leave it out, or take "
+            "submitit or ray"
+        )
+    if name not in EXECUTORS:
+        raise BadInput(
+            f"the executor {name!r} is unknown{nearest(name, EXECUTORS)}; take one of "
+            f"{', '.join(EXECUTORS)}"
+        )
     return Inline() if name == "inline" else Processes(workers)
-
-
-def _is_over(child: _Child, watcher: Watcher) -> bool:
-    """Whether a child has ended; what it said meanwhile is passed on."""
-    with suppress(EOFError, OSError):
-        while child.line.poll():
-            watcher.say(child.line.recv())
-    return not child.process.is_alive()
 
 
 class _Relay:
@@ -163,7 +181,7 @@ class _Relay:
     def stopping(self) -> bool:
         """Whether the parent said so, or has died."""
         now = time.monotonic()
-        if not self._stop and now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+        if not self._stop and now - self._looked >= SECONDS_BETWEEN_LOOKS:
             self._looked = now
             try:
                 self._stop = self._line.poll() and bool(self._line.recv())
@@ -172,21 +190,7 @@ class _Relay:
         return self._stop
 
 
-def _log_into(file: Path) -> None:
-    """Keep what is logged with the run: on a terminal nobody could tell whose words they are."""
-    log = logging.getLogger("nucleate")
-    log.addHandler(logging.FileHandler(file, delay=True))
-    log.propagate = False
-
-
 def _in_child(folder: Path, line: Any) -> None:
-    import torch
-
-    from nucleate.studies._do_run import do_run
-
     # Ctrl-C reaches the whole group: the parent decides, and tells by the line.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    _log_into(folder / "log.txt")
-    with suppress(Interrupted):
-        do_run(folder, _Relay(line))
+    do_watched(folder, _Relay(line), threads=1)

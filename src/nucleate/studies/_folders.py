@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from nucleate._core.errors import BadInput
 from nucleate.runs import check_unlocked, write_json
+from nucleate.studies._command import CommandConfig
 from nucleate.studies._config import Outputs, ReproduceConfig
 from nucleate.studies._page import StudyRun
 from nucleate.tasks import canonical_hash
@@ -34,7 +35,7 @@ SPEC, DONE, FAILED = "run.json", "done.json", "failed.json"
 class Spec:
     """What a folder's run is, as `run.json` says it."""
 
-    config: ReproduceConfig
+    config: ReproduceConfig | CommandConfig
     outputs: Outputs
     folder_name: str
 
@@ -98,14 +99,18 @@ def write_spec(folder: Path, run: StudyRun) -> None:
         OSError: it cannot be written.
     """
     config = run.config.model_dump(mode="json")
-    if (folder / SPEC).exists():
-        if read_mark(folder / SPEC)["config"] != config:
-            raise BadInput(
-                f"{folder} is of another configuration than its name says; remove that folder, or "
-                "name another with --out"
-            )
+    there = (folder / SPEC).exists()
+    if there and read_mark(folder / SPEC)["config"] != config:
+        raise BadInput(
+            f"{folder} is of another configuration than its name says; remove that folder, or "
+            "name another with --out"
+        )
+    more = {}
+    if isinstance(run.config, CommandConfig):
+        more["called_in"] = run.config.folder  # the page may have moved since
+    elif there:
         return
-    write_mark(folder / SPEC, config=config, outputs=run.outputs, folder=run.folder_name)
+    write_mark(folder / SPEC, config=config, outputs=run.outputs, folder=run.folder_name, **more)
 
 
 def read_spec(folder: Path) -> Spec:
@@ -115,7 +120,12 @@ def read_spec(folder: Path) -> Spec:
         BadInput: it is not there or damaged.
     """
     found = read_mark(folder / SPEC)
-    return Spec(ReproduceConfig.model_validate(found["config"]), found["outputs"], found["folder"])
+    config: ReproduceConfig | CommandConfig
+    if "called_in" in found:
+        config = CommandConfig.model_validate({**found["config"], "folder": found["called_in"]})
+    else:
+        config = ReproduceConfig.model_validate(found["config"])
+    return Spec(config, found["outputs"], found["folder"])
 
 
 def bytes_of(folder: Path) -> int:
@@ -123,7 +133,7 @@ def bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def size_key(config: ReproduceConfig) -> str:
+def size_key(config: ReproduceConfig | CommandConfig) -> str:
     """The hash of what decides how much work a run is: all settings but seed and null."""
     content: Mapping[str, Any] = config.model_dump(mode="json") | {
         "seed": 0, "null": None, "outputs": [],

@@ -12,10 +12,11 @@ from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 from nucleate.studies._check import check_config, runs_of
+from nucleate.studies._command import COMMAND_FOLDER, CommandConfig, command_config
 from nucleate.studies._config import Outputs, Preset, ReproduceConfig, merged, read_yaml, resolve
 from nucleate.tasks import SPLITS, canonical_hash
 
-_KEYS = ("name", "base", "grid", "list", "seeds", "twins", "limit", "tables")
+_KEYS = ("name", "command", "base", "grid", "list", "seeds", "twins", "limit", "tables")
 _LIMIT = 200
 _POSITIONS = ("instruction_end", "last")
 # Every number of a summary that a table may show; `_table.py` says where each one stands.
@@ -34,14 +35,14 @@ class StudyRun:
     Attributes:
         setting: in which settings it differs from the base, for a reader.
         twin: name of the twin that it is; empty for the run itself.
-        config: with one kind of outputs.
+        config: with one kind of outputs; or a command with its settings.
         outputs: that kind.
         key: the hash of all that decides the run; its folder's name.
     """
 
     setting: str
     twin: str
-    config: ReproduceConfig
+    config: ReproduceConfig | CommandConfig
     outputs: Outputs
     key: str
 
@@ -54,6 +55,8 @@ class StudyRun:
     @property
     def folder_name(self) -> str:
         """Name of the run folder within the folder of its own."""
+        if isinstance(self.config, CommandConfig):
+            return COMMAND_FOLDER
         return runs_of(self.config)[0][0]
 
 
@@ -78,8 +81,8 @@ def read_study(file: Path | str) -> Study:
     """Read a study's page and lay out its runs.
 
     Args:
-        file: YAML with `name`, and any of `base`, `grid`, `list`, `seeds`, `twins`, `limit` and
-            `tables`.
+        file: YAML with `name`, and any of `command`, `base`, `grid`, `list`, `seeds`, `twins`,
+            `limit` and `tables`.
 
     Returns:
         The study, every run with its whole configuration.
@@ -110,12 +113,6 @@ def read_study(file: Path | str) -> Study:
 
 def _runs(file: Path, page: Mapping[str, Any], twins: Mapping[str, Any]) -> Iterator[StudyRun]:
     base = dict(_mapping(file, page, "base"))
-    preset = base.pop("preset", "default")
-    if preset not in get_args(Preset):
-        raise BadInput(
-            f"base.preset is {preset!r}{nearest(str(preset), get_args(Preset))}; choose "
-            f"{', '.join(get_args(Preset))}"
-        )
     seeds = _seeds(page)
     changes = _changes(file, page, len(seeds) * (1 + len(twins)))
     short = _short_names(changes)
@@ -126,20 +123,37 @@ def _runs(file: Path, page: Mapping[str, Any], twins: Mapping[str, Any]) -> Iter
         given = nested({**base, "seed": seed})
         for more in (change, own):
             given = merged(given, nested(more))
-        whole = resolve(preset, **given)
         label = ", ".join(f"{short[key]}={value}" for key, value in change.items()) or "base"
-        for kind, outputs in runs_of(whole):
-            one = (
-                whole if outputs == "natural" else whole.model_copy(update={"outputs": (outputs,)})
+        if "command" in page:
+            command = command_config(
+                page["command"], flat_settings(given), file.parent, several_seeds=len(seeds) > 1
             )
-            check_config(one)
-            several = len(runs_of(whole)) > 1
-            run = StudyRun(f"{label}, {kind}" if several else label, str(twin), one, outputs,
-                           key_of(one, outputs))  # fmt: skip
+            laid_out = [StudyRun(label, str(twin), command, "natural", command.key())]
+        else:
+            laid_out = list(_trainings(label, str(twin), given))
+        for run in laid_out:
             identity = f"{run.key} {run.setting} {run.twin}"
             if identity not in seen:
                 yield run
             seen.add(identity)
+
+
+def _trainings(label: str, twin: str, given: Mapping[str, Any]) -> Iterator[StudyRun]:
+    """The runs of `reproduce` with some settings: one for each kind of outputs."""
+    settings = dict(given)
+    preset = settings.pop("preset", "default")
+    if preset not in get_args(Preset):
+        raise BadInput(
+            f"base.preset is {preset!r}{nearest(str(preset), get_args(Preset))}; choose "
+            f"{', '.join(get_args(Preset))}"
+        )
+    whole = resolve(preset, **settings)
+    several = len(runs_of(whole)) > 1
+    for kind, outputs in runs_of(whole):
+        one = whole if outputs == "natural" else whole.model_copy(update={"outputs": (outputs,)})
+        check_config(one)
+        yield StudyRun(f"{label}, {kind}" if several else label, twin, one, outputs,
+                       key_of(one, outputs))  # fmt: skip
 
 
 def _changes(file: Path, page: Mapping[str, Any], each: int) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.progress import Silent, Tick, Watcher
 from nucleate.studies._check import check_settings
+from nucleate.studies._command import CommandConfig, check_command
 from nucleate.studies._cost import distinct
 from nucleate.studies._executors import Executor, Inline
 from nucleate.studies._folders import FAILED, STATES, State, read_mark, state_of, write_spec
-from nucleate.studies._full_disk import told_when_full
+from nucleate.studies._full_disk import told_when_full, why_full
 from nucleate.studies._page import Study, StudyRun
 
 _TRIES = 3
@@ -94,7 +95,10 @@ def check_study(study: Study, out: Path | str) -> None:
         )
     for run in distinct(study.runs):
         if state_of(out / run.key) not in ("done", "running"):
-            check_settings(run.config, out / run.key)
+            if isinstance(run.config, CommandConfig):
+                check_command(run.config, out / run.key)
+            else:
+                check_settings(run.config, out / run.key)
 
 
 def run_study(
@@ -170,7 +174,8 @@ class _Sitting:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for run in mine:
                 state = self._state(run)
-                tries[run.key] += state in ("lost", "to do")
+                # Of one whose worker died on another machine, the lock is believed for a while.
+                tries[run.key] += state in ("lost", "to do", "running")
                 if state == "failed" or tries[run.key] >= _TRIES:
                     given_up[run.key] = run
 
@@ -186,8 +191,11 @@ class _Sitting:
             tick(done, f"{state}: {by_folder[folder].label}")
             if state == "failed" and read_mark(folder / FAILED).get("full"):
                 full.why = _why(folder)
+            if state in ("lost", "to do") and not self.watcher.stopping():
+                full.why = full.why or why_full(self.out)
 
-        self.executor(list(by_folder), full, ended)
+        with told_when_full(self.out):
+            self.executor(list(by_folder), full, ended)
         if full.why:
             raise RunFailed(full.why)
 
