@@ -14,7 +14,7 @@ from nucleate.cli import _options as options
 from nucleate.cli._text import Command, Group, say
 
 if TYPE_CHECKING:
-    from nucleate.studies import Plan, StudyStatus, StudyTable
+    from nucleate.studies import Plan, StudyRanking, StudyStatus, StudyTable
 
 app = typer.Typer(
     cls=Group,
@@ -98,6 +98,10 @@ def table(
     to_csv: Annotated[
         Path | None, typer.Option("--csv", help="Write the table there as well.")
     ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(help="Instead, the settings by when they get there: tokens_to_90.unseen_cell"),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Print one line a setting: means over seeds with intervals, beside what chance gives.
@@ -107,16 +111,16 @@ def table(
     from nucleate.studies import read_study
 
     study = read_study(file)
-    from nucleate.studies import study_table
+    from nucleate.studies import rank_study, study_table
 
-    found = study_table(study, out)
+    found = study_table(study, out) if rank is None else rank_study(study, out, rank)
     if to_csv is not None:
         _write_csv(found, to_csv)
     _show(found, as_json, typer.echo)
 
 
 def _show(
-    found: "Plan | StudyStatus | StudyTable",
+    found: "Plan | StudyStatus | StudyTable | StudyRanking",
     as_json: bool,
     tell: Callable[[str], None] = say,
 ) -> None:
@@ -127,7 +131,7 @@ def _show(
         tell(line)
 
 
-def _write_csv(found: "StudyTable", path: Path) -> None:
+def _write_csv(found: "StudyTable | StudyRanking", path: Path) -> None:
     from nucleate.runs import check_writable, write_whole
 
     check_writable(path.parent, "name another file")

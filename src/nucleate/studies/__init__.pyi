@@ -16,6 +16,8 @@ from ._page import NUMBERS as NUMBERS
 from ._page import Study as Study
 from ._page import StudyRun as StudyRun
 from ._page import read_study as read_study
+from ._ranking import StudyRanking as StudyRanking
+from ._ranking import rank_study as rank_study
 from ._reproduce import Reproduction as Reproduction
 from ._reproduce import reproduce as reproduce
 from ._study import StudyStatus as StudyStatus
