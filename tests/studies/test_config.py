@@ -57,3 +57,21 @@ def test_components_have_seeds_of_their_own():
     assert len(seeds) == 4
     assert config.seed_of("tasks") == resolve(seed=5).seed_of("tasks")
     assert config.seed_of("tasks") != resolve(seed=6).seed_of("tasks")
+
+
+@pytest.mark.parametrize(("config", "known"), [
+    (resolve(), "86eaea2a7d94e7e7"),
+    (resolve("smoke", seed=3), "444c58431beac5b8"),
+    (resolve("large", tasks="geo", null="scrambled"), "0c9f73c9250f324d"),
+])  # fmt: skip
+def test_runs_of_earlier_versions_keep_the_hash_under_which_they_are_known(config, known):
+    assert config.content_hash().startswith(known)
+
+
+@pytest.mark.parametrize("setting", [
+    "training.optimizer=muon", "training.momentum=0.5", "training.hard_negatives=0.5",
+    "training.curriculum=short", "training.curriculum_until=0.3", "synthetic.key_at=early",
+    "training.schedule=wsd",
+])  # fmt: skip
+def test_a_setting_that_is_set_makes_another_run(setting):
+    assert resolve(settings=[setting]).content_hash() != resolve().content_hash()

@@ -115,6 +115,27 @@ def test_the_key_symbols_of_a_task_stand_in_all_of_its_instructions_and_in_no_fi
     assert (most_orders > 1) == (keys > 1)
 
 
+@pytest.mark.parametrize("key_at", ["early", "late"])
+def test_key_symbols_stand_where_they_are_asked_to_and_all_else_stays(key_at):
+    asked = {"tasks": 8, "families": 4, "keys": 2, "seed": 3}
+    moved, anywhere = synthetic(**asked, key_at=key_at), synthetic(**asked)
+    for task in moved.tasks:
+        own, before = (
+            [row.instruction for row in made.examples if row.task == task]
+            for made in (moved, anywhere)
+        )
+        ends = {text[:2] if key_at == "early" else text[-2:] for text in own}
+        keys = {frozenset(end) for end in ends}
+        assert len(keys) == 1
+        assert keys <= {frozenset.intersection(*map(frozenset, before))}
+    assert synthetic(**asked, key_at="anywhere") == anywhere != moved
+
+
+def test_a_place_for_key_symbols_without_any_is_refused():
+    with pytest.raises(BadInput, match="key_at is 'early' and keys is 0"):
+        synthetic(key_at="early", seed=0)
+
+
 def test_no_two_tasks_have_the_same_key_symbols():
     taskset = synthetic(tasks=20, keys=1, seed=0)
     common = [

@@ -19,6 +19,7 @@ from nucleate.training import (
     load_weights,
     train,
 )
+from nucleate.training._optimizers import Together, make_optimizer
 from small import material, model
 
 CONFIG = TrainingConfig(steps=24, batch_size=16, warmup_steps=4, checkpoint_every=8, device="cpu")
@@ -43,6 +44,15 @@ def losses(run: Run) -> list[float]:
 
 def weights(trained) -> list[torch.Tensor]:
     return [p.detach() for p in trained.model.parameters()]
+
+
+OPTIMIZERS = ("adamw", "sgd", "lion", "muon")
+
+
+def with_optimizer(name: str, **more: object) -> TrainingConfig:
+    if name == "lion":
+        pytest.importorskip("lion_pytorch")
+    return CONFIG.model_copy(update={"optimizer": name, **more})
 
 
 def test_recording_changes_no_loss_and_no_weight(tmp_path):
@@ -86,6 +96,73 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_voids_what_came_after
     assert losses(Run(killed)) == losses(whole)
     assert all(map(torch.equal, weights(whole_model), weights(again_model)))
     assert again.steps == whole.steps
+
+
+@pytest.mark.parametrize(("optimizer", "momentum", "arch"), [
+    ("sgd", 0.9, "llama"), ("sgd", 0.0, "llama"), ("lion", None, "llama"), ("muon", 0.9, "gpt2"),
+])  # fmt: skip
+def test_a_training_goes_on_bit_for_bit_with_every_optimizer(tmp_path, optimizer, momentum, arch):
+    config = with_optimizer(optimizer, momentum=momentum)
+    whole, whole_model = sit(tmp_path / "whole", config, net=model(arch, dropout=0.1))
+    asked = itertools.count()
+    with pytest.raises(Interrupted):
+        sit(tmp_path / "broken", config, net=model(arch, dropout=0.1),
+            stopping=lambda: next(asked) == 13)  # fmt: skip
+    broken, again = sit(tmp_path / "broken", config, net=model(arch, seed=9, dropout=0.1))
+    assert losses(Run(broken.path)) == losses(Run(whole.path))
+    assert all(map(torch.equal, weights(whole_model), weights(again)))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_learns_and_each_in_its_own_way(tmp_path, optimizer):
+    rate = {"sgd": 0.3, "lion": 1e-3}.get(optimizer, 1e-2)
+    config = with_optimizer(optimizer, learning_rate=rate, batch_size=64)
+    run, trained = sit(tmp_path / "run", config, net=model(width=32))
+    found = losses(run)
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+    if optimizer != "adamw":
+        usual = config.model_copy(update={"optimizer": "adamw"})
+        _, other = sit(tmp_path / "other", usual, net=model(width=32))
+        assert not all(map(torch.equal, weights(trained), weights(other)))
+
+
+def test_muon_takes_the_matrices_in_the_blocks_and_adamw_all_else():
+    net = model("gpt2")
+    optimizer = make_optimizer(net, with_optimizer("muon"))
+    hidden = {id(p) for group in optimizer.param_groups[:1] for p in group["params"]}
+    names = {name for name, p in net.named_parameters() if id(p) in hidden}
+    inside = {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}
+    assert names == {f"transformer.h.{k}.{part}.weight" for k in (0, 1) for part in inside}
+    rest = [p for group in optimizer.param_groups[1:] for p in group["params"]]
+    assert len(hidden) + len(rest) == len(list(net.parameters()))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.01, 0.0]
+
+
+def test_lion_without_its_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr("nucleate.training._config.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"pip install 'nucleate\[optimizers\]'"):
+        TrainingConfig(optimizer="lion").check()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lion"])
+def test_a_momentum_that_an_optimizer_has_no_use_for_is_refused(optimizer):
+    with pytest.raises(BadInput, match=rf"momentum is 0.5, which {optimizer} has no use for"):
+        TrainingConfig(optimizer=optimizer, momentum=0.5).check()
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [
+    ("constant", {4: 1, 14: 1, 24: 1}),
+    ("linear", {4: 1, 14: 11 / 20, 24: 1 / 20}),
+    ("wsd", {4: 1, 14: 1, 21: 1, 22: 3 / 4, 24: 1 / 4}),
+    ("inverse_sqrt", {4: 1, 16: 1 / 2, 24: (4 / 24) ** 0.5}),
+])  # fmt: skip
+def test_every_schedule_warms_up_and_then_goes_its_way(tmp_path, schedule, rates):
+    run, _ = sit(tmp_path / "run", CONFIG.model_copy(update={"schedule": schedule}),
+                 steps=[2, *rates])  # fmt: skip
+    found = {r["step"]: r["learning_rate"] for r in run.journal.live("step")}
+    assert found[2] == pytest.approx(CONFIG.learning_rate / 2)
+    for step, share in rates.items():
+        assert found[step] == pytest.approx(CONFIG.learning_rate * share)
 
 
 def test_step_lines_have_learning_rate_and_all_tokens_read_so_far_also_after_a_break(tmp_path):
@@ -197,6 +274,25 @@ def test_bfloat16_autocast_trains_in_bfloat16_and_keeps_float32_weights(tmp_path
     assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
     assert losses(half) != losses(full)
     assert losses(half) == pytest.approx(losses(full), rel=0.05)
+
+
+def test_optimizers_put_together_step_as_they_do_alone():
+    values = [torch.randn(4, 3), torch.randn(3)]
+    together, alone = ([torch.nn.Parameter(v.clone()) for v in values] for _ in range(2))
+    parts = [[torch.optim.SGD([a], lr=0.1, momentum=0.9), torch.optim.AdamW([b], lr=0.1)]
+             for a, b in (together, alone)]  # fmt: skip
+    one = Together(*parts[0])
+    for step in range(3):
+        for group in (*one.param_groups, *(g for part in parts[1] for g in part.param_groups)):
+            group["lr"] = 0.1 / (step + 1)
+        for mine, other in zip(together, alone, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        one.step()
+        one.load_state_dict(one.state_dict())
+        for part in parts[1]:
+            part.step()
+    assert all(map(torch.equal, together, alone))
 
 
 @pytest.mark.slow

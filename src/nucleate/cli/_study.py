@@ -14,7 +14,15 @@ from nucleate.cli import _options as options
 from nucleate.cli._text import Command, Group, say
 
 if TYPE_CHECKING:
-    from nucleate.studies import Claims, ClaimsTable, Plan, Study, StudyStatus, StudyTable
+    from nucleate.studies import (
+        Claims,
+        ClaimsTable,
+        Plan,
+        Study,
+        StudyRanking,
+        StudyStatus,
+        StudyTable,
+    )
 
 app = typer.Typer(
     cls=Group,
@@ -122,13 +130,17 @@ def table(
     to_csv: Annotated[
         Path | None, typer.Option("--csv", help="Write the table there as well.")
     ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(help="Instead, the settings by when they get there: tokens_to_90.unseen_cell"),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Print one line a setting: means over seeds with intervals, beside what chance gives.
 
     Of runs that are done; the column of seeds says of how many. Nothing of a run is changed.
     """
-    found = _table_of(*_read(file), out)
+    found = _table_of(*_read(file), out, rank)
     if to_csv is not None:
         _write_csv(found, to_csv)
     _show(found, as_json, typer.echo)
@@ -164,9 +176,13 @@ def _read(file: Path) -> "tuple[Study, Claims | None]":
     return claims.study, claims
 
 
-def _table_of(study: "Study", claims: "Claims | None", out: Path) -> "StudyTable | ClaimsTable":
-    from nucleate.studies import judge_claims, study_table
+def _table_of(
+    study: "Study", claims: "Claims | None", out: Path, rank: str | None = None
+) -> "StudyTable | ClaimsTable | StudyRanking":
+    from nucleate.studies import judge_claims, rank_study, study_table
 
+    if rank is not None:
+        return rank_study(study, out, rank)
     return study_table(study, out) if claims is None else judge_claims(claims, out)
 
 
@@ -189,7 +205,7 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _show(
-    found: "Plan | StudyStatus | StudyTable | ClaimsTable",
+    found: "Plan | StudyStatus | StudyTable | ClaimsTable | StudyRanking",
     as_json: bool,
     tell: Callable[[str], None] = say,
 ) -> None:
@@ -200,7 +216,7 @@ def _show(
         tell(line)
 
 
-def _write_csv(found: "StudyTable | ClaimsTable", path: Path) -> None:
+def _write_csv(found: "StudyTable | ClaimsTable | StudyRanking", path: Path) -> None:
     from nucleate.runs import check_writable, write_whole
 
     check_writable(path.parent, "name another file")

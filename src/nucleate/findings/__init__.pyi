@@ -52,6 +52,11 @@ from ._on_record import training_table as training_table
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
+from ._ranking import Ranked as Ranked
+from ._ranking import rank as rank
+from ._ranking import ranking_words as ranking_words
+from ._reach import Reached as Reached
+from ._reach import reached as reached
 from ._rules import FEWEST_STRINGS_CLUSTERS as FEWEST_STRINGS_CLUSTERS
 from ._rules import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._rules import MARGIN as MARGIN
@@ -69,6 +74,7 @@ from ._rules import source_verdict as source_verdict
 from ._rules import use_verdict as use_verdict
 from ._rules import why_undecided as why_undecided
 from ._seed_test import mean_interval as mean_interval
+from ._seed_test import median_interval as median_interval
 from ._summary import Accuracy as Accuracy
 from ._summary import Clusters as Clusters
 from ._summary import Controls as Controls

@@ -148,3 +148,17 @@ def mean_interval(values: Float[np.ndarray, " unit"]) -> tuple[float, float]:
         return math.nan, math.nan
     reach = float(student.ppf(0.975, count - 1)) * float(values.std(ddof=1)) / math.sqrt(count)
     return float(values.mean() - reach), float(values.mean() + reach)
+
+
+def median_interval(values: Float[np.ndarray, " unit"]) -> tuple[float, float]:
+    """95 % interval of the median over seeds, between two of their values; NaN below six seeds.
+
+    That of the sign test (Conover 1999): nothing is assumed of how seeds vary, and a value may be
+    infinite.
+    """
+    from scipy.stats import quantile_test
+
+    if len(values) < 2 or np.isnan(values).any():
+        return math.nan, math.nan
+    found = quantile_test(values, q=float(np.median(values)), p=0.5).confidence_interval(0.95)
+    return float(found.low), float(found.high)

@@ -22,6 +22,8 @@ from ._page import NUMBERS as NUMBERS
 from ._page import Study as Study
 from ._page import StudyRun as StudyRun
 from ._page import read_study as read_study
+from ._ranking import StudyRanking as StudyRanking
+from ._ranking import rank_study as rank_study
 from ._reproduce import Reproduction as Reproduction
 from ._reproduce import reproduce as reproduce
 from ._results_page import write_claims_page as write_claims_page

@@ -54,6 +54,7 @@ def check_config(config: ReproduceConfig) -> None:
         BadInput: they do not.
     """
     config.model.check()
+    config.training.check()
     _check_architecture(config.model.arch)
     check_device_name(config.training.device)
     schedule_of(config)

@@ -37,6 +37,9 @@ class SyntheticConfig(_Strict):
     keys: int = Field(
         0, ge=0, le=4, description="symbols that stand in every instruction of a task"
     )
+    key_at: Literal["early", "late", "anywhere"] = Field(
+        "anywhere", description="these symbols stand before all others, after them, or anywhere"
+    )
     label_noise: float = Field(
         0.2, ge=0, le=1, description="share of training rows with a wrong output of their task"
     )
@@ -156,8 +159,14 @@ LATER: dict[str, Any] = {
     "model.init_scale": None,
     "model.activation": None,
     "training.regularizer": None,
+    "training.optimizer": "adamw",
+    "training.momentum": None,
+    "training.hard_negatives": 0.0,
+    "training.curriculum": None,
+    "training.curriculum_until": 0.5,
     "panel.keyframes": None,
     "synthetic.keys": 0,
+    "synthetic.key_at": "anywhere",
 }
 """Settings that the first version did not have, and what they were then."""
 

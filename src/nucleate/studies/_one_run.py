@@ -87,6 +87,9 @@ class _Job:
             batch_size=config.training.batch_size,
             seed=config.seed_of("batches"),
             scrambled=config.null == "scrambled",
+            hard_negatives=config.training.hard_negatives,
+            curriculum=config.training.curriculum,
+            curriculum_steps=round(config.training.curriculum_until * config.training.steps),
         )
         tick = self.watcher.part(f"{self.run.path.name}: training", config.training.steps)
         with Recorder(self.run, None, schedule_of(config)) as recorder:

@@ -19,9 +19,13 @@ from nucleate.tasks import SPLITS, canonical_hash
 _KEYS = ("name", "command", "base", "grid", "list", "seeds", "twins", "limit", "tables")
 _LIMIT = 200
 _POSITIONS = ("instruction_end", "last")
-# Every number of a summary that a table may show; `_table.py` says where each one stands.
+_READ = tuple(split for split in SPLITS if split != "train")
+# When accuracy reaches 90 % for good.
+REACHED = tuple(f"{kind}.{split}" for kind in ("steps_to_90", "tokens_to_90") for split in _READ)
+# Every number that a table may show; `_table.py` says where each one stands.
 NUMBERS = (
-    *(f"{kind}.{split}" for kind in ("accuracy", "loss") for split in SPLITS if split != "train"),
+    *(f"{kind}.{split}" for kind in ("accuracy", "loss") for split in _READ),
+    *REACHED,
     *(f"{kind}.{at}" for kind in ("ari", "onset", "embedding_change") for at in _POSITIONS),
     "accuracy_onset", "shift", "erase", "places.clusters", "places.used", "recording_share",
 )  # fmt: skip
@@ -196,7 +200,7 @@ def _tables(file: Path, page: Mapping[str, Any]) -> tuple[str, ...]:
     for name in tables:
         if name not in NUMBERS:
             raise BadInput(
-                f"{file}: tables has {name!r}, which no summary holds"
+                f"{file}: tables has {name!r}, which no run has"
                 f"{nearest(str(name), NUMBERS)}; choose from {', '.join(NUMBERS)}"
             )
     return tuple(dict.fromkeys(tables))

@@ -11,9 +11,17 @@ from pydantic import ValidationError
 
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
-from nucleate.findings import Summary, interval, mean_interval, middle, number, place_counts
+from nucleate.findings import (
+    Summary,
+    mean_interval,
+    median_interval,
+    middle,
+    number,
+    place_counts,
+    reached,
+)
 from nucleate.studies._folders import state_of
-from nucleate.studies._page import Study, StudyRun
+from nucleate.studies._page import REACHED, Study, StudyRun
 
 _ENDS = ("low", "high", "null", "seeds")
 
@@ -23,9 +31,11 @@ class Cell:
     """One number of one setting.
 
     Attributes:
-        value: mean over seeds; the median where a seed has none, as an onset that never comes.
+        value: mean over seeds; the median where a seed has none, as an onset that never comes, and
+            of `steps_to_90` and `tokens_to_90`.
         low, high: its 95 % interval over seeds, by Student's t; NaN with one seed, or where a seed
-            has none.
+            has none. Of a median that is always one, the interval of the sign test, which takes
+            six seeds.
         null: the highest that it is by chance in any run; NaN where that is not known.
         seeds: how many it is of.
     """
@@ -38,7 +48,16 @@ class Cell:
 
     def __str__(self) -> str:
         chance = f" (null {number(self.null)})" if math.isfinite(self.null) else ""
-        return f"{number(self.value)} {interval(self.low, self.high)}".strip() + chance
+        known = not (math.isnan(self.low) or math.isnan(self.high))
+        ends = f" [{shown(self.low)}, {shown(self.high)}]" if known else ""
+        return shown(self.value) + ends + chance
+
+
+def shown(value: float) -> str:
+    """A number as in a table: infinite where it never comes, without decimals where it is large."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 1000 else number(value)
 
 
 @dataclass(frozen=True)
@@ -146,7 +165,7 @@ _Found = Mapping[str, dict[str, tuple[float, float]] | None]
 def _line(setting: str, of: str, runs: list[StudyRun], found: _Found, names: Iterable[str]) -> Line:
     there = [numbers for run in runs if (numbers := found[run.key]) is not None]
     cells = {
-        name: _cell([each[name] for each in there if name in each])
+        name: _cell(name, [each[name] for each in there if name in each])
         for name in names
         if any(name in each for each in there)
     }
@@ -174,15 +193,17 @@ def _differences(
         # Two onsets that never come have no difference.
         known = [(a - b, math.nan) for a, b in both if math.isfinite(a) or math.isfinite(b)]
         if known:
-            cells[name] = _cell(known)
+            cells[name] = _cell(name, known)
     return Line(setting, f"less {twin}", len(pairs), len(own), cells)
 
 
-def _cell(values: list[tuple[float, float]]) -> Cell:
+def _cell(name: str, values: list[tuple[float, float]]) -> Cell:
     numbers = np.array([value for value, _ in values])
-    low, high = mean_interval(numbers)
     null = max((null for _, null in values if not math.isnan(null)), default=math.nan)
-    return Cell(middle(numbers), low, high, null, len(values))
+    if name in REACHED:
+        with np.errstate(invalid="ignore"):  # no seeds' difference lies between both infinities
+            return Cell(float(np.median(numbers)), *median_interval(numbers), null, len(values))
+    return Cell(middle(numbers), *mean_interval(numbers), null, len(values))
 
 
 def _numbers(
@@ -200,7 +221,12 @@ def _numbers(
             f"{path} cannot be read ({type(error).__name__}); remove {folder}, and its run is done "
             "again"
         ) from error
-    found = {name: _number(summary, name) for name in names}
+    found = {
+        name: _reached(folder / run.folder_name, name)
+        if name in REACHED
+        else _number(summary, name)
+        for name in names
+    }
     return {name: pair for name, pair in found.items() if pair is not None}
 
 
@@ -233,6 +259,16 @@ def _number(summary: Summary, name: str) -> tuple[float, float] | None:
     else:
         value, null = summary.recording_share, None
     return None if value is None else (value, math.nan if null is None else null)
+
+
+def _reached(folder: Path, name: str) -> tuple[float, float] | None:
+    """When accuracy reached 90 %; by chance it never does, which a twin has to show."""
+    kind, _, split = name.partition(".")
+    found = reached(folder, split)
+    if found is None:
+        return None
+    date = found.steps if kind == "steps_to_90" else found.tokens
+    return None if math.isnan(date) else (date, math.nan)
 
 
 def _date(step: int | None) -> tuple[float, float]:

@@ -24,6 +24,7 @@ def draw_languages(
     strings: int,
     rng: np.random.Generator,
     keys: int = 0,
+    key_at: str = "anywhere",
 ) -> Languages:
     """Draw `families` regular expressions per task; no string of which belongs to two families.
 
@@ -36,6 +37,7 @@ def draw_languages(
         rng: the source of random numbers.
         keys: how many symbols stand in every string of all of a task's families, each at a place of
             the family's own; no two tasks have the same set of them.
+        key_at: `early`: they stand first; `late`: last; `anywhere`: at any place.
 
     Returns:
         task name -> its languages.
@@ -53,7 +55,7 @@ def draw_languages(
         letters = [letter for letter in LETTERS if letter not in own]
         core = _shuffled(letters, rng)[:symbols]
         for _ in range(families):
-            drawn.append(_draw_apart(own, letters, core, stem, drawn, rng))
+            drawn.append(_draw_apart(own, key_at, letters, core, stem, drawn, rng))
         result[name] = tuple(drawn[-families:])
     return result
 
@@ -76,6 +78,7 @@ def _draw_keys(tasks: int, keys: int, rng: np.random.Generator) -> list[list[str
 
 def _draw_apart(
     keys: list[str],
+    key_at: str,
     letters: Sequence[str],
     core: list[str],
     stem: float,
@@ -83,7 +86,7 @@ def _draw_apart(
     rng: np.random.Generator,
 ) -> Language:
     for _ in range(_ATTEMPTS):
-        language = parse(_pattern(keys, _content(letters, core, stem, rng), rng))
+        language = parse(_pattern(keys, key_at, _content(letters, core, stem, rng), rng))
         if all(language.common_string(other) is None for other in others):
             return language
     raise BadInput(
@@ -102,7 +105,7 @@ def _content(
     return _shuffled(own + rest[: len(core) - shared], rng)
 
 
-def _pattern(keys: list[str], content: list[str], rng: np.random.Generator) -> str:
+def _pattern(keys: list[str], key_at: str, content: list[str], rng: np.random.Generator) -> str:
     """Write an expression for strings of 5 to 8 symbols; its six pieces come in random order.
 
     Keys take the place of the two symbols that stand in every string; more than two make it longer.
@@ -110,7 +113,12 @@ def _pattern(keys: list[str], content: list[str], rng: np.random.Generator) -> s
     a, b, c, d, e, f, g, *rest = content
     fixed = [*keys, a, b][: max(2, len(keys))]
     pieces = [*fixed, f"({c}{d}|{e})", f"{f}{{1,2}}", f"{g}?", f"[{''.join(rest)}]"]
-    return "".join(_shuffled(pieces, rng))
+    ordered = _shuffled(pieces, rng)
+    if key_at == "anywhere":
+        return "".join(ordered)
+    # Keys and all else keep the order in which they were drawn.
+    early = [piece for piece in ordered if (piece in keys) == (key_at == "early")]
+    return "".join([*early, *(piece for piece in ordered if piece not in early)])
 
 
 def _shuffled(items: Sequence[str], rng: np.random.Generator) -> list[str]:

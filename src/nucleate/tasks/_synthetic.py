@@ -38,6 +38,7 @@ def synthetic(
     output_symbols: int = 12,
     stem: float = 0.0,
     keys: int = 0,
+    key_at: Literal["early", "late", "anywhere"] = "anywhere",
     label_noise: float = 0.0,
     instruction_noise: float = 0.0,
     imbalance: float = 0.0,
@@ -69,6 +70,7 @@ def synthetic(
         keys: 0..4, the number of symbols that stand in every instruction of a task, at a place of
             its family's own; no two tasks have the same. With them an unseen family can be
             understood, as long as a model reads symbols wherever they stand.
+        key_at: where these stand: before all other symbols, after them, or anywhere.
         label_noise: 0..1, the share of training rows with a wrong output.
         instruction_noise: 0..1, the share of training rows with one wrong symbol in the
             instruction; such a string may by chance be right for another task, but is never one
@@ -82,8 +84,8 @@ def synthetic(
             refusing them. Two families of one task, and a held-out family and any other, must
             share no string even so. Rows of unseen strings that another task trains are left out.
         patterns: the user's own families, task -> regular expressions, in place of generated ones
-            (`tasks`, `families`, `stem` and `keys` then mean nothing); the last `held_out_families`
-            of each task are never trained.
+            (`tasks`, `families`, `stem`, `keys` and `key_at` then mean nothing); the last
+            `held_out_families` of each task are never trained.
         max_repeat: what bounds `*`, `+` and `{n,}` in those patterns; without it they are refused.
         seed: everything follows from it. Strings and splits do not depend on `outputs`.
 
@@ -114,6 +116,9 @@ def synthetic(
     _check_shares(stem=stem, label_noise=label_noise, instruction_noise=instruction_noise)
     _check_choice("outputs", outputs, ("own", "shared"))
     _check_choice("order", order, ("before", "after"))
+    _check_choice("key_at", key_at, ("early", "late", "anywhere"))
+    if key_at != "anywhere" and not keys:
+        raise BadInput(f"key_at is {key_at!r} and keys is 0: set keys, or leave key_at out.")
     if not 0 <= imbalance < math.inf:
         raise BadInput(f"imbalance is {imbalance}: give an exponent of 0 or more.")
     rng = {part: np.random.default_rng([seed, index]) for index, part in enumerate(_PARTS)}
@@ -121,7 +126,7 @@ def synthetic(
     if patterns is None:
         languages = draw_languages(
             tasks, families + held_out_families, stem, strings + unseen_strings, rng["patterns"],
-            keys,
+            keys, key_at,
         )  # fmt: skip
         overlaps: tuple[tuple[str, str], ...] = ()  # they were drawn apart
     else:

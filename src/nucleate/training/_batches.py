@@ -12,6 +12,8 @@ from jaxtyping import Int
 
 from nucleate.prompts import Encoder
 from nucleate.tasks import TaskSet
+from nucleate.training._config import Curriculum
+from nucleate.training._pool import Pool, check_rivals, entries
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Batches:
         seed: two `Batches` of one seed give the same batch at the same step.
         scrambled: draw a new instruction from all training rows for each drawn row, so that
             the same tokens are seen but the instruction says nothing about the task.
+        hard_negatives: the share of a batch's rows that stand in groups of four with one input and
+            a task of its own each, so that only the instruction tells their answers apart. Rare
+            tasks come up somewhat more often in them than their weight says.
+        curriculum: rows enter by turns: tasks one after the other, of each task one family after
+            the other, its short instructions first, or its instructions in random order. Of what
+            has entered, tasks are drawn by their weights.
+        curriculum_steps: the step at which all rows have entered.
+
+    Raises:
+        BadInput: there are to be hard negatives, and no two tasks share an input.
 
     Attributes:
         order: whether the instruction stands before or after the input.
@@ -59,6 +71,9 @@ class Batches:
         batch_size: int,
         seed: int,
         scrambled: bool = False,
+        hard_negatives: float = 0.0,
+        curriculum: Curriculum | None = None,
+        curriculum_steps: int = 0,
     ) -> None:
         rows = taskset.split("train")
         self._instructions, self._instruction = _table(
@@ -66,25 +81,35 @@ class Batches:
         )
         self._inputs, self._input = _table([r.input for r in rows], encoder.input_part)
         self._answers, self._answer = _table([r.output for r in rows], encoder.answer_part)
-        counts = dict.fromkeys(taskset.tasks, 0)
-        for row in rows:
-            counts[row.task] += 1
-        chances = np.array([taskset.weights[r.task] / counts[r.task] for r in rows])
-        self._until = np.cumsum(chances / chances.sum())
         self.order = taskset.order
         first = np.unique(self._instruction, return_index=True)[1]
         number = {task: index for index, task in enumerate(taskset.tasks)}
         self.instruction_tasks = np.array([number[rows[row].task] for row in first])
         self.task_count = len(taskset.tasks)
+        self._tasks = np.array([number[row.task] for row in rows])
+        self._weights = np.array([taskset.weights[task] for task in taskset.tasks])
         self._batch_size = batch_size
         self._seed = seed
         self._scrambled = scrambled
+        if hard_negatives:
+            check_rivals(taskset, hard_negatives)
+        self._in_groups = round(hard_negatives * batch_size)
+        self._entries = np.zeros(len(rows))
+        if curriculum is not None:
+            lengths = self._instructions.lengths[self._instruction].tolist()
+            self._entries = entries(rows, lengths, curriculum, seed)
+        self._all_from = curriculum_steps
+        self._newest: tuple[int, Pool] | None = None
 
     def at(self, step: int) -> Batch:
         """The batch that the given step (0 is the first) trains on."""
         generator = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 0, step]))
-        rows = self._draw(generator)
-        instruction = self._instruction[self._draw(generator) if self._scrambled else rows]
+        pool = self._pool(step)
+        rows = pool.draw(self._batch_size, generator)
+        if self._in_groups:
+            rows = pool.with_rivals(rows, self._in_groups, generator)
+        other = pool.draw(self._batch_size, generator) if self._scrambled else rows
+        instruction = self._instruction[other]
         prompt = [(self._instructions, instruction), (self._inputs, self._input[rows])]
         if self.order == "after":
             prompt.reverse()
@@ -96,9 +121,14 @@ class Batches:
         ends = before if self.order == "before" else prompt_lengths - 2
         return Batch(ids, prompt_lengths, lengths, instruction, ends)
 
-    def _draw(self, generator: np.random.Generator) -> Int[np.ndarray, "row"]:
-        drawn = np.searchsorted(self._until, generator.random(self._batch_size))
-        return np.minimum(drawn, len(self._until) - 1)
+    def _pool(self, step: int) -> Pool:
+        """The rows that have entered by a step; kept until another enters."""
+        entered = self._entries <= (step / self._all_from if step < self._all_from else 1.0)
+        count = int(entered.sum())  # rows only enter, so that their number says which they are
+        if self._newest is None or self._newest[0] != count:
+            rows = np.flatnonzero(entered)
+            self._newest = count, Pool(self._tasks, self._input, self._weights, rows)
+        return self._newest[1]
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
         for name, value in values.items()
     }
     tensors["rng"] = torch.get_rng_state()
-    if any(t.is_cuda for t in tensors.values()):
+    # Not every optimizer has tensors: SGD without momentum has none.
+    if any(p.is_cuda for group in optimizer.param_groups for p in group["params"]):
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     return tensors
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,13 @@ from nucleate.runs import Run
 from nucleate.training._batches import Batch, Batches
 from nucleate.training._checkpoint import load_checkpoint, save_checkpoint
 from nucleate.training._config import TrainingConfig
+from nucleate.training._optimizers import make_optimizer
 from nucleate.training.regularizers._study import Regularized
 
 # Steps between looks at the loss: a look makes an accelerator wait for the queue to empty.
 _LOOK_EVERY = 10
+# Share of the steps after the warm-up over which the schedule `wsd` falls (Hägele et al. 2024).
+_DECAYING = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ def train(
         stopping: asked before each step; once true, a checkpoint is written and training ends.
 
     Raises:
-        BadInput: the regularizer does not fit the model, the batches or the other settings, or the
-            run holds a finished training and no checkpoint to resume from.
+        BadInput: the regularizer does not fit the model, the batches or the other settings, the
+            optimizer's package is not installed, or the run holds a finished training and no
+            checkpoint to resume from.
         Interrupted: `stopping` said so.
         RunFailed: the loss is not finite, or the disk does not take what is written.
     """
@@ -119,9 +123,7 @@ class _Loop:
         self._forward: nn.Module = (
             torch.compile(model) if config.compile else model  # type: ignore[assignment]
         )
-        self._optimizer = torch.optim.AdamW(
-            _decayed(model, config.weight_decay), lr=config.learning_rate, fused=True
-        )
+        self._optimizer = make_optimizer(model, config)
         self._losses: list[Tensor] = []
         self._tokens: int | None = 0  # None: resumed from version 0.1, which did not count them
         self._regularized = _regularized(config, model, batches, seed)
@@ -281,17 +283,14 @@ def _regularized(
 def _learning_rate(config: TrainingConfig, step: int) -> float:
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    left = 1 - (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    after = max(1, config.steps - config.warmup_steps)
+    left = 1 - (step - config.warmup_steps) / after
     shape = {
         "constant": 1.0,
         "linear": left,
         "cosine": 0.5 * (1 - math.cos(math.pi * left)),
+        "wsd": min(1.0, left / _DECAYING),
+        # From the rate at the end of the warm-up; without one, from the first step.
+        "inverse_sqrt": math.sqrt(max(1, config.warmup_steps) / (step + 1)),
     }[config.schedule]
     return config.learning_rate * shape
-
-
-def _decayed(model: nn.Module, weight_decay: float) -> Iterator[dict[str, Any]]:
-    """Matrices decay, biases and norm weights do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    yield {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay}
-    yield {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}
