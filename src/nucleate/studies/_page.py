@@ -1,6 +1,5 @@
 """A study's page: which runs answer a question, and which of their numbers are tabulated."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 from nucleate.studies._check import check_config, runs_of
 from nucleate.studies._config import Outputs, Preset, ReproduceConfig, merged, read_yaml, resolve
+from nucleate.studies._inputs import content_of
 from nucleate.tasks import SPLITS, canonical_hash
 
 _KEYS = ("name", "base", "grid", "list", "seeds", "twins", "limit", "tables")
@@ -229,9 +229,8 @@ def _short_names(changes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def key_of(config: ReproduceConfig, outputs: Outputs) -> str:
-    """The hash of all that decides a run; of tasks in a file the content counts as well."""
-    content = config.content_hash(outputs=[outputs])
-    file = Path(config.tasks)
-    if config.tasks not in ("synthetic", "geo") and file.is_file():
-        content = canonical_hash([content, hashlib.sha256(file.read_bytes()).hexdigest()])
+    """The hash of all that decides a run; of tasks and models in files the content counts."""
+    content, files = config.content_hash(outputs=[outputs]), content_of(config)
+    if files:
+        content = canonical_hash([content, *files])
     return content[:16]
