@@ -342,7 +342,7 @@ def _correlation_cells(row: Mapping[str, Any]) -> list[str]:
         row["measure"],
         f"{number(row['rho'])} {interval(row['low'], row['high'])}".strip(),
         number(row["null"]),
-        number(row["p"]),
+        "–" if row["p"] is None else f"{row['p']:.3f}",
         "" if row["source"] == _SURFACE else beyond.strip(),
     ]
 

@@ -22,6 +22,7 @@ _POSITIONS = ("instruction_end", "last")
 NUMBERS = (
     *(f"{kind}.{split}" for kind in ("accuracy", "loss") for split in SPLITS if split != "train"),
     *(f"{kind}.{at}" for kind in ("ari", "onset", "embedding_change") for at in _POSITIONS),
+    *(f"{kind}.{at}" for kind in ("words", "untrained", "embedding") for at in _POSITIONS),
     "accuracy_onset", "shift", "erase", "places.clusters", "places.used", "recording_share",
 )  # fmt: skip
 _TABLES = ("accuracy.seen", "accuracy.unseen_cell", "ari.last", "shift")

@@ -222,6 +222,8 @@ def _number(summary: Summary, name: str) -> tuple[float, float] | None:
             return _date(clusters.onset.step)
         known = [each for each in clusters.null.model_dump().values() if each is not None]
         value, null = clusters.last, max(known, default=None)
+    elif kind in ("words", "untrained", "embedding"):
+        value, null = _twin_of(summary, kind, where), None
     elif kind == "accuracy_onset":
         return None if summary.accuracy_onset is None else _date(summary.accuracy_onset.step)
     elif kind in ("shift", "erase"):
@@ -233,6 +235,17 @@ def _number(summary: Summary, name: str) -> tuple[float, float] | None:
     else:
         value, null = summary.recording_share, None
     return None if value is None else (value, math.nan if null is None else null)
+
+
+def _twin_of(summary: Summary, kind: str, position: str) -> float | None:
+    """The ARI of what the chosen stream is laid beside."""
+    if kind == "embedding":
+        places = (place for place in summary.places if place.stream == "embed")
+        return next((place.ari for place in places if place.position == position), None)
+    clusters = summary.clusters.get(position)
+    if clusters is None:
+        return None
+    return clusters.null.n2 if kind == "words" else clusters.null.n1
 
 
 def _date(step: int | None) -> tuple[float, float]:
