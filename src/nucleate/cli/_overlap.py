@@ -34,12 +34,13 @@ def overlap(
     tasks, of the embedding, of untrained models, and of the words alone. Writes overlap.csv (a pair
     a row) and overlap.json.
     """
-    from nucleate.runs import Run, check_writable, read_manifest
+    from nucleate.runs import check_writable, read_manifest
 
     read_manifest(run)
     folder = out or run
     check_writable(folder)
     from nucleate.findings import overlap as find
+    from nucleate.runs import Run
 
     found = find(
         Run(run),

@@ -1,9 +1,12 @@
 """A trained model from a folder, made ready to be trained on tasks with its own tokenizer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
 from nucleate._core.errors import BadInput
 from nucleate._core.seeds import seeded
@@ -28,7 +31,7 @@ def load_pretrained(
         BadInput: the folder holds no causal LM of transformers, or one that reads fewer tokens.
     """
     folder = Path(str(config.pretrained))
-    with seeded(seed):
+    with seeded(seed), _quiet():
         if fresh:
             model = _untrained(folder, config.attention)
         else:
@@ -48,6 +51,20 @@ def load_pretrained(
             "take shorter tasks, or a model that reads more"
         )
     return model.to(torch.float32)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, transformers shows no bar and warns of nothing, such as of rows that are added."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _untrained(folder: Path, attention: str) -> PreTrainedModel:
