@@ -20,6 +20,7 @@ from nucleate.cli import (
     _figures,
     _intervene,
     _measure,
+    _overlap,
     _record,
     _report,
     _reproduce,
@@ -50,6 +51,7 @@ app.command("report", cls=Command)(_report.report)
 app.command("figures", cls=Command)(_figures.figures)
 app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
+app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

@@ -49,6 +49,8 @@ from ._measured import panel_of as panel_of
 from ._on_record import flat as flat
 from ._on_record import seed_on_record as seed_on_record
 from ._on_record import training_table as training_table
+from ._overlap import Overlap as Overlap
+from ._overlap import overlap as overlap
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
