@@ -14,6 +14,7 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _changes,
     _compare,
     _config,
     _export,
@@ -52,6 +53,7 @@ app.command("figures", cls=Command)(_figures.figures)
 app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
+app.command("changes", cls=Command)(_changes.changes)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
