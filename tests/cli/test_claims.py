@@ -10,11 +10,11 @@ def test_the_claims_from_plan_to_page(capfd, monkeypatch, tmp_path):
     run = runner(capfd, monkeypatch)
     out = tmp_path / "out"
     plan = json.loads(run("study", "plan", "claims-smoke", "--out", out, "--json").stdout)
-    assert plan["runs"] == 28
+    assert plan["runs"] == 34
     did = run("study", "run", "claims-smoke", "--out", out, "--workers", "2", "--quiet", "--json")
     assert did.returncode == 0, did.stderr
     found = json.loads(did.stdout)
-    assert (found["done"], found["asked"], found["notes"]) == (28, 28, [])
+    assert (found["done"], found["asked"], found["notes"]) == (34, 34, [])
     assert [claim["name"] for claim in found["claims"]] == [f"C{n}" for n in range(1, 11)]
     # One seed decides nothing, neither for a claim nor for its null.
     for claim in found["claims"]:
@@ -22,7 +22,7 @@ def test_the_claims_from_plan_to_page(capfd, monkeypatch, tmp_path):
         assert claim["reason"] == "1 of at least 6 seeds"
     file = tmp_path / "claims.csv"
     told = run("study", "table", "claims-smoke", "--out", out, "--csv", file)
-    assert told.stdout.startswith(f"claims-smoke ({found['digest']}): 28 of 28 runs done\n")
+    assert told.stdout.startswith(f"claims-smoke ({found['digest']}): 34 of 34 runs done\n")
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert {row["claim"] for row in rows} == {f"C{n}" for n in range(1, 11)}
     assert {row["study"] for row in rows} == {"claim", "null"}

@@ -26,6 +26,9 @@ def test_from_plan_to_table(run, tmp_path):
     again = run("study", "run", page, "--out", out, "--executor", "inline", "--quiet")
     assert again.stdout == did.stdout
     assert run("study", "status", page, "--out", out).stdout == "study tiny: 1 done\n"
+    markdown = tmp_path / "results.md"
+    assert run("study", "report", page, "--out", out, "-o", markdown).returncode == 0
+    assert "| base |  | 1 of 1 |" in markdown.read_text(encoding="utf-8")
     file = tmp_path / "table.csv"
     told = json.loads(run("study", "table", page, "--out", out, "--csv", file, "--json").stdout)
     (row,) = told["rows"]

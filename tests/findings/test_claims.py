@@ -64,9 +64,9 @@ def learning(effects, seeds=SEEDS):
 
 EFFECTS = {
     **{f"contrastive {w}": (0.1 + 0.05 * i, 5.0 + i) for i, w in enumerate((0.03, 0.1, 0.3, 1))},
-    "contrastive 1 shuffled": (-0.1, 1.0),
+    **{f"contrastive {w} shuffled": (-0.1, 1.0) for w in (0.03, 0.1, 0.3, 1)},
     **{f"scatter {w}": (-0.05 - 0.05 * i, 1.0 - 0.1 * i) for i, w in enumerate((0.3, 1, 3, 10))},
-    "scatter 10 shuffled": (0.05, 2.0),
+    **{f"scatter {w} shuffled": (0.05, 2.0) for w in (0.3, 1, 3, 10)},
     "lazy": (-0.3, 1.0),
     "gelu": (-0.3, 1.0),
 }
@@ -177,11 +177,18 @@ def test_c10_is_supported_by_opposite_effects_that_grow_with_the_weight():
     "change",
     [
         {"contrastive 1 shuffled": (0.2, 1.0)},
+        {f"scatter {w} shuffled": (-0.2, 2.0) for w in (0.3, 1, 3)},
         {"contrastive 1": (0.02, 8.0)},
         {"scatter 10": (-0.01, 0.7)},
         {"contrastive 1": (0.25, 1.0)},
     ],
-    ids=["twin does the same", "no gain", "no loss", "clusters did not move"],
+    ids=[
+        "twin does the same",
+        "twins of small weights do",
+        "no gain",
+        "no loss",
+        "clusters did not move",
+    ],
 )
 def test_c10_falls_by(change):
     assert judged("C10", learning({**EFFECTS, **change})).verdict == "not supported"

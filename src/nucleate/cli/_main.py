@@ -14,12 +14,14 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _changes,
     _compare,
     _config,
     _export,
     _figures,
     _intervene,
     _measure,
+    _overlap,
     _record,
     _report,
     _reproduce,
@@ -50,6 +52,8 @@ app.command("report", cls=Command)(_report.report)
 app.command("figures", cls=Command)(_figures.figures)
 app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
+app.command("overlap", cls=Command)(_overlap.overlap)
+app.command("changes", cls=Command)(_changes.changes)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

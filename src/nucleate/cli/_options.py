@@ -48,7 +48,10 @@ LanguageOption = Annotated[
 ]
 Tasks = Annotated[
     str | None,
-    typer.Option(help="synthetic, geo, or a JSON Lines file.", metavar="NAME|FILE"),
+    typer.Option(
+        help="synthetic, geo, a JSON Lines file, or a folder with data.jsonl.",
+        metavar="NAME|PATH",
+    ),
 ]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings.")]
 Settings = Annotated[

@@ -10,6 +10,10 @@ from ._claims import ClaimResult as ClaimResult
 from ._claims import ClaimVerdict as ClaimVerdict
 from ._claims import Condition as Condition
 from ._claims import RunNumbers as RunNumbers
+from ._cluster_changes import ChangeWord as ChangeWord
+from ._cluster_changes import ClusterChange as ClusterChange
+from ._cluster_changes import ClusterChanges as ClusterChanges
+from ._cluster_changes import cluster_changes as cluster_changes
 from ._compare import contrast_words as contrast_words
 from ._comparison import Comparison as Comparison
 from ._comparison import compare as compare
@@ -49,6 +53,8 @@ from ._measured import panel_of as panel_of
 from ._on_record import flat as flat
 from ._on_record import seed_on_record as seed_on_record
 from ._on_record import training_table as training_table
+from ._overlap import Overlap as Overlap
+from ._overlap import overlap as overlap
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
@@ -73,8 +79,12 @@ from ._rules import place_verdict as place_verdict
 from ._rules import source_verdict as source_verdict
 from ._rules import use_verdict as use_verdict
 from ._rules import why_undecided as why_undecided
+from ._run_changes import RunChanges as RunChanges
+from ._run_changes import labeled_states as labeled_states
+from ._run_changes import run_changes as run_changes
 from ._seed_test import mean_interval as mean_interval
 from ._seed_test import median_interval as median_interval
+from ._string_means import LabeledStates as LabeledStates
 from ._summary import Accuracy as Accuracy
 from ._summary import Clusters as Clusters
 from ._summary import Controls as Controls

@@ -37,6 +37,8 @@ from .geometry import nearest_centroid as nearest_centroid
 from .geometry import nearest_centroid_margin as nearest_centroid_margin
 from .geometry import neighborhood_overlap as neighborhood_overlap
 from .geometry import neural_collapse as neural_collapse
+from .geometry import pairwise_nearest as pairwise_nearest
+from .geometry import pairwise_separation as pairwise_separation
 from .geometry import parallelism_score as parallelism_score
 from .geometry import participation_ratio as participation_ratio
 from .geometry import procrustes as procrustes

@@ -22,3 +22,4 @@ from ._score import Score as Score
 from ._settings import PanelSettings as PanelSettings
 from ._settings import settings_differences as settings_differences
 from ._settings import settings_of as settings_of
+from ._surface import bag_of_tokens as bag_of_tokens

@@ -22,6 +22,7 @@ from nucleate.studies._config import (
     ReproduceConfig,
     resolve,
 )
+from nucleate.studies._inputs import check_inputs
 
 _LONGEST = 80
 """Characters of a folder's name that settings take at most."""
@@ -59,11 +60,7 @@ def check_config(config: ReproduceConfig) -> None:
     check_device_name(config.training.device)
     schedule_of(config)
     check_metric_names(config.panel.metrics or ())
-    if config.tasks not in ("synthetic", "geo") and not Path(config.tasks).is_file():
-        raise BadInput(
-            f"tasks {config.tasks!r} is neither synthetic nor geo, and no such file exists; give "
-            "the path of a JSON Lines file"
-        )
+    check_inputs(config)
 
 
 def check_tasks(config: ReproduceConfig) -> None:

@@ -59,11 +59,14 @@ class SyntheticConfig(_Strict):
 
 
 class NaturalConfig(_Strict):
-    """Tasks in words: the built-in geo tasks, or a JSON Lines file."""
+    """Tasks in words: the built-in geo tasks, a JSON Lines file, or a folder of data."""
 
     wordings_per_pair: int = Field(4, ge=1, description="geo: wordings a (task, place), trained")
     held_out_wordings: float = Field(0.15, ge=0, lt=1, description="share of each task's wordings")
     vocabulary: int = Field(2000, ge=300, description="tokens of the tokenizer at most")
+    only: tuple[str, ...] | None = Field(
+        None, min_length=1, description="a folder's tasks or categories to take; all if not set"
+    )
 
 
 class RecordingConfig(_Strict):
@@ -114,7 +117,10 @@ class CausalConfig(_Strict):
 class ReproduceConfig(_Strict):
     """Everything that decides what `nucleate reproduce` finds."""
 
-    tasks: str = Field("synthetic", description="synthetic, geo, or the path of a JSON Lines file")
+    tasks: str = Field(
+        "synthetic",
+        description="synthetic, geo, or the path of a JSON Lines file or a folder with data.jsonl",
+    )
     outputs: tuple[Literal["own", "shared"], ...] = Field(
         ("own", "shared"), min_length=1, description="synthetic: one run for each kind of outputs"
     )
@@ -165,6 +171,9 @@ LATER: dict[str, Any] = {
     "training.curriculum": None,
     "training.curriculum_until": 0.5,
     "panel.keyframes": None,
+    "natural.only": None,
+    "model.pretrained": None,
+    "model.fresh": False,
     "synthetic.keys": 0,
     "synthetic.key_at": "anywhere",
 }

@@ -4,9 +4,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
+from nucleate._core.errors import BadInput
 from nucleate.prompts import Encoder, PromptSet
 from nucleate.studies._config import Outputs, ReproduceConfig
-from nucleate.tasks import TaskSet, from_jsonl, geo, synthetic, train_tokenizer
+from nucleate.tasks import (
+    TaskSet,
+    adapt_tokenizer,
+    from_folder,
+    from_jsonl,
+    geo,
+    synthetic,
+    train_tokenizer,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ def prepare(config: ReproduceConfig, outputs: Outputs) -> Material:
     """
     began = time.perf_counter()
     taskset = taskset_of(config, outputs)
-    tokenizer = train_tokenizer(taskset, config.natural.vocabulary)
+    tokenizer = _tokenizer_of(config, taskset)
     encoder = Encoder.for_taskset(tokenizer, taskset)
     # The component's name in version 0.1, so that a seed chooses the rows that it always chose.
     seed = config.seed_of("probe")
@@ -62,4 +73,19 @@ def taskset_of(config: ReproduceConfig, outputs: Outputs) -> TaskSet:
             held_out_wordings=natural.held_out_wordings,
             seed=seed,
         )
-    return from_jsonl(Path(config.tasks), held_out_wordings=natural.held_out_wordings, seed=seed)
+    path, share = Path(config.tasks), natural.held_out_wordings
+    if path.is_dir():
+        return from_folder(path, only=natural.only, held_out_wordings=share, seed=seed)
+    return from_jsonl(path, held_out_wordings=share, seed=seed)
+
+
+def _tokenizer_of(config: ReproduceConfig, taskset: TaskSet) -> Tokenizer:
+    """A tokenizer learned from the tasks, or that of a trained model with what prompts add."""
+    if config.model.pretrained is None:
+        return train_tokenizer(taskset, config.natural.vocabulary)
+    file = Path(config.model.pretrained) / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise BadInput(f"{file} cannot be read ({error}); save the tokenizer again") from error
+    return adapt_tokenizer(tokenizer, taskset)

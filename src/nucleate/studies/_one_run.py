@@ -147,6 +147,7 @@ class _Job:
                 vocab_size=self.material.encoder.vocab_size,
                 max_length=self.material.longest,
                 seed=self.config.seed_of(f"untrained {index}"),
+                untrained=True,
             )
             found.append(capture(fresh, self.run.prompts))
         return found

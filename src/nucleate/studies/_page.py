@@ -1,6 +1,5 @@
 """A study's page: which runs answer a question, and which of their numbers are tabulated."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from nucleate._core.names import nearest
 from nucleate.studies._check import check_config, runs_of
 from nucleate.studies._command import COMMAND_FOLDER, CommandConfig, command_config
 from nucleate.studies._config import Outputs, Preset, ReproduceConfig, merged, read_yaml, resolve
+from nucleate.studies._inputs import content_of
 from nucleate.tasks import SPLITS, canonical_hash
 
 _KEYS = ("name", "command", "base", "grid", "list", "seeds", "twins", "limit", "tables",
@@ -30,6 +30,7 @@ NUMBERS = (
     *(f"{kind}.{split}" for kind in ("accuracy", "loss") for split in _READ),
     *REACHED,
     *(f"{kind}.{at}" for kind in ("ari", "onset", "embedding_change") for at in _POSITIONS),
+    *(f"{kind}.{at}" for kind in ("words", "untrained", "embedding") for at in _POSITIONS),
     "accuracy_onset", "shift", "erase", "places.clusters", "places.used", "recording_share",
 )  # fmt: skip
 _TABLES = ("accuracy.seen", "accuracy.unseen_cell", "ari.last", "shift")
@@ -262,9 +263,8 @@ def _short_names(changes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def key_of(config: ReproduceConfig, outputs: Outputs) -> str:
-    """The hash of all that decides a run; of tasks in a file the content counts as well."""
-    content = config.content_hash(outputs=[outputs])
-    file = Path(config.tasks)
-    if config.tasks not in ("synthetic", "geo") and file.is_file():
-        content = canonical_hash([content, hashlib.sha256(file.read_bytes()).hexdigest()])
+    """The hash of all that decides a run; of tasks and models in files the content counts."""
+    content, files = config.content_hash(outputs=[outputs]), content_of(config)
+    if files:
+        content = canonical_hash([content, *files])
     return content[:16]

@@ -248,6 +248,8 @@ def _number(summary: Summary, name: str) -> tuple[float, float] | None:
             return _date(clusters.onset.step)
         known = [each for each in clusters.null.model_dump().values() if each is not None]
         value, null = clusters.last, max(known, default=None)
+    elif kind in ("words", "untrained", "embedding"):
+        value, null = _twin_of(summary, kind, where), None
     elif kind == "accuracy_onset":
         return None if summary.accuracy_onset is None else _date(summary.accuracy_onset.step)
     elif kind in ("shift", "erase"):
@@ -269,6 +271,17 @@ def _reached(folder: Path, name: str) -> tuple[float, float] | None:
         return None
     date = found.steps if kind == "steps_to_90" else found.tokens
     return None if math.isnan(date) else (date, math.nan)
+
+
+def _twin_of(summary: Summary, kind: str, position: str) -> float | None:
+    """The ARI of what the chosen stream is laid beside."""
+    if kind == "embedding":
+        places = (place for place in summary.places if place.stream == "embed")
+        return next((place.ari for place in places if place.position == position), None)
+    clusters = summary.clusters.get(position)
+    if clusters is None:
+        return None
+    return clusters.null.n2 if kind == "words" else clusters.null.n1
 
 
 def _date(step: int | None) -> tuple[float, float]:

@@ -1,3 +1,5 @@
+from ._folder import folder_tasks as folder_tasks
+from ._folder import from_folder as from_folder
 from ._geo import geo as geo
 from ._natural import from_jsonl as from_jsonl
 from ._natural import input_text as input_text
@@ -7,6 +9,7 @@ from ._synthetic import synthetic as synthetic
 from ._taskset import TaskSet as TaskSet
 from ._taskset import canonical_hash as canonical_hash
 from ._tokenizer import SPECIALS as SPECIALS
+from ._tokenizer import adapt_tokenizer as adapt_tokenizer
 from ._tokenizer import backend_of as backend_of
 from ._tokenizer import tokenizer_hash as tokenizer_hash
 from ._tokenizer import train_tokenizer as train_tokenizer

@@ -72,7 +72,32 @@ def from_jsonl(
     """
     check_settings(held_out_wordings, evaluation_rows, seed)
     path = as_path("path", path)
-    rows = list(_read(path))
+    rng = np.random.default_rng(seed)
+    rows = list(read_rows(path))
+    return file_taskset(f"file {path.name}", path, rows, held_out_wordings, evaluation_rows, rng)
+
+
+def file_taskset(
+    name: str,
+    path: Path,
+    rows: list[Example],
+    held_out_wordings: float,
+    evaluation_rows: int,
+    rng: np.random.Generator,
+) -> TaskSet:
+    """Make the set of a file's rows, whose splits are `train` or not.
+
+    Args:
+        name: what to call it.
+        path: where the rows are from, for messages.
+        rows: as `read_rows` gives them.
+        held_out_wordings: 0..1, the share of each task's instructions that are not trained.
+        evaluation_rows: the most rows of a task and evaluation split.
+        rng: the source of random numbers.
+
+    Raises:
+        BadInput: fewer than two trained tasks, no outputs, or tasks that cannot be distinguished.
+    """
     trained_tasks = {row.task for row in rows if row.split == "train"}
     if not trained_tasks:
         raise BadInput(f"{path} has no row with split 'train': nothing could be learned from it.")
@@ -81,7 +106,6 @@ def from_jsonl(
     if not any(row.output for row in rows):
         raise BadInput(f"{path} has an empty output in every row: there is nothing to learn.")
     rows = [row for row in rows if row.task in trained_tasks]
-    rng = np.random.default_rng(seed)
     undecided = _undecided_tasks(rows)
     held_out = hold_out_wordings(
         [
@@ -96,7 +120,7 @@ def from_jsonl(
         row for row in rows if row.split == "train" and (row.task, row.instruction) not in held_out
     ]
     evaluation = list(_evaluation(rows, train, held_out, rng))
-    return natural_taskset(f"file {path.name}", train, evaluation, evaluation_rows, rng)
+    return natural_taskset(name, train, evaluation, evaluation_rows, rng)
 
 
 def natural_taskset(
@@ -233,7 +257,12 @@ def _refuse_twins(wordings: dict[str, set[str]], answers: dict[tuple[str, str], 
             )
 
 
-def _read(path: Path) -> Iterator[Example]:
+def read_rows(path: Path) -> Iterator[Example]:
+    """Read the rows of a file; their split is `train`, or `test` for all others.
+
+    Raises:
+        BadInput: the file cannot be read or is empty, or a line is not of the form.
+    """
     rows = read_table(path, _KEYS, other=".jsonl")
     if not rows:
         raise BadInput(f"{path} is empty: give one JSON object per line.")

@@ -33,7 +33,7 @@ class TaskSet:
         order: whether the instruction stands before or after the input.
         cue: whether a cue token ends the prompt; needed where inputs have several tokens, and
             where the instruction comes after.
-        atoms: strings that are one token each; empty for natural text.
+        atoms: strings that are one token each; of natural text only answers to requests are.
         weights: how often a task is drawn in training; they sum to 1.
         overlaps: pairs of tasks that have an instruction in common.
         patterns: family -> the regular expression it is drawn from; empty for natural text.

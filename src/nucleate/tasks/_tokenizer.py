@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
@@ -33,12 +33,36 @@ def train_tokenizer(taskset: TaskSet, vocab_size: int = 2048) -> Tokenizer:
     if not isinstance(taskset, TaskSet):
         raise BadInput(f"taskset is {taskset!r}: make one with nucleate.tasks.")
     check_whole("vocab_size", vocab_size)
-    if taskset.atoms:
+    if taskset.atoms and taskset.outputs != "natural":
         return _symbols(taskset)
     smallest = _BYTES + len(SPECIALS)
     if vocab_size < smallest:
         raise BadInput(f"vocab_size is {vocab_size}: natural text needs at least {smallest}.")
-    return _byte_pairs(taskset, vocab_size)
+    return _with_atoms(_byte_pairs(taskset, vocab_size), taskset)
+
+
+def adapt_tokenizer(tokenizer: Tokenizer, taskset: TaskSet) -> Tokenizer:
+    """Give a trained model's tokenizer the special tokens that prompts are made with.
+
+    Args:
+        tokenizer: of the model; it is left as it is.
+        taskset: whose answers of one token each, if it has any, are added as well.
+
+    Returns:
+        A copy, with those of `<pad>`, `<sep>`, `<cue>`, `<end>`, `<unk>` that it lacked behind its
+        own tokens: a model that reads them needs that many more rows of its embedding.
+    """
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    copy.add_special_tokens([token for token in SPECIALS if copy.token_to_id(token) is None])
+    return _with_atoms(copy, taskset)
+
+
+def _with_atoms(tokenizer: Tokenizer, taskset: TaskSet) -> Tokenizer:
+    """Add the answers that are one token each; as no special ones, so that they decode to text."""
+    tokenizer.add_tokens([AddedToken(atom, normalized=False) for atom in taskset.atoms])
+    return tokenizer
 
 
 def tokenizer_hash(tokenizer: Any, *, chat: bool = False) -> str:

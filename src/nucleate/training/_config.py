@@ -35,6 +35,14 @@ class ModelConfig(BaseModel):
     activation: str | None = Field(
         None, description="of the MLPs, as gelu, relu, relu2, silu; the architecture's if not set"
     )
+    pretrained: str | None = Field(
+        None,
+        description="folder of a trained model to start from, with its own tokenizer; its "
+        "architecture and sizes count, not those set here",
+    )
+    fresh: bool = Field(
+        False, description="pretrained: keep architecture and tokenizer, draw the weights anew"
+    )
     extra: dict[str, Any] = Field(
         default_factory=dict, description="further settings of the architecture's own config"
     )

@@ -10,24 +10,34 @@ from transformers.activations import ACT2FN
 from nucleate._core.errors import BadInput
 from nucleate._core.seeds import seeded
 from nucleate.training._config import ModelConfig
+from nucleate.training._pretrained import load_pretrained
 
 
 def build_model(
-    config: ModelConfig, *, vocab_size: int, max_length: int, seed: int
+    config: ModelConfig, *, vocab_size: int, max_length: int, seed: int, untrained: bool = False
 ) -> PreTrainedModel:
-    """A freshly initialized causal LM.
+    """The causal LM that a training starts from: freshly initialized, or a trained one.
 
     Args:
         config: architecture and size.
         vocab_size: tokens of the tokenizer.
         max_length: longest sequence, in tokens.
         seed: of the initial weights; torch's own generator is left as it was.
+        untrained: draw the weights anew also where the configuration names a trained model.
 
     Raises:
         BadInput: transformers does not know the architecture or activation, or refuses the
-            settings.
+            settings; the folder of a trained model holds none.
     """
     config.check()
+    if config.pretrained is not None:
+        return load_pretrained(
+            config,
+            vocab_size=vocab_size,
+            max_length=max_length,
+            seed=seed,
+            fresh=untrained or config.fresh,
+        )
     settings = _settings(config, vocab_size, max_length)
     try:
         with seeded(seed):

@@ -2,6 +2,8 @@ from ._class_means import NeuralCollapse as NeuralCollapse
 from ._class_means import nc4 as nc4
 from ._class_means import neural_collapse as neural_collapse
 from ._class_means import parallelism_score as parallelism_score
+from ._pairs import pairwise_nearest as pairwise_nearest
+from ._pairs import pairwise_separation as pairwise_separation
 from ._separation import cdnv as cdnv
 from ._separation import centroid_margin as centroid_margin
 from ._separation import class_separation as class_separation
