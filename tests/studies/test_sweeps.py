@@ -115,6 +115,16 @@ def test_a_ranking_shows_the_twin_of_each_setting(done, tmp_path):
     assert found.lines()[1].rstrip().endswith("∞")
 
 
+def test_a_ranking_says_how_many_runs_are_missing(done, tmp_path):
+    study, out = done
+    more = read_study(page(tmp_path, seeds=[0, 1, 2]))
+    said = "3 of 9 runs are not in it: they are not done, or have no tokens_to_90.seen."
+    assert said in rank_study(more, out, "tokens_to_90.seen").words
+    assert not any(
+        "not in it" in word for word in rank_study(study, out, "tokens_to_90.seen").words
+    )
+
+
 def test_a_number_that_is_no_date_and_a_study_without_its_first_setting_are_refused(done, tmp_path):
     study, out = done
     with pytest.raises(BadInput, match=r"'tokens_to_9.seen' \(did you mean 'tokens_to_90.seen'"):

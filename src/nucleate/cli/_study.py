@@ -55,7 +55,10 @@ def plan(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say how many runs, core-hours and bytes a study takes, before anything runs."""
     from nucleate.studies import plan_study
 
-    _show(plan_study(_read(file)[0], out), as_json)
+    study = _read(file, out)[0]
+    _show(plan_study(study, out), as_json)
+    if study.trials and not as_json:
+        say(_further(study))
 
 
 @app.command(cls=Command)
@@ -100,7 +103,7 @@ def run(
         raise BadInput(
             f"--workers {workers} is not for the executor `inline`; leave one of both out"
         )
-    study, claims = _read(file)
+    study, claims = _read(file, out)
     check_study(study, out)
     where = executor_named(executor.value, usable_threads(workers), _options(executor_option or ()))
     if claims is not None:
@@ -109,9 +112,13 @@ def run(
         for line in plan_study(study, out).lines():
             watcher.say(line)
         watcher.say(f"nucleate study run {file} -> {out}")
-        from nucleate.studies import run_study
+        from nucleate.studies import run_study, search_study
 
-        run_study(study, out, executor=where, watcher=watcher)
+        if study.trials:
+            watcher.say(_further(study))
+            study = search_study(file, out, executor=where, watcher=watcher)
+        else:
+            run_study(study, out, executor=where, watcher=watcher)
     _show(_table_of(study, claims, out), as_json, typer.echo)
 
 
@@ -120,7 +127,10 @@ def status(file: File, out: Out = _OUT, as_json: options.Json = False) -> None:
     """Say which runs of a study are done, running, lost, failed or to do. Nothing is changed."""
     from nucleate.studies import study_status
 
-    _show(study_status(_read(file)[0], out), as_json)
+    study = _read(file, out)[0]
+    _show(study_status(study, out), as_json)
+    if study.trials and not as_json:
+        say(_further(study))
 
 
 @app.command(cls=Command)
@@ -140,7 +150,7 @@ def table(
 
     Of runs that are done; the column of seeds says of how many. Nothing of a run is changed.
     """
-    found = _table_of(*_read(file), out, rank)
+    found = _table_of(*_read(file, out), out, rank)
     if to_csv is not None:
         _write_csv(found, to_csv)
     _show(found, as_json, typer.echo)
@@ -157,7 +167,7 @@ def report(
     """Write a page of results from the runs that are done; of the claims with a figure."""
     from nucleate.studies import judge_claims, study_table, write_claims_page, write_study_page
 
-    study, claims = _read(file)
+    study, claims = _read(file, out)
     if claims is None:
         written = write_study_page(study_table(study, out), page)
     else:
@@ -166,14 +176,18 @@ def report(
         say(f"wrote {path}")
 
 
-def _read(file: Path) -> "tuple[Study, Claims | None]":
+def _read(file: Path, out: Path) -> "tuple[Study, Claims | None]":
     """The study of a page, or of the claims, where one of their forms is named."""
-    from nucleate.studies import CLAIM_FORMS, read_claims, read_study
+    from nucleate.studies import CLAIM_FORMS, open_study, read_claims
 
     if str(file) not in CLAIM_FORMS:
-        return read_study(file), None
+        return open_study(file, out), None
     claims = read_claims(str(file))
     return claims.study, claims
+
+
+def _further(study: "Study") -> str:
+    return f"{study.further} of {study.trials} trials follow from what these runs find"
 
 
 def _table_of(

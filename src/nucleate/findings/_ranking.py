@@ -107,10 +107,10 @@ def ranking_words(ranked: list[Ranked]) -> list[str]:
     later = [one.setting for one in ranked if one.standing == "later"]
     for apart, word in ((sooner, "sooner"), (later, "later")):
         if apart:
-            told.append(f"Told apart from {reference.setting} as {word}: {', '.join(apart)}.")
+            told.append(f"Told apart from {reference.setting} as {word}: {'; '.join(apart)}.")
     undecided = [one.setting for one in ranked if one.standing == "not told apart"]
     if undecided:
-        told.append(f"Not told apart from {reference.setting}: {', '.join(undecided)}.")
+        told.append(f"Not told apart from {reference.setting}: {'; '.join(undecided)}.")
         pairs = max(one.sooner + one.later + one.same for one in ranked if one is not reference)
         fewest = fewest_pairs(len(ranked) - 1)
         if pairs < fewest:

@@ -28,6 +28,8 @@ from ._reproduce import Reproduction as Reproduction
 from ._reproduce import reproduce as reproduce
 from ._results_page import write_claims_page as write_claims_page
 from ._results_page import write_study_page as write_study_page
+from ._search import open_study as open_study
+from ._search import search_study as search_study
 from ._study import StudyStatus as StudyStatus
 from ._study import check_study as check_study
 from ._study import run_study as run_study

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
@@ -16,8 +16,11 @@ from nucleate.studies._config import Outputs, Preset, ReproduceConfig, merged, r
 from nucleate.studies._inputs import content_of
 from nucleate.tasks import SPLITS, canonical_hash
 
-_KEYS = ("name", "command", "base", "grid", "list", "seeds", "twins", "limit", "tables")
-_LIMIT = 200
+_KEYS = ("name", "command", "base", "grid", "list", "seeds", "twins", "limit", "tables",
+         "search")  # fmt: skip
+LIMIT = 200
+Sampler = Literal["tpe", "random"]
+Direction = Literal["minimize", "maximize"]
 _POSITIONS = ("instruction_end", "last")
 _READ = tuple(split for split in SPLITS if split != "train")
 # When accuracy reaches 90 % for good.
@@ -74,20 +77,25 @@ class Study:
         runs: in the order of the page, each once.
         tables: names of the tabulated numbers.
         twins: names of the twins.
+        trials: how many trials its search makes; 0 without a search.
+        further: how many of them follow from what these runs find.
     """
 
     name: str
     runs: tuple[StudyRun, ...]
     tables: tuple[str, ...]
     twins: tuple[str, ...]
+    trials: int = 0
+    further: int = 0
 
 
-def read_study(file: Path | str) -> Study:
+def read_study(file: Path | str, *, trials: Sequence[Mapping[str, Any]] | None = None) -> Study:
     """Read a study's page and lay out its runs.
 
     Args:
         file: YAML with `name`, and any of `command`, `base`, `grid`, `list`, `seeds`, `twins`,
             `limit` and `tables`.
+        trials: what a search has proposed, in place of `grid` and `list`; see `open_study`.
 
     Returns:
         The study, every run with its whole configuration.
@@ -108,6 +116,13 @@ def read_study(file: Path | str) -> Study:
     if not isinstance(name, str) or not name:
         raise BadInput(f"{file}: name is {name!r}; give a text")
     twins = _mapping(file, page, "twins")
+    if "search" in page and trials is None:
+        raise BadInput(
+            f"{file} has a search, whose runs follow from what earlier ones found; read it with "
+            "open_study and the folder of the runs"
+        )
+    if trials is not None:
+        page = {**page, "list": [dict(trial) for trial in trials]}
     try:
         runs = tuple(_runs(file, page, twins))
     except BadInput as error:
@@ -170,7 +185,7 @@ def _changes(file: Path, page: Mapping[str, Any], each: int) -> list[dict[str, A
     listed = page.get("list", [])
     if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
         raise BadInput(f"list is {listed!r}; give a list of mappings of settings")
-    limit = page.get("limit", _LIMIT)
+    limit = page.get("limit", LIMIT)
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise BadInput(f"limit is {limit!r}; give a whole number of at least 1")
     in_grid = math.prod(map(len, grid.values())) if grid else 0

@@ -127,6 +127,9 @@ def rank_study(study: Study, out: Path | str, number: str) -> StudyRanking:
         for twin, of in twins.items()
     }
     words = (*ranking_words(ranked), _rows_words(min(rows), number))
+    if len(rows) < len(study.runs):
+        words += (f"{len(study.runs) - len(rows)} of {len(study.runs)} runs are not in it: they "
+                  f"are not done, or have no {number}.",)  # fmt: skip
     return StudyRanking(study.name, number, reference, tuple(ranked), medians, words)
 
 
