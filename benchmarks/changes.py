@@ -1,6 +1,6 @@
 """How often `cluster_changes` says that clusters changed where none did, and where some did.
 
-    python -m benchmarks.changes [--sets 200] [--power-sets 50] [--draws 199] [--run RUN ...]
+    python -m benchmarks.changes [--sets 200] [--power-sets 50] [--draws 249] [--run RUN ...]
 
 Unchanged: two halves of the strings of one version, drawn from the same clusters. A data set counts
 as soon as any word is said of any cluster. In a common basis and without; clusters of different
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=200)
     parser.add_argument("--power-sets", type=int, default=50)
-    parser.add_argument("--draws", type=int, default=199)
+    parser.add_argument("--draws", type=int, default=249)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--shapes", nargs="*", default=SHAPES)
     parser.add_argument("--run", type=Path, nargs="*", default=[])
@@ -168,8 +168,9 @@ def main() -> None:
                 words = sorted({word for one in found for each in one.values() for word in each})
                 name = "common basis" if basis else "no common basis"
                 print(f"{run} {position} {name}: {rate(sum(map(bool, found)), given.sets)} {words}")
-    print("found where something changed")
-    for basis in (True, False):
+    if given.power_sets:
+        print("found where something changed")
+    for basis in (True, False) if given.power_sets else ():
         found = parallel(
             delayed(said)(changed(np.random.default_rng([seed, 2])), basis, given.draws, seed)
             for seed in range(given.power_sets)

@@ -99,7 +99,12 @@ def _differences(whole: Path, broken: Path) -> list[str]:
     others = {path.relative_to(broken) for path in broken.rglob("*") if path.is_file()}
     # The journal tells the story of the sittings, and the log says things once in each.
     told = ("journal.jsonl", "log.txt", "writer.lock")
-    missing = [f"{name} is in one only" for name in sorted(names ^ others) if name.name not in told]
+    # The newest two checkpoints are kept: of a run that was stopped, one is of where it was.
+    missing = [
+        f"{name} is in one only"
+        for name in sorted(names ^ others)
+        if name.name not in told and "checkpoints" not in name.parts
+    ]
     differing = [
         f"{name} differs"
         for name in sorted(names & others)

@@ -119,6 +119,7 @@ REFUSED = [
     ("series check {}/prompts", "holds no checkpoints"),
     ("report {}/nowhere", "no such folder"),
     ("report {}", "no run folder"),
+    ("overlap {}", "no run folder"),
     ("compare {}/run", "at least two runs"),
     ("compare {}/run {}/run", "named twice"),
     ("compare {}/run {}/broken", "is damaged"),

@@ -57,7 +57,7 @@ def test_what_was_made_is_found_and_nothing_else(basis):
     second = version(new + 4, 20, rng, split=3)  # and all clusters have shifted by 4
     if not basis:
         second = turned(second, 24, rng)
-    found = cluster_changes(first, second, common_basis=basis, draws=199)
+    found = cluster_changes(first, second, common_basis=basis, draws=249)
     said = words(found)
     assert "moved" in said["t0"]
     assert "merged" in said["t1"]
@@ -79,7 +79,7 @@ def test_the_other_way_about_they_part_and_are_rejoined():
     new = old.copy()
     new[2] += 12 * np.eye(WIDTH)[2]
     found = cluster_changes(
-        version(old, 20, rng, split=3), version(new, 20, rng), common_basis=True, draws=199
+        version(old, 20, rng, split=3), version(new, 20, rng), common_basis=True, draws=249
     )
     said = words(found)
     assert "parted" in said["t2"]
@@ -95,8 +95,8 @@ def test_a_cluster_that_dissolves_into_the_others_has_vanished():
     inside = second.clusters == "t0"
     homes = np.repeat(rng.integers(1, 6, 20), 2)
     second.states[inside] += old[homes] - old[0]
-    back = cluster_changes(second, first, common_basis=True, draws=199)
-    assert "vanished" in words(cluster_changes(first, second, common_basis=True, draws=199))["t0"]
+    back = cluster_changes(second, first, common_basis=True, draws=249)
+    assert "vanished" in words(cluster_changes(first, second, common_basis=True, draws=249))["t0"]
     assert "appeared" in words(back)["t0"]
 
 
@@ -104,7 +104,7 @@ def test_a_cluster_that_dissolves_into_the_others_has_vanished():
 def test_a_version_compared_with_itself_says_nothing(basis):
     rng = np.random.default_rng(3)
     side = version(middles(rng), 20, rng)
-    found = cluster_changes(side, side, common_basis=basis, draws=99)
+    found = cluster_changes(side, side, common_basis=basis, draws=249)
     assert words(found) == {}
     assert max(each.displacement for each in found.clusters) < 1e-9
 
@@ -129,7 +129,7 @@ def test_halves_of_one_version_rarely_differ(shape, sets, most):
             noise = noise if shape == "round" else noise * axes[:, None]
             points = (old[:, None] + noise).reshape(-1, WIDTH)
             sides.append(LabeledStates(points, np.repeat(np.arange(8), 6), np.arange(48)))
-        alarms += bool(words(cluster_changes(*sides, common_basis=True, draws=99)))
+        alarms += bool(words(cluster_changes(*sides, common_basis=True, draws=249)))
     assert alarms <= most
 
 
@@ -146,8 +146,8 @@ def test_inputs_hide_nothing_once_their_means_are_removed():
         )
         for side, factor in zip(sides, (1, -1), strict=True)
     ]
-    plain = cluster_changes(*sides, common_basis=True, draws=99)
-    conditioned = cluster_changes(*moved, common_basis=True, draws=99)
+    plain = cluster_changes(*sides, common_basis=True, draws=249)
+    conditioned = cluster_changes(*moved, common_basis=True, draws=249)
     assert words(conditioned) == words(plain) == {"t0": ("moved",)}
 
 
@@ -158,7 +158,7 @@ def test_what_was_not_judged_is_named():
     few[4:12] = False  # t0 keeps two of its six strings
     few[side.clusters == "t4"] = False
     other = LabeledStates(side.states[few], side.clusters[few], side.strings[few])
-    found = cluster_changes(side, other, draws=99)
+    found = cluster_changes(side, other, draws=249)
     assert [each.name for each in found.clusters] == ["t1", "t2", "t3"]
     assert found.not_asked["t0"].startswith("fewer than 4 strings")
     assert found.not_asked["t4"] == "rows of one version only"

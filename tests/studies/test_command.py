@@ -75,8 +75,9 @@ def test_a_command_is_called_with_its_settings_and_its_runs_are_tabulated(write,
 @pytest.mark.parametrize(
     "launcher",
     ["torch.distributed.run --standalone --nproc-per-node 2",
-     "accelerate.commands.launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no "
-     "--dynamo_backend no"],
+     # With --cpu it starts one process alone; what is on which device is the script's.
+     "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
+     "--mixed_precision no --dynamo_backend no"],
 )  # fmt: skip
 def test_a_launcher_trains_on_two_ranks_and_one_of_them_records(write, tmp_path, launcher):
     command = f"{sys.executable} -m {launcher} {TRAIN}"

@@ -9,8 +9,9 @@ from transformers import PreTrainedTokenizerFast
 from folders import with_inputs
 from nucleate import BadInput
 from nucleate.activations import capture
+from nucleate.findings import Summary
 from nucleate.runs import Run
-from nucleate.studies import Inline, read_study, run_study
+from nucleate.studies import Inline, read_study, run_study, study_table
 from nucleate.training import ModelConfig, build_model
 from study_pages import write_page
 from tasks.made import backend
@@ -113,6 +114,13 @@ def test_a_run_on_a_folder_starts_at_the_trained_model_and_another_model_is_anot
                               atol=1e-2)  # fmt: skip
     assert run.manifest["parameters"] == sum(p.numel() for p in start.parameters())
     assert len(run.untrained()) == 1
+    row = study_table(study, tmp_path / "out").records()[0]
+    summary = Summary.model_validate_json((run.path / "summary.json").read_bytes())
+    clusters = summary.clusters["last"]
+    told = [row[f"{name}.last"] for name in ("ari", "words", "untrained")]
+    assert told == [clusters.last, clusters.null.n2, clusters.null.n1]
+    embedding = next(p for p in summary.places if (p.stream, p.position) == ("embed", "last"))
+    assert row["embedding.last"] == embedding.ari
     build_model(
         ModelConfig(arch="llama", depth=1, width=8, heads=2),
         vocab_size=VOCAB, max_length=200, seed=12,

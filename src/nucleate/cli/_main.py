@@ -19,6 +19,7 @@ from nucleate.cli import (
     _config,
     _export,
     _figures,
+    _forecast,
     _intervene,
     _measure,
     _overlap,
@@ -54,6 +55,7 @@ app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
+app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

@@ -10,6 +10,12 @@ from ._between import MixedFit as MixedFit
 from ._between import between_tasks as between_tasks
 from ._changes import ChangePoints as ChangePoints
 from ._changes import change_points as change_points
+from ._forecast import FEWEST_RUNS as FEWEST_RUNS
+from ._forecast import Forecast as Forecast
+from ._forecast import ForecastVerdict as ForecastVerdict
+from ._forecast import Gain as Gain
+from ._forecast import Skill as Skill
+from ._forecast import forecast as forecast
 from ._onset import Onset as Onset
 from ._onset import Trajectory as Trajectory
 from ._onset import binomial_band as binomial_band

@@ -9,6 +9,8 @@ from scipy.stats import rankdata
 
 Table = Float[np.ndarray, "task other"]
 _NAN = float("nan")
+_FEWEST = 3
+"""Pairs without which nothing is correlated."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +57,79 @@ def correlate_pairs(
         One correlation a table.
     """
     count = len(confusion)
-    moved = [rng.permutation(count) for _ in range(n_permutations)]
-    drawn = [rng.integers(0, count, count) for _ in range(n_bootstraps)]
-    draws = {name: np.array([_rho(each, confusion, d) for d in drawn])
-             for name, each in tables.items()}  # fmt: skip
+    pairs = _Pairs.of(np.stack(list(tables.values())), confusion)
     everything = np.arange(count)
-    values = {name: _rho(each, confusion, everything) for name, each in tables.items()}
+    values = pairs.rhos(everything)
+    draws = np.stack([pairs.rhos(rng.integers(0, count, count)) for _ in range(n_bootstraps)])
+    null = np.stack([pairs.rhos(everything, rng.permutation(count)) for _ in range(n_permutations)])
+    beside = list(tables).index(surface)
     found = {}
-    for name, table in tables.items():
-        rho = values[name]
+    for index, name in enumerate(tables):
+        rho, by_chance = float(values[index]), null[:, index]
         if np.isnan(rho):
             found[name] = Correlation(rho)
             continue
-        null = np.array([_rho(table, confusion[np.ix_(m, m)], everything) for m in moved])
-        beyond = draws[name] - draws[surface]
         found[name] = Correlation(
             rho,
-            *_ends(draws[name]),
-            float(np.nanquantile(null, 0.975)),
-            float((1 + (np.abs(null) >= abs(rho) - 1e-12).sum()) / (1 + len(null))),
-            rho - values[surface],
-            *_ends(beyond),
+            *_ends(draws[:, index]),
+            float(np.nanquantile(by_chance, 0.975)),
+            float((1 + (np.abs(by_chance) >= abs(rho) - 1e-12).sum()) / (1 + len(null))),
+            float(rho - values[beside]),
+            *_ends(draws[:, index] - draws[:, beside]),
         )
     return found
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs that all tables have, and where each stands.
+
+    Attributes:
+        x: every table's numbers.
+        y: those of the confusion.
+        at: which pair two tasks are; -1 for none.
+    """
+
+    x: Float[np.ndarray, "table pair"]
+    y: Float[np.ndarray, "pair"]
+    at: Int[np.ndarray, "task other"]
+
+    @classmethod
+    def of(cls, tables: Float[np.ndarray, "table task other"], confusion: Table) -> "_Pairs":
+        count = len(confusion)
+        one, other = np.triu_indices(count, 1)
+        x, y = tables[:, one, other], confusion[one, other]
+        finite = np.isfinite(x)
+        known = np.isfinite(y) & finite[finite.any(1)].all(0)
+        at = np.full((count, count), -1)
+        at[one[known], other[known]] = at[other[known], one[known]] = np.arange(known.sum())
+        return cls(x[:, known], y[known], at)
+
+    def rhos(
+        self, tasks: Int[np.ndarray, "drawn"], moved: Int[np.ndarray, "task"] | None = None
+    ) -> Float[np.ndarray, "table"]:
+        """Spearman's correlations over the pairs of different tasks among those drawn.
+
+        Args:
+            tasks: which; one that is drawn twice counts twice.
+            moved: the task whose confusion each task gets; None: its own.
+        """
+        one, other = np.triu_indices(len(tasks), 1)
+        one, other = tasks[one], tasks[other]
+        here = self.at[one, other]
+        there = here if moved is None else self.at[moved[one], moved[other]]
+        both = (here >= 0) & (there >= 0)
+        if both.sum() < _FEWEST:
+            return np.full(len(self.x), _NAN)
+        x = _standard(rankdata(self.x[:, here[both]], axis=1))
+        return np.asarray(x @ _standard(rankdata(self.y[there[both]])[None])[0])
+
+
+def _standard(ranks: Float[np.ndarray, "table pair"]) -> Float[np.ndarray, "table pair"]:
+    """Ranks of mean 0 and length 1; NaN where they do not vary."""
+    off = ranks - ranks.mean(1, keepdims=True)
+    length = np.sqrt(np.square(off).sum(1, keepdims=True))
+    return np.asarray(np.where(length > 0, off / np.where(length > 0, length, 1), _NAN))
 
 
 def _ends(draws: Float[np.ndarray, "draw"]) -> tuple[float, float]:
@@ -86,18 +138,3 @@ def _ends(draws: Float[np.ndarray, "draw"]) -> tuple[float, float]:
         return _NAN, _NAN
     low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _rho(table: Table, confusion: Table, tasks: Int[np.ndarray, "drawn"]) -> float:
-    """Spearman's correlation over the pairs of different tasks among those drawn."""
-    one, other = np.triu_indices(len(tasks), 1)
-    one, other = tasks[one], tasks[other]
-    apart = one != other
-    x, y = table[one[apart], other[apart]], confusion[one[apart], other[apart]]
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 3:
-        return _NAN
-    x, y = rankdata(x[known]), rankdata(y[known])
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return _NAN
-    return float(np.corrcoef(x, y)[0, 1])

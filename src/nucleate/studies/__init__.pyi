@@ -34,5 +34,7 @@ from ._study import StudyStatus as StudyStatus
 from ._study import check_study as check_study
 from ._study import run_study as run_study
 from ._study import study_status as study_status
+from ._study_forecast import StudyForecast as StudyForecast
+from ._study_forecast import study_forecast as study_forecast
 from ._table import StudyTable as StudyTable
 from ._table import study_table as study_table

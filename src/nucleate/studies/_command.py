@@ -175,11 +175,20 @@ def _call(config: CommandConfig, folder: Path, path: Path, watcher: Watcher) -> 
         _end(process)
     (folder / _PROCESS).unlink(missing_ok=True)
     if process.returncode:
-        said = (folder / "log.txt").read_bytes()[start:].decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        said = (folder / "log.txt").read_bytes()[start:].decode(errors="replace")
+        last = _last_words(said)
         raise RunFailed(
             f"the command ended with code {process.returncode} ({last}); see {folder / 'log.txt'}"
         )
+
+
+def _last_words(said: str) -> str:
+    """The line that says why: the first error of a launcher's many, else the last with a word."""
+    lines = [line.strip() for line in said.splitlines() if re.search(r"[^\W\d_]{2}", line)]
+    errors = [
+        line for line in lines if re.match(r"(\[rank\d+\]: )?[\w.]*(Error|Exception): ", line)
+    ]
+    return errors[0] if errors else lines[-1] if lines else "it said nothing"
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
