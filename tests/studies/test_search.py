@@ -158,6 +158,15 @@ def test_a_page_with_a_search_needs_its_folder_and_has_no_grid_besides(tmp_path)
         search_study(write_page(tmp_path), tmp_path / "out")
 
 
+def test_the_search_in_the_docs_is_one(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    file = tmp_path / "rates.yaml"
+    block = text.partition("### Searches")[2].partition("```yaml\n")[2].partition("```")[0]
+    file.write_text(block, encoding="utf-8")
+    study = open_study(file, tmp_path / "out")
+    assert (len(study.runs), study.trials, study.further) == (2, 20, 19)
+
+
 def test_a_search_without_optuna_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(BadInput, match=r"pip install 'nucleate\[optuna\]'"):
