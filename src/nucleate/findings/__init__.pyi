@@ -48,6 +48,9 @@ from ._on_record import training_table as training_table
 from ._panel_findings import PanelFound as PanelFound
 from ._panel_findings import describe_panel as describe_panel
 from ._places import judge_places as judge_places
+from ._router import Routing as Routing
+from ._router import route as route
+from ._router import route_run as route_run
 from ._rules import FEWEST_STRINGS_CLUSTERS as FEWEST_STRINGS_CLUSTERS
 from ._rules import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._rules import MARGIN as MARGIN
