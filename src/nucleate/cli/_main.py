@@ -26,6 +26,7 @@ from nucleate.cli import (
     _record,
     _report,
     _reproduce,
+    _router,
     _series,
     _study,
 )
@@ -56,6 +57,7 @@ app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
+app.command("router", cls=Command)(_router.router)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

@@ -63,6 +63,9 @@ from ._ranking import rank as rank
 from ._ranking import ranking_words as ranking_words
 from ._reach import Reached as Reached
 from ._reach import reached as reached
+from ._router import Routing as Routing
+from ._router import route as route
+from ._router import route_run as route_run
 from ._rules import FEWEST_STRINGS_CLUSTERS as FEWEST_STRINGS_CLUSTERS
 from ._rules import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._rules import MARGIN as MARGIN
