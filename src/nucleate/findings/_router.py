@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate.findings._format import interval, number, position_name
-from nucleate.findings._run_changes import labeled_states
-from nucleate.findings._string_means import string_means, strings_per_cluster
+from nucleate.findings.changes._run_changes import labeled_states
+from nucleate.findings.changes._string_means import string_means, strings_per_cluster
 from nucleate.runs import Run
 
 _COSTS = (0.1, 1.0, 10.0, 100.0)

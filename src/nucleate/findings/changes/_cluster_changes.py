@@ -8,15 +8,19 @@ import numpy as np
 
 from nucleate._core.arguments import check_number, check_whole
 from nucleate._core.errors import BadInput
-from nucleate.findings._cluster_geometry import common_shift, displacements
-from nucleate.findings._sampling_null import PairChanges, SamplingNull, displacement_intervals
-from nucleate.findings._string_means import (
+from nucleate.findings.changes._cluster_geometry import common_shift, displacements
+from nucleate.findings.changes._sampling_null import (
+    PairChanges,
+    SamplingNull,
+    displacement_intervals,
+)
+from nucleate.findings.changes._string_means import (
     FEWEST_STRINGS,
     LabeledStates,
     string_means,
     strings_per_cluster,
 )
-from nucleate.findings._subgroups import FEWEST_FOR_GROUPS, GroupChange, group_changes
+from nucleate.findings.changes._subgroups import FEWEST_FOR_GROUPS, GroupChange, group_changes
 
 ChangeWord = Literal["moved", "merged", "parted", "split", "rejoined", "appeared", "vanished"]
 SHARES = 6

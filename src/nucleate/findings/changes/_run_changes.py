@@ -7,9 +7,9 @@ import numpy as np
 
 from nucleate._core.errors import BadInput
 from nucleate._core.strings import number_strings
-from nucleate.findings._cluster_changes import ClusterChanges, cluster_changes
 from nucleate.findings._format import position_name
-from nucleate.findings._string_means import LabeledStates
+from nucleate.findings.changes._cluster_changes import ClusterChanges, cluster_changes
+from nucleate.findings.changes._string_means import LabeledStates
 from nucleate.runs import Run, index_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.distance import cdist
 
-from nucleate.findings._string_means import StringMeans
+from nucleate.findings.changes._string_means import StringMeans
 
 APART = 0.9
 """Two clusters stand apart where this share of strings is nearer to its own centroid."""

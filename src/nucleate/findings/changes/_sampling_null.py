@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nucleate.findings._cluster_geometry import (
+from nucleate.findings.changes._cluster_geometry import (
     APART,
     LOST,
     displacements,
@@ -13,7 +13,7 @@ from nucleate.findings._cluster_geometry import (
     recalls,
     stand_apart,
 )
-from nucleate.findings._string_means import StringMeans
+from nucleate.findings.changes._string_means import StringMeans
 
 _INTERVAL_DRAWS = 200
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from nucleate.findings._string_means import StringMeans
+from nucleate.findings.changes._string_means import StringMeans
 from nucleate.metrics import choose_k, gaussian_twin, kmeans, principal_axes
 
 FEWEST_FOR_GROUPS = 16

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, spearmanr
 
 from nucleate._core.errors import BadInput
 from nucleate.dynamics import between_tasks
-from nucleate.findings._claims import (
+from nucleate.findings.claims._verdict import (
     Arms,
     ClaimResult,
     Condition,

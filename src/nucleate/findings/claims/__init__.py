@@ -1,0 +1,5 @@
+"""Claims over several seeds: the rules by which each is supported, or not."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
