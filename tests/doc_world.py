@@ -1,6 +1,7 @@
 """What the docs' code takes as given: a model, prompts and a folder of runs, all tiny and real."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def build(folder: Path) -> dict[str, Any]:
     prompts = nc.PromptSet.from_records(
         folder / "prompts.jsonl", words, positions=["instruction_end", "last"]
     )
-    (folder / "width.yaml").write_text(_block("studies.md", "yaml"), encoding="utf-8")
+    for name, page in _studies():
+        (folder / name).write_text(page, encoding="utf-8")
     names = _arrays(net, words, prompts)
     for number, name in enumerate(("mine", "no-task", "other")):
         _record(folder / "runs" / name, net, prompts, number)
@@ -97,10 +99,12 @@ def build(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _block(page: str, language: str) -> str:
-    """The first block of a page in a language: what a reader would save as a file."""
-    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
-    return text.partition(f"```{language}\n")[2].partition("```")[0]
+def _studies() -> Iterator[tuple[str, str]]:
+    """Names and contents of the pages that docs/studies.md prints, as a reader would save them."""
+    text = (Path(__file__).parents[1] / "docs" / "studies.md").read_text(encoding="utf-8")
+    for page in text.split("```yaml\n")[1:]:
+        content = page.partition("```")[0]
+        yield content.partition("\n")[0].removeprefix("# "), content
 
 
 def _arrays(net: PreTrainedModel, words: Any, prompts: nc.PromptSet) -> dict[str, Any]:

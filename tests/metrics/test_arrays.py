@@ -56,6 +56,8 @@ OF_BOTH: dict[str, Call] = {
     "nearest_centroid": lambda x, y: metrics.nearest_centroid(x, y, FOLD),
     "centroid_margin": lambda x, y: metrics.centroid_margin(x, y, FOLD),
     "nearest_centroid_margin": lambda x, y: metrics.nearest_centroid_margin(x, y, FOLD),
+    "pairwise_separation": metrics.pairwise_separation,
+    "pairwise_nearest": lambda x, y: metrics.pairwise_nearest(x, y, FOLD),
     "parallelism_score": lambda x, y: metrics.parallelism_score(x, y, COND),
     "neural_collapse": metrics.neural_collapse,
     "nc4": lambda x, y: metrics.nc4(x, y, y),

@@ -95,6 +95,11 @@ def agreeing(found: np.ndarray, r: Rows) -> float:
     return float(m.agreement(m.singletons(found), r.labels).ari)
 
 
+def in_pairs(table: np.ndarray) -> np.ndarray:
+    """The values of all pairs, whatever the classes are called."""
+    return np.sort(table[~np.eye(len(table), dtype=bool)])
+
+
 ALL = frozenset(CHANGES)
 PROMISES: dict[str, tuple[Callable[[Rows], object], frozenset[str]]] = {
     "agreement": (lambda r: vars(m.agreement(r.clusters, r.labels)), ALL),
@@ -109,6 +114,8 @@ PROMISES: dict[str, tuple[Callable[[Rows], object], frozenset[str]]] = {
         lambda r: m.nearest_centroid_margin(r.x, r.labels, r.folds, r.strings),
         ALL,
     ),
+    "pairwise_separation": (lambda r: in_pairs(m.pairwise_separation(r.x, r.labels)), ALL),
+    "pairwise_nearest": (lambda r: in_pairs(m.pairwise_nearest(r.x, r.labels, r.folds)), ALL),
     "knn_decodability": (lambda r: m.knn_decodability(r.x, r.labels, r.strings), ALL),
     "silhouette": (lambda r: m.silhouette(r.x, r.labels, r.strings), ALL),
     "ward": (lambda r: agreeing(m.ward(r.x, CLASSES), r), ALL),

@@ -99,9 +99,9 @@ def _claims_lines(claims: Claims, table: ClaimsTable, picture: str) -> list[str]
 
 
 def _details(result: ClaimResult) -> list[str]:
-    nulls: Sequence[Condition | None] = (
-        result.null.conditions if result.null is not None else [None] * len(result.conditions)
-    )
+    nulls: list[Condition | None] = [None] * len(result.conditions)
+    if result.null is not None and len(result.null.conditions) == len(nulls):
+        nulls = list(result.null.conditions)
     rows = [
         ["falsifier" if one.falsifies else "condition", one.says, one.held, _value(one), _met(one),
          "–" if null is None else f"{null.held}: {_value(null)}"]

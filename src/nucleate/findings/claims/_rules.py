@@ -45,6 +45,8 @@ def judge_claim(name: str, says: str, thresholds: Thresholds, arms: Arms) -> Cla
     needed, rule = _CLAIMS[name]
     present = [set(arms.get(arm, {})) for arm in needed]
     seeds = sorted(set.intersection(*present))
+    if not seeds:
+        return decide(name, says, (), 0)
     try:
         conditions = rule(_Arms(arms, seeds), thresholds)
     except KeyError as error:
