@@ -17,8 +17,8 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 # `make` is what a checkout is set up with, and trainings take minutes: their own tests run them.
 _ELSEWHERE = (
-    "make ", "nucleate reproduce", "nucleate study run", "nucleate study table policies.yaml --rank",
-    "nucleate forecast",
+    "make ", "nucleate reproduce", "nucleate study run", "nucleate forecast",
+    "nucleate study table policies.yaml --rank",
 )  # fmt: skip
 
 

@@ -114,6 +114,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SUBMITIT, RAY])
 def test_a_worker_killed_in_mid_run_costs_no_result(done, tmp_path, name):
     study, reference = done
@@ -142,6 +143,7 @@ def test_a_study_that_is_stopped_leaves_no_worker_and_no_file(done, tmp_path, na
     assert {path.name for path in out.iterdir()} == {one.key for one in study.runs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SUBMITIT])
 def test_jobs_outlive_the_study_that_submitted_them(done, tmp_path, name):
     study, reference = done

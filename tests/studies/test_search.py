@@ -61,6 +61,7 @@ def test_every_run_of_a_search_is_done_once_and_a_failed_one_is_not_tried_again(
     assert (study.trials, study.further, len(study.runs)) == (13, 0, 3)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_to_the_same_table(searched, tmp_path):
     file, out, asked = searched
     there = Path(shutil.copytree(out, tmp_path / "out"))
