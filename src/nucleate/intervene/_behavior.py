@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,15 +56,6 @@ class Done:
     beyond: float
 
 
-class Behavior(Protocol):
-    """A way to tell whether a model behaves as class B does."""
-
-    def under(
-        self, prompts: PromptSet, rows: Int[np.ndarray, "row"], pushes: Sequence[Push | None]
-    ) -> list[Done]:
-        """What is done with some rows of a prompt set, under each push (None: without one)."""
-
-
 @dataclass(frozen=True)
 class AnswerTokens:
     """Class B's behavior is to answer with one of some tokens."""
@@ -75,7 +66,10 @@ class AnswerTokens:
     def under(
         self, prompts: PromptSet, rows: Int[np.ndarray, "row"], pushes: Sequence[Push | None]
     ) -> list[Done]:
-        """As `Behavior`; every row's likeliest next token is its answer."""
+        """What is done with some rows of a prompt set, under each push (None: without one).
+
+        Every row's likeliest next token is its answer.
+        """
         some = rows_of(prompts, rows)
         applied = [
             [] if push is None else [_steering(self.model, push, some.positions[push.position])]
@@ -108,7 +102,7 @@ class Texts:
     def under(
         self, prompts: PromptSet, rows: Int[np.ndarray, "row"], pushes: Sequence[Push | None]
     ) -> list[Done]:
-        """As `Behavior`; the edited token and all that follow, generated ones too, are steered."""
+        """As of `AnswerTokens`; the edited token and all that follow are steered."""
         self._check_room(prompts, rows)
         return [self._one(prompts, rows, push) for push in pushes]
 
@@ -172,6 +166,10 @@ class Texts:
                 f"prompts of up to {longest} tokens with {self.tokens} generated ones exceed the "
                 f"model's {room}; leave longer prompts out, or generate fewer"
             )
+
+
+Behavior = AnswerTokens | Texts
+"""A way to tell whether a model behaves as class B does."""
 
 
 def rows_of(prompts: PromptSet, rows: Int[np.ndarray, "row"]) -> PromptSet:

@@ -117,7 +117,7 @@ def random_vectors(count: int, width: int, rng: np.random.Generator) -> Float[Te
 
 
 def of_norm(
-    vectors: Float[Tensor, "*row width"], norm: Float[Tensor, ""]
+    vectors: Float[Tensor, "*row width"], norm: Float[Tensor, "..."]
 ) -> Float[Tensor, "*row width"]:
     """The vectors at another norm."""
     scaled: Tensor = vectors * (norm / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12))

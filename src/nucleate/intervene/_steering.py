@@ -55,10 +55,10 @@ class Steering:
             as neither class does; `kept`, the share of class B's tried prompts that still behave
             so, with its interval; `unchanged`, the share of prompts of other classes that say what
             they say without steering; `loss`, what the unsteered model loses on the text of class
-            A, in nats per token; `beyond`, the share of steered states longer than 99 % of natural ones.
-            For `direction` also `excess`: `turned` less the largest of that without steering and
-            under the three controls, with an interval that holds at all doses at once. NaN where
-            there is nothing to ask.
+            A, in nats per token; `beyond`, the share of steered states longer than 99 % of natural
+            ones. For `direction` also `excess`: `turned` less the largest of that without steering
+            and under the three controls, with an interval that holds at all doses at once. NaN
+            where there is nothing to ask.
         about: the place and how it was chosen, the classes, and numbers without steering.
     """
 
