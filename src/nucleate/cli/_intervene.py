@@ -92,7 +92,7 @@ def intervene(
     from nucleate.cli._watch import watching
 
     check_device_name(device)
-    is_run, series = _source(source, model, prompts, out)
+    is_run, series = source_of(source, model, prompts, out)
     read = load_prompts(
         prompts or source, series, positions=options.names_in(positions), template=template,
         tokenizer=tokenizer,
@@ -157,7 +157,7 @@ def _sources(
     return table
 
 
-def _source(
+def source_of(
     source: str, model: str | None, prompts: str | None, out: Path | None
 ) -> tuple[bool, "Series"]:
     """Whether the source is a run, and the checkpoint that is edited."""

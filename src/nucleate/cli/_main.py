@@ -28,6 +28,7 @@ from nucleate.cli import (
     _reproduce,
     _router,
     _series,
+    _steer,
     _study,
 )
 from nucleate.cli._text import Command, Group, say
@@ -50,6 +51,7 @@ app.command("record", cls=Command)(_record.record)
 app.add_typer(_series.app, name="series")
 app.command("measure", cls=Command)(_measure.measure)
 app.command("intervene", cls=Command)(_intervene.intervene)
+app.command("steer", cls=Command)(_steer.steer)
 app.command("report", cls=Command)(_report.report)
 app.command("figures", cls=Command)(_figures.figures)
 app.add_typer(_study.app, name="study")

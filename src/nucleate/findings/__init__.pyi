@@ -72,6 +72,11 @@ from ._rules import use_verdict as use_verdict
 from ._rules import why_undecided as why_undecided
 from ._seed_test import mean_interval as mean_interval
 from ._seed_test import median_interval as median_interval
+from ._steering import FEWEST_GROUPS_DENIED as FEWEST_GROUPS_DENIED
+from ._steering import STEERING_RULES as STEERING_RULES
+from ._steering import SteeringVerdict as SteeringVerdict
+from ._steering import steering_verdict as steering_verdict
+from ._steering import steering_words as steering_words
 from ._summary import Accuracy as Accuracy
 from ._summary import Clusters as Clusters
 from ._summary import Controls as Controls

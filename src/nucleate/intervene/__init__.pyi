@@ -22,3 +22,6 @@ from ._settings import FEWEST_STRINGS_USED as FEWEST_STRINGS_USED
 from ._settings import map_settings_differences as map_settings_differences
 from ._settings import map_settings_of as map_settings_of
 from ._sources import attention_sources as attention_sources
+from ._steering import STEERING_DOSES as STEERING_DOSES
+from ._steering import Steering as Steering
+from ._steering import try_steering as try_steering
