@@ -52,10 +52,11 @@ def steering_words(found: Steering) -> list[str]:
         f"{about['position']}/{about['stream']} (of {about['places_tried']}, chosen on the fitted "
         f"half), on {about['prompts']} prompts in {about['groups']} groups that nothing was fitted "
         "on",
-        f"there the class is read of {number(about['readable'])} of unseen prompts (19 of 20 "
-        f"permutations below {number(about['readable_permuted'])})",
+        f"the nearest mean there finds the class of {number(about['readable'])} of tried prompts "
+        f"(19 of 20 permutations below {number(about['readable_permuted'])})",
         f"without steering {number(about['turned_without'])} of them behave as {about['to']}, and "
-        f"{number(about['kept_without'])} of {about['target_prompts']} prompts of {about['to']}",
+        f"{number(about['kept_without'])} of {about['target_prompts']} prompts of {about['to']}"
+        + ("" if math.isnan(about["loss_without"]) else f"; loss {number(about['loss_without'])}"),
     ]
     table = found.table.set_index(["edit", "dose"])
     for dose in table.loc["direction"].index:
