@@ -22,10 +22,12 @@ from ._findings import empty_panel as empty_panel
 from ._findings import findings as findings
 from ._findings import place_finding as place_finding
 from ._format import POSITION_NAMES as POSITION_NAMES
+from ._format import columns as columns
 from ._format import depth_order as depth_order
 from ._format import highest_null as highest_null
 from ._format import in_order as in_order
 from ._format import interval as interval
+from ._format import json_value as json_value
 from ._format import number as number
 from ._format import place_name as place_name
 from ._format import plain as plain

@@ -22,6 +22,7 @@ from nucleate.findings._comparison_words import (
 )
 from nucleate.findings._differences import Difference, Key, Unit, differences, middle
 from nucleate.findings._factor import Factor, find_factor, of_groups, seed_of_settings
+from nucleate.findings._format import json_value
 from nucleate.findings._measured import panel_of
 from nucleate.findings._on_record import flat
 from nucleate.findings._run_numbers import RunNumbers, run_numbers
@@ -79,7 +80,7 @@ class Comparison:
             "words": self.words(),
             "notes": list(self.notes),
         }
-        return json.dumps(_plain(content))
+        return json.dumps(json_value(content))
 
 
 def compare(
@@ -306,14 +307,3 @@ def _setting_table(units: Mapping[str, Sequence[Unit]], keys: Sequence[Key]) -> 
             rows.append({"setting": label, "metric": key[0], "where": key[1], "value": value,
                          "low": low, "high": high, "null": null, "seeds": len(seeds)})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no numpy."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nucleate.findings._format import interval, number, position_name, short_names
+from nucleate.findings._format import columns, interval, number, position_name, short_names
 from nucleate.findings._summary import OnsetSummary, Summary
 
 _MOST = 7
@@ -55,15 +55,11 @@ def place_counts(summary: Summary) -> dict[str, int]:
 
 def key_table(summaries: Sequence[Summary]) -> list[str]:
     """The same for a terminal: one column per run, at most eight lines."""
-    columns = [key_numbers(summary) for summary in summaries]
-    names = list(dict.fromkeys(name for column in columns for name in column))[:_MOST]
+    found = [key_numbers(summary) for summary in summaries]
+    names = list(dict.fromkeys(name for numbers in found for name in numbers))[:_MOST]
     table = [["", *short_names(summaries)]]
-    table += [[name, *(column.get(name, "–") for column in columns)] for name in names]
-    widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    table += [[name, *(numbers.get(name, "–") for numbers in found)] for name in names]
+    return columns(table)
 
 
 def short_date(onset: OnsetSummary) -> str:

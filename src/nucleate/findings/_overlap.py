@@ -15,7 +15,7 @@ from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 from nucleate._core.strings import number_strings
 from nucleate.findings._confusion import confusions
-from nucleate.findings._format import depth_order, interval, number, place_name
+from nucleate.findings._format import columns, depth_order, interval, number, place_name
 from nucleate.findings._pair_correlation import Correlation, correlate_pairs
 from nucleate.metrics import pairwise_nearest, pairwise_separation
 from nucleate.metrics.probes import grouped_folds
@@ -68,19 +68,16 @@ class Overlap:
         Args:
             top: how many pairs.
         """
-        told = [
+        found = self.to_dict()
+        return [
             f"{place_name(self.stream, self.position)}, step {self.step}; overlap on "
             f"{self.measured_on} rows, mistakes on other rows ({self.confused_on}): "
             f"{self.mistakes} of {self.answered} got another task's answer",
             "",
-            *_columns(_PAIR_HEAD, [_pair_cells(row) for row in self.to_dict()["pairs"][:top]]),
+            *columns([_PAIR_HEAD, *map(_pair_cells, found["pairs"][:top])]),
             "",
-            *_columns(
-                _CORRELATION_HEAD,
-                [_correlation_cells(row) for row in self.to_dict()["correlations"]],
-            ),
+            *columns([_CORRELATION_HEAD, *map(_correlation_cells, found["correlations"])]),
         ]
-        return told
 
     def to_dict(self) -> dict[str, Any]:
         """The same for programs; what is not defined is None."""
@@ -344,13 +341,4 @@ def _correlation_cells(row: Mapping[str, Any]) -> list[str]:
         number(row["null"]),
         "–" if row["p"] is None else f"{row['p']:.3f}",
         "" if row["source"] == _SURFACE else beyond.strip(),
-    ]
-
-
-def _columns(head: list[str], rows: list[list[str]]) -> list[str]:
-    cells = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
     ]

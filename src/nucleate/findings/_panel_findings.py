@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from nucleate._core.arguments import as_path
 from nucleate.dynamics import Abruptness, Onset, abruptness
 from nucleate.findings._dynamics_words import describe_abruptness, describe_onset
+from nucleate.findings._format import json_value
 from nucleate.findings._headline import (
     Headline,
     ari_onset,
@@ -139,7 +139,7 @@ class PanelFound:
     def to_json(self, run: Path | str) -> str:
         """One JSON object; what is missing is null."""
         run = as_path("run", run)
-        return json.dumps(_plain({"run": str(run), **asdict(self)}))
+        return json.dumps(json_value({"run": str(run), **asdict(self)}))
 
 
 def describe_panel(panel: Panel) -> PanelFound:
@@ -192,12 +192,3 @@ def _found(panel: Panel, place: Headline) -> PlaceFound:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,14 +1,22 @@
 """The claims judged over the runs that are done, each beside its null."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
 from nucleate._core.arguments import as_path
-from nucleate.findings import Arms, ClaimResult, RunNumbers, interval, judge_claim, number
+from nucleate.findings import (
+    Arms,
+    ClaimResult,
+    RunNumbers,
+    interval,
+    json_value,
+    judge_claim,
+    number,
+)
 from nucleate.studies._claims import SCRAMBLED, Claims, threshold_notes
 from nucleate.studies._evidence import evidence_of
 from nucleate.studies._execute import usable_threads
@@ -58,7 +66,11 @@ class ClaimsTable:
                             "claim": result.name,
                             "study": study,
                             "verdict": one.verdict if one else None,
-                            **{k: _plain(v) for k, v in asdict(condition).items() if k != "values"},
+                            **{
+                                k: v
+                                for k, v in json_value(asdict(condition)).items()
+                                if k != "values"
+                            },
                         }
                     )
         return found
@@ -71,7 +83,7 @@ class ClaimsTable:
             "done": self.done,
             "asked": self.asked,
             "notes": list(self.notes),
-            "claims": [_plain(asdict(result)) for result in self.results],
+            "claims": [json_value(asdict(result)) for result in self.results],
         }
 
 
@@ -107,7 +119,7 @@ def judge_claims(claims: Claims, out: Path | str, workers: int | None = None) ->
     for name, says in claims.says.items():
         null = judge_claim(name, says, claims.thresholds[name], without)
         judged = judge_claim(name, says, claims.thresholds[name], arms)
-        results.append(_beside(judged, null))
+        results.append(replace(judged, null=null if null.seeds else None))
     notes = tuple(threshold_notes(claims, out))
     return ClaimsTable(claims.form, claims.digest, tuple(results), notes, len(done), len(runs))
 
@@ -137,13 +149,6 @@ def _without_task(arms: Arms) -> dict[str, Mapping[int, RunNumbers]]:
     return found
 
 
-def _beside(result: ClaimResult, null: ClaimResult) -> ClaimResult:
-    return ClaimResult(
-        result.name, result.says, result.verdict, result.conditions, result.seeds, result.reason,
-        null if null.seeds else None,
-    )  # fmt: skip
-
-
 def _main(result: ClaimResult) -> str:
     if not result.conditions:
         return ""
@@ -153,12 +158,3 @@ def _main(result: ClaimResult) -> str:
 
 def _null(result: ClaimResult) -> str:
     return "not run" if result.null is None else f"{_main(result.null)} {result.null.verdict}"
-
-
-def _plain(value: Any) -> Any:
-    """Numbers that JSON has, and None for the others."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,7 @@ import numpy as np
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
-from nucleate.findings import Ranked, Reached, rank, ranking_words, reached
+from nucleate.findings import Ranked, Reached, columns, json_value, rank, ranking_words, reached
 from nucleate.studies._folders import state_of
 from nucleate.studies._page import REACHED, Study, StudyRun
 from nucleate.studies._table import shown
@@ -44,13 +44,7 @@ class StudyRanking:
         """For a terminal."""
         head = ["rank", "setting", self.number, "reached", f"against {self.reference}", "p",
                 *self.twins]  # fmt: skip
-        cells = [head, *(self._cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
-        return [*table, *self.words]
+        return [*columns([head, *map(self._cells, self.rows)]), *self.words]
 
     def records(self) -> list[dict[str, Any]]:
         """One mapping a setting; what is missing or infinite is None, `reached` says of how many
@@ -58,14 +52,8 @@ class StudyRanking:
         """
         found = []
         for row in self.rows:
-            record = {
-                key: None if isinstance(it, float) and not math.isfinite(it) else it
-                for key, it in asdict(row).items()
-            }
-            for twin, medians in self.twins.items():
-                value = medians.get(row.setting, math.nan)
-                record[f"value.{twin}"] = value if math.isfinite(value) else None
-            found.append(record)
+            medians = {f"value.{twin}": of.get(row.setting) for twin, of in self.twins.items()}
+            found.append(json_value({**asdict(row), **medians}))
         return found
 
     def to_dict(self) -> dict[str, Any]:

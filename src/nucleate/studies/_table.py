@@ -13,6 +13,8 @@ from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate.findings import (
     Summary,
+    columns,
+    json_value,
     mean_interval,
     median_interval,
     middle,
@@ -100,11 +102,7 @@ class StudyTable:
             seeds = str(row.done) if row.done == row.asked else f"{row.done} of {row.asked}"
             found = [str(row.cells[name]) if name in row.cells else "–" for name in self.numbers]
             cells.append([row.setting, row.of, seeds, *found])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
+        return columns(cells)
 
     def records(self) -> list[dict[str, Any]]:
         """One mapping a line: a number's mean under its name, `low`, `high`, `null` and `seeds`
@@ -117,10 +115,10 @@ class StudyTable:
             }  # fmt: skip
             for name in self.numbers:
                 cell = row.cells.get(name)
-                record[name] = None if cell is None else _finite(cell.value)
+                record[name] = None if cell is None else cell.value
                 for end in _ENDS:
-                    record[f"{name}.{end}"] = None if cell is None else _finite(getattr(cell, end))
-            found.append(record)
+                    record[f"{name}.{end}"] = None if cell is None else getattr(cell, end)
+            found.append(json_value(record))
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -306,7 +304,3 @@ def _places(summary: Summary, what: str) -> float | None:
     if what == "clusters":
         return float(counts[0]) if counts else None
     return float(counts[1] + counts[3]) if len(counts) > 1 else None
-
-
-def _finite(value: float | int | None) -> float | int | None:
-    return value if value is not None and math.isfinite(value) else None
