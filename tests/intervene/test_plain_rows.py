@@ -19,16 +19,9 @@ from small import material, model
 def chosen(prompts: PromptSet, keep: np.ndarray, **labels) -> PromptSet:
     """Some rows of a prompt set, with other labels."""
     at = np.flatnonzero(keep)
-    return replace(
-        prompts,
-        ids=prompts.ids[at],
-        prompt_lengths=prompts.prompt_lengths[at],
-        lengths=prompts.lengths[at],
-        positions={name: where[at] for name, where in prompts.positions.items()},
-        labels={name: tuple(np.array(column)[at]) for name, column in prompts.labels.items()}
-        | {name: tuple(np.array(column)[at]) for name, column in labels.items()},
-        chance=prompts.chance[at],
-    )
+    own = {name: tuple(np.array(column)[at].tolist()) for name, column in labels.items()}
+    some = prompts.take(at)
+    return replace(some, labels=some.labels | own)
 
 
 def texts_with_a_class(form: str) -> PromptSet:

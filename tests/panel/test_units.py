@@ -56,17 +56,7 @@ def test_one_task_of_one_string_leaves_n0_and_takes_what_leaves_strings_out(
     prompts = make_probe(tasks=6, families=1, strings=6, inputs=2)
     only = [t != "0" or i == "0" for t, i in zip(
         prompts.labels["task"], prompts.labels["instruction"], strict=True)]  # fmt: skip
-    rows = np.flatnonzero(only)
-    fewer = replace(
-        prompts,
-        ids=prompts.ids[rows],
-        prompt_lengths=prompts.prompt_lengths[rows],
-        lengths=prompts.lengths[rows],
-        positions={name: at[rows] for name, at in prompts.positions.items()},
-        labels={name: tuple(np.array(v)[rows]) for name, v in prompts.labels.items()},
-        chance=prompts.chance[rows],
-    )
-    table = measured(fewer, make_states)
+    table = measured(prompts.take(np.flatnonzero(only)), make_states)
     assert row_of(table).n0_q99 < 0.5
     assert row_of(table).unit == "strings"
     assert row_of(table, "knn").note == "undefined: 1 of 6 tasks have one instruction string only"

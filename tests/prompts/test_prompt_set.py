@@ -69,6 +69,17 @@ def test_tokens_decode_to_what_the_labels_say(own, prompts):
         assert prompts.positions["last"][row] == prompts.prompt_lengths[row] - 1
 
 
+def test_rows_that_are_taken_keep_their_tokens_places_labels_and_chance(prompts):
+    rows = np.array([7, 3, 3])
+    some = prompts.take(rows)
+    for name in ("ids", "prompt_lengths", "lengths", "chance"):
+        assert np.array_equal(getattr(some, name), getattr(prompts, name)[rows])
+    for name, index in prompts.positions.items():
+        assert np.array_equal(some.positions[name], index[rows])
+    for name, texts in prompts.labels.items():
+        assert some.labels[name] == (texts[7], texts[3], texts[3])
+
+
 def test_a_held_out_cell_is_marked_under_trained_strings_only(own, prompts):
     held_out = {(row.family, row.input) for row in own.split("unseen_cell")}
     trained = {row.instruction for row in own.split("train")}

@@ -8,7 +8,7 @@ model does is not asked but tried, on the prompt set at hand.
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -292,7 +292,7 @@ class _Trial:
 
     def _read(self, rows: np.ndarray, way: Way) -> dict[int, Tensor]:
         """The states [stream, position, width] of some rows, read in one batch."""
-        some = _taken(self._prompts, rows)
+        some = self._prompts.take(rows)
         out = Collector(self._model, some, scores=False)
         batches = (
             Shared(some).batches(_NO_LIMIT)
@@ -368,19 +368,6 @@ def _spread(rows: Int[np.ndarray, "row"], count: int) -> Int[np.ndarray, "chosen
     count = max(0, min(count, len(rows)))
     chosen: np.ndarray = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
     return chosen
-
-
-def _taken(prompts: PromptSet, rows: Int[np.ndarray, "row"]) -> PromptSet:
-    """Some rows of a prompt set, without labels."""
-    return replace(
-        prompts,
-        ids=prompts.ids[rows],
-        prompt_lengths=prompts.prompt_lengths[rows],
-        lengths=prompts.lengths[rows],
-        positions={name: index[rows] for name, index in prompts.positions.items()},
-        labels={},
-        chance=prompts.chance[rows],
-    )
 
 
 def _digest(prompts: PromptSet) -> bytes:

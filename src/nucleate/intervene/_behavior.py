@@ -70,7 +70,7 @@ class AnswerTokens:
 
         Every row's likeliest next token is its answer.
         """
-        some = rows_of(prompts, rows)
+        some = prompts.take(rows)
         applied = [
             [] if push is None else [_steering(self.model, push, some.positions[push.position])]
             for push in pushes
@@ -170,19 +170,6 @@ class Texts:
 
 Behavior = AnswerTokens | Texts
 """A way to tell whether a model behaves as class B does."""
-
-
-def rows_of(prompts: PromptSet, rows: Int[np.ndarray, "row"]) -> PromptSet:
-    """Some rows of a prompt set, in the order given."""
-    return replace(
-        prompts,
-        ids=prompts.ids[rows],
-        prompt_lengths=prompts.prompt_lengths[rows],
-        lengths=prompts.lengths[rows],
-        positions={name: where[rows] for name, where in prompts.positions.items()},
-        labels={name: tuple(texts[row] for row in rows) for name, texts in prompts.labels.items()},
-        chance=prompts.chance[rows],
-    )
 
 
 def _steering(model: nn.Module, push: Push, position: Any) -> Intervention:

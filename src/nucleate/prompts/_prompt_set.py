@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from os import PathLike
 from typing import Any
@@ -307,6 +307,22 @@ class PromptSet:
             labels=rows.labels,
             chance=rows.chance,
             tokenizer_hash=rows.tokenizer_hash,
+        )
+
+    def take(self, rows: Int[np.ndarray, "chosen"]) -> "PromptSet":
+        """Some rows, in the order given.
+
+        Args:
+            rows: their indices.
+        """
+        return replace(
+            self,
+            ids=self.ids[rows],
+            prompt_lengths=self.prompt_lengths[rows],
+            lengths=self.lengths[rows],
+            positions={name: index[rows] for name, index in self.positions.items()},
+            labels={name: tuple(texts[row] for row in rows) for name, texts in self.labels.items()},
+            chance=self.chance[rows],
         )
 
     def ends(self, position: str) -> Int[np.ndarray, "row"]:
