@@ -36,21 +36,10 @@ class Scored(StrEnum):
 
 
 def intervene(
-    source: Annotated[
-        str, typer.Argument(help="A run folder; or a model: a folder, or REPOSITORY[@REVISION].")
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
-    ] = None,
-    prompts: Annotated[
-        str | None,
-        typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
-    ] = None,
+    source: options.Source,
+    model: options.Model = None,
+    prompts: options.Prompts = None,
+    out: options.TablesFolder = None,
     positions: options.Positions = None,
     template: options.Template = None,
     tokenizer: options.Tokenizer = None,

@@ -58,6 +58,21 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, as in model.width=64.", metavar="KEY=VALUE"),
 ]
+Source = Annotated[
+    str, typer.Argument(help="A run folder; or a model: a folder, or REPOSITORY[@REVISION].")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
+]
+TablesFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
+]
 Positions = Annotated[
     str | None,
     typer.Option(

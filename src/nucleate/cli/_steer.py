@@ -13,9 +13,7 @@ from nucleate.cli._text import say
 
 
 def steer(
-    source: Annotated[
-        str, typer.Argument(help="A run folder; or a model: a folder, or REPOSITORY[@REVISION].")
-    ],
+    source: options.Source,
     to: Annotated[str, typer.Option(help="The class whose behavior is wanted.")],
     of: Annotated[
         str | None,
@@ -45,18 +43,9 @@ def steer(
         str | None,
         typer.Option(help="Comma-separated, times mu_B - mu_A; by default 0.5,1,1.5,2,3."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="For a run: the trained model; by default its newest checkpoint."),
-    ] = None,
-    prompts: Annotated[
-        str | None,
-        typer.Option(help="For a model: a .jsonl or .csv file, a saved prompt set, or a run."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the tables; needed for a model, the run's folder by default."),
-    ] = None,
+    model: options.Model = None,
+    prompts: options.Prompts = None,
+    out: options.TablesFolder = None,
     positions: options.Positions = None,
     template: options.Template = None,
     tokenizer: options.Tokenizer = None,
@@ -106,15 +95,12 @@ def steer(
 
 
 def _show(found: Any, folder: Path, *, as_json: bool) -> None:
-    from nucleate.findings import STEERING_RULES, steering_verdict, steering_words
+    from nucleate.findings import STEERING_RULES, json_value, steering_verdict, steering_words
 
     if as_json:
-        table = json.loads(found.table.to_json(orient="records"))
-        about = {
-            k: v if v == v else None for k, v in found.about.items()
-        }  # NaN differs from itself
-        said = {"verdict": steering_verdict(found), "rules": list(STEERING_RULES)}
-        typer.echo(json.dumps({"doses": table, "about": about} | said))
+        said = {"verdict": steering_verdict(found), "rules": STEERING_RULES}
+        doses = found.table.to_dict("records")
+        typer.echo(json.dumps(json_value({"doses": doses, "about": found.about} | said)))
         return
     for line in steering_words(found):
         typer.echo(line)
