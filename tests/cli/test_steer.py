@@ -57,6 +57,13 @@ def test_a_run_is_steered_with_its_newest_checkpoint_and_keeps_the_numbers(nucle
     assert lines[5] == "undecided"  # few strings
     assert lines[-1] == f"all numbers in {folder / 'steering.csv'}"
 
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    text = (folder / "steering.json").read_text(encoding="utf-8")
+    about = json.loads(text, parse_constant=refuse)["about"]
+    assert about["loss_without"] is None  # tokens have no loss
+
 
 def test_json_is_all_that_stands_on_standard_output_and_has_no_nan(nucleate, folder):
     to = material()[2].labels["task"][0]

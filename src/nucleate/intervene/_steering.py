@@ -70,7 +70,9 @@ class Steering:
         folder = as_path("folder", folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "steering.csv", self.table.to_csv(index=False).encode())
-        write_json(folder / "steering.json", {"about": dict(self.about)})
+        # JSON has no NaN.
+        known = {key: None if value != value else value for key, value in self.about.items()}
+        write_json(folder / "steering.json", {"about": known})
 
 
 def try_steering(
