@@ -13,6 +13,7 @@ def test_the_claims_from_plan_to_page(capfd, monkeypatch, tmp_path):
     assert plan["runs"] == 34
     did = run("study", "run", "claims-smoke", "--out", out, "--workers", "2", "--quiet", "--json")
     assert did.returncode == 0, did.stderr
+    assert did.stderr == ""
     found = json.loads(did.stdout)
     assert (found["done"], found["asked"], found["notes"]) == (34, 34, [])
     assert [claim["name"] for claim in found["claims"]] == [f"C{n}" for n in range(1, 11)]
@@ -22,6 +23,7 @@ def test_the_claims_from_plan_to_page(capfd, monkeypatch, tmp_path):
         assert claim["reason"] == "1 of at least 6 seeds"
     file = tmp_path / "claims.csv"
     told = run("study", "table", "claims-smoke", "--out", out, "--csv", file)
+    assert "reading runs: 34/34" in told.stderr
     assert told.stdout.startswith(f"claims-smoke ({found['digest']}): 34 of 34 runs done\n")
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert {row["claim"] for row in rows} == {f"C{n}" for n in range(1, 11)}

@@ -119,7 +119,7 @@ def run(
             study = search_study(file, out, executor=where, watcher=watcher)
         else:
             run_study(study, out, executor=where, watcher=watcher)
-    _show(_table_of(study, claims, out), as_json, typer.echo)
+    _show(_table_of(study, claims, out, quiet=quiet), as_json, typer.echo)
 
 
 @app.command(cls=Command)
@@ -165,13 +165,15 @@ def report(
     ] = Path("results.md"),
 ) -> None:
     """Write a page of results from the runs that are done; of the claims with a figure."""
-    from nucleate.studies import judge_claims, study_table, write_claims_page, write_study_page
+    from nucleate.studies import write_claims_page, write_study_page
 
     study, claims = _read(file, out)
     if claims is None:
+        from nucleate.studies import study_table
+
         written = write_study_page(study_table(study, out), page)
     else:
-        written = write_claims_page(claims, judge_claims(claims, out), page)
+        written = write_claims_page(claims, _judged(claims, out), page)
     for path in written:
         say(f"wrote {path}")
 
@@ -191,13 +193,31 @@ def _further(study: "Study") -> str:
 
 
 def _table_of(
-    study: "Study", claims: "Claims | None", out: Path, rank: str | None = None
+    study: "Study",
+    claims: "Claims | None",
+    out: Path,
+    rank: str | None = None,
+    *,
+    quiet: bool = False,
 ) -> "StudyTable | ClaimsTable | StudyRanking":
-    from nucleate.studies import judge_claims, rank_study, study_table
-
     if rank is not None:
+        from nucleate.studies import rank_study
+
         return rank_study(study, out, rank)
-    return study_table(study, out) if claims is None else judge_claims(claims, out)
+    if claims is not None:
+        return _judged(claims, out, quiet=quiet)
+    from nucleate.studies import study_table
+
+    return study_table(study, out)
+
+
+def _judged(claims: "Claims", out: Path, *, quiet: bool = False) -> "ClaimsTable":
+    from nucleate._core.progress import stoppable
+    from nucleate.cli._watch import watching
+    from nucleate.studies import judge_claims
+
+    with watching(quiet=quiet) as watcher:
+        return judge_claims(claims, out, progress=stoppable(watcher, "reading runs"))
 
 
 def _options(given: Sequence[str]) -> dict[str, Any]:

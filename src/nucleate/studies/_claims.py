@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -74,11 +74,11 @@ def read_claims(form: str = "claims", file: Path | str | None = None) -> Claims:
         raise BadInput(
             f"seed {used[0]} was used to choose the thresholds and decides nothing; give others"
         )
+    more = chosen.get("set", {})
     arms = {
-        str(name): tuple(_runs(str(name), page, own, chosen))
-        for page_name, page in whole["pages"].items()
+        str(name): tuple(_runs(str(name), chosen["seeds"], page["set"], own, more.get(title, {})))
+        for title, page in whole["pages"].items()
         for name, own in page["arms"].items()
-        for page in [{**page, "more": chosen.get("set", {}).get(page_name, {})}]
     }
     runs = tuple(run for of_arm in arms.values() for run in of_arm)
     claims = whole["claims"]
@@ -100,12 +100,11 @@ def _own() -> dict[str, Any]:
     return dict(yaml.safe_load(text))
 
 
-def _runs(
-    arm: str, page: Mapping[str, Any], own: Mapping[str, Any], form: Mapping[str, Any]
-) -> Iterator[StudyRun]:
-    for seed in form["seeds"]:
+def _runs(arm: str, seeds: Sequence[int], *layers: Mapping[str, Any]) -> Iterator[StudyRun]:
+    """The runs of an arm, one a seed; of settings that several layers have the last one counts."""
+    for seed in seeds:
         given: dict[str, Any] = {"seed": seed}
-        for settings in (page["set"], own, page["more"]):
+        for settings in layers:
             given = merged(given, nested(settings))
         config = resolve("default", **given)
         check_config(config)

@@ -1,6 +1,6 @@
 """The claims judged over the runs that are done, each beside its null."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from nucleate._core.arguments import as_path
 from nucleate.findings import (
     Arms,
     ClaimResult,
+    Condition,
     RunNumbers,
     interval,
     json_value,
@@ -60,19 +61,9 @@ class ClaimsTable:
         found = []
         for result in self.results:
             for study, one in (("claim", result), ("null", result.null)):
-                for condition in () if one is None else one.conditions:
-                    found.append(
-                        {
-                            "claim": result.name,
-                            "study": study,
-                            "verdict": one.verdict if one else None,
-                            **{
-                                k: v
-                                for k, v in json_value(asdict(condition)).items()
-                                if k != "values"
-                            },
-                        }
-                    )
+                if one is not None:
+                    head = {"claim": result.name, "study": study, "verdict": one.verdict}
+                    found += [head | _record(condition) for condition in one.conditions]
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,13 +78,20 @@ class ClaimsTable:
         }
 
 
-def judge_claims(claims: Claims, out: Path | str, workers: int | None = None) -> ClaimsTable:
+def judge_claims(
+    claims: Claims,
+    out: Path | str,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClaimsTable:
     """Judge the claims on what is done.
 
     Args:
         claims: of `read_claims`.
         out: the folder of the runs.
-        workers: processes that read runs side by side; None: one a core.
+        workers: processes that read runs side by side; None: one a core. What was read is kept in
+            the run's folder, so that it is read once.
+        progress: is called with the runs read and all.
 
     Returns:
         Each claim beside the same rule on runs without task information. What is not done yet
@@ -105,10 +103,13 @@ def judge_claims(claims: Claims, out: Path | str, workers: int | None = None) ->
     out = as_path("out", out)
     runs = {run.key: run for of_arm in claims.arms.values() for run in of_arm}
     done = [run for run in runs.values() if state_of(out / run.key) == "done"]
-    read = Parallel(n_jobs=min(usable_threads(workers), max(1, len(done))))(
-        delayed(_read)(out, run) for run in done
-    )
-    found = {run.key: numbers for run, numbers in zip(done, read, strict=True)}
+    found: dict[str, RunNumbers] = {}
+    at_once = min(usable_threads(workers), max(1, len(done)))
+    read = Parallel(n_jobs=at_once, return_as="generator")(delayed(_read)(out, r) for r in done)
+    for run, numbers in zip(done, read, strict=True):
+        found[run.key] = numbers
+        if progress is not None:
+            progress(len(found), len(done))
     arms: dict[str, dict[int, RunNumbers]] = {
         arm: {run.config.seed: found[run.key] for run in of_arm if run.key in found}
         for arm, of_arm in claims.arms.items()
@@ -125,11 +126,15 @@ def judge_claims(claims: Claims, out: Path | str, workers: int | None = None) ->
 
 
 def _read(out: Path, run: StudyRun) -> RunNumbers:
-    import torch
-
-    torch.set_num_threads(1)
     found = evidence_of(out / run.key / run.folder_name, run.outputs)
     return RunNumbers(found["numbers"], found["tasks"])
+
+
+def _record(condition: Condition) -> dict[str, Any]:
+    """A condition as a line of a table, which has no room for its values by seed."""
+    record: dict[str, Any] = json_value(asdict(condition))
+    del record["values"]
+    return record
 
 
 def _without_task(arms: Arms) -> dict[str, Mapping[int, RunNumbers]]:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from nucleate._core.errors import BadInput
 from nucleate.dynamics import Trajectory, abruptness, binomial_band, null_band, onset
-from nucleate.findings import accuracy_table, choose_stream, panel_of
-from nucleate.panel import select_rows
-from nucleate.runs import Run
+from nucleate.findings import accuracy_table, choose_stream
+from nucleate.panel import Panel, select_rows
+from nucleate.runs import Run, write_json
+from nucleate.studies._config import Outputs
 from nucleate.studies._evidence_of_rows import row_numbers, task_records
 
 _FILE = "evidence.json"
@@ -31,7 +31,7 @@ Evidence = dict[str, Any]
 """`numbers`: name -> value, NaN where undefined; `tasks`: records by task and step."""
 
 
-def evidence_of(path: Path, outputs: str) -> Evidence:
+def evidence_of(path: Path, outputs: Outputs) -> Evidence:
     """The numbers of a run that any claim may ask for.
 
     Args:
@@ -50,10 +50,7 @@ def evidence_of(path: Path, outputs: str) -> Evidence:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept.get("version") == _VERSION:
             return {**kept, "numbers": {k: float(v) for k, v in kept["numbers"].items()}}
-    run = Run(path)
-    panel, why = panel_of(run)
-    if panel is None:
-        raise BadInput(f"{path} has no panel: {why}; run the study again")
+    run, panel = Run(path), Panel.of(path)
     table, last = panel.table, run.steps[-1]
     stream = choose_stream(table, _POSITION, _VIEW, last)
     numbers = {
@@ -68,10 +65,9 @@ def evidence_of(path: Path, outputs: str) -> Evidence:
         "version": _VERSION,
         "stream": stream,
         "numbers": {name: float(value) for name, value in numbers.items()},
-        "tasks": task_records(run, _by_class(path), stream, _some_steps(run.steps)),
+        "tasks": task_records(run, panel.by_class, stream, _some_steps(run.steps)),
     }
-    kept = {**found, "numbers": {k: _text(v) for k, v in found["numbers"].items()}}
-    file.write_text(json.dumps(kept), encoding="utf-8")
+    write_json(file, {**found, "numbers": {k: _text(v) for k, v in found["numbers"].items()}})
     return found
 
 
@@ -189,11 +185,6 @@ def _onsets(run: Run, table: pd.DataFrame, stream: str) -> dict[str, float]:
             found[f"onset.accuracy.{split}"] = _index(
                 rows.assign(value=rows["accuracy"]), np.full(len(rows), bar)
             )
-            reached = _index(rows.assign(value=rows["accuracy"]), np.full(len(rows), 0.9))
-            steps = rows["step"].to_numpy()
-            found[f"steps_to_90.{split}"] = (
-                float(steps[int(reached)]) if math.isfinite(reached) else math.inf
-            )
     return found
 
 
@@ -225,10 +216,6 @@ def _causes(path: Path, stream: str) -> dict[str, float]:
         "shift.beyond": here["shift_beyond"],
         "shift.any": table["shift"].max(),
     }
-
-
-def _by_class(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path / "panel_by_class.csv")
 
 
 def _some_steps(steps: list[int]) -> list[int]:

@@ -29,7 +29,7 @@ from nucleate.metrics import (
 )
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run
-from nucleate.studies._config import ReproduceConfig
+from nucleate.studies._config import Outputs, ReproduceConfig
 from nucleate.studies._material import Material, prepare
 from nucleate.tasks import Example
 from nucleate.training import build_model, load_weights
@@ -42,7 +42,7 @@ _SHUFFLES = 99
 _FOLDS = 5
 
 
-def row_numbers(run: Run, outputs: str, stream: str) -> dict[str, float]:
+def row_numbers(run: Run, outputs: Outputs, stream: str) -> dict[str, float]:
     """Numbers of held-out instructions, of the final model and of surface text.
 
     Args:
@@ -102,10 +102,10 @@ class _Rows:
     states: Float[Tensor, "row width"]
 
     @classmethod
-    def of(cls, run: Run, outputs: str, stream: str) -> "_Rows":
+    def of(cls, run: Run, outputs: Outputs, stream: str) -> "_Rows":
         config = ReproduceConfig.model_validate(run.manifest["config"])
         states = run.states(run.steps[-1]).at(stream, _POSITION).float()
-        return cls(run, prepare(config, outputs), config, states)  # type: ignore[arg-type]
+        return cls(run, prepare(config, outputs), config, states)
 
     def accuracies(self) -> dict[str, float]:
         """Of all held-out rows, not only of those few that were recorded."""
