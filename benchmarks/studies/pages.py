@@ -44,22 +44,10 @@ def begin_study(page: Path, out: Path, executor: str, *more: str) -> subprocess.
     )
 
 
-class Load:
-    """Cores that others kept busy between two looks."""
+def cores_kept_by_others() -> float:
+    """Cores that are busy before we begin, over a second.
 
-    def __init__(self) -> None:
-        self._busy, self._own = _busy(), _own()
-
-    def others(self, seconds: float) -> float:
-        """Cores, on average over so many seconds since the start."""
-        return max(0.0, (_busy() - self._busy) - (_own() - self._own)) / seconds
-
-
-def _busy() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
-
-
-def _own() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    Not meanwhile: workers are no children of the study's process, so that their time could not be
+    told from that of others.
+    """
+    return psutil.cpu_percent(interval=1.0) / 100 * (psutil.cpu_count() or 1)

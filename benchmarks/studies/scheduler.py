@@ -1,8 +1,9 @@
 """How busy a study keeps two cores: its runs on two workers, against one after the other.
 
 Both have one thread a process. The order alternates from round to round, and the number is the
-median of the rounds' ratios. What others did on the machine meanwhile stands beside it: where they
-leave no core free, two workers get twice the share of one, and the ratio says nothing of the study.
+median of the rounds' ratios. What others did on the machine just before stands beside it: where
+they leave no core free, two workers get twice the share of one, and the ratio says nothing of the
+study.
 """
 
 import tempfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from pages import Load, begin_study, write_page
+from pages import begin_study, cores_kept_by_others, write_page
 
 ASKED = 0.6
 _MOST_OTHERS = 0.2
@@ -27,13 +28,13 @@ class Sitting:
 def sitting(page: Path, executor: str, *more: str) -> Sitting:
     """A whole study into a fresh folder, start of the program included."""
     with tempfile.TemporaryDirectory() as folder:
-        load, began = Load(), time.perf_counter()
+        others, began = cores_kept_by_others(), time.perf_counter()
         study = begin_study(page, Path(folder) / "out", executor, *more)
         _, said = study.communicate()
         seconds = time.perf_counter() - began
         if study.returncode:
             raise SystemExit(said.decode())
-        return Sitting(seconds, load.others(seconds))
+        return Sitting(seconds, others)
 
 
 def scheduler(*, quick: bool, runs: int, rounds: int) -> None:
