@@ -14,7 +14,7 @@ import nucleate
 ROOMS = (
     "_core", "tasks", "prompts", "runs", "metrics", "dynamics", "activations", "recording",
     "checkpoints", "panel", "intervene", "training", "findings", "views", "export", "studies",
-    "app", "cli",
+    "monitor", "app", "cli",
 )  # fmt: skip
 SOURCE = Path(nucleate.__file__).parent
 

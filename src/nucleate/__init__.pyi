@@ -6,6 +6,7 @@ from . import export as export
 from . import findings as findings
 from . import intervene as intervene
 from . import metrics as metrics
+from . import monitor as monitor
 from . import panel as panel
 from . import prompts as prompts
 from . import recording as recording
