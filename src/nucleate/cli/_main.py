@@ -14,6 +14,7 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _atlas,
     _changes,
     _compare,
     _config,
@@ -27,6 +28,7 @@ from nucleate.cli import (
     _report,
     _reproduce,
     _router,
+    _score,
     _series,
     _steer,
     _study,
@@ -60,6 +62,8 @@ app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.add_typer(_atlas.app, name="atlas")
+app.command("score", cls=Command)(_score.score)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
