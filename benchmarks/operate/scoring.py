@@ -39,6 +39,7 @@ from nucleate.monitor.atlas import (
     fit_model_atlas,
     load_encoder,
     read_vectors,
+    text_hash,
 )
 
 POSITIONS = ("mean", -2, "last")
@@ -117,10 +118,8 @@ def _encoded(self: Seed, encoder: Any) -> np.ndarray:
 
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     both = np.concatenate([inside, outside])
-    order = np.argsort(both, kind="stable")
     _, code, counts = np.unique(both, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[code]
-    del order
     n = len(outside)
     return float((rank[len(inside) :].sum() - n * (n + 1) / 2) / (n * len(inside)))
 
@@ -148,7 +147,7 @@ def areas(seeds: list[Seed], name: str, rng_seed: int = 0) -> dict[str, np.ndarr
 
 
 def detected(seeds: list[Seed], name: str, detector: str) -> float:
-    """Share called outside at the rate, calibrated on the rows that the atlas calibrates on."""
+    """Share called outside at the rate, calibrated on rows that no detector was made from."""
     shares = []
     for seed in seeds:
         calibration = np.sort(seed.at(detector, unfitted(seed)[0]))
@@ -158,13 +157,10 @@ def detected(seeds: list[Seed], name: str, detector: str) -> float:
 
 
 def unfitted(seed: Seed) -> tuple[np.ndarray, np.ndarray]:
-    """Validation rows that scores are not brought to one scale by, and all such with test rows."""
-    from nucleate.monitor.atlas import text_hash
-
-    # The atlas's own calibration and reference: what its sum of scores was not made from.
+    """Validation rows that nothing of the atlas was made from, and these with the test rows."""
     kept = set(seed.atlas.reference.hashes)
-    own = np.array([text_hash(seed.requests.rows[k]["text"]) in kept for k in seed.valid])
-    clean = seed.valid[own]
+    own = [text_hash(seed.requests.rows[k]["text"]) in kept for k in seed.valid]
+    clean = seed.valid[np.array(own)]
     return clean, np.concatenate([clean, seed.inside])
 
 
@@ -226,7 +222,7 @@ def main() -> None:
         for detector, values in sorted(draws.items(), key=lambda item: -item[1][0]):
             share = detected(seeds, name, detector)
             each = [auroc(s.at(detector, s.inside), s.at(detector, s.sets[name])) for s in seeds]
-            report["auroc"][name][detector] = interval(values) + [share]
+            report["auroc"][name][detector] = [*interval(values), share]
             print(f"  {detector:22} {told(interval(values))}  {share:.2f}   seeds "
                   + " ".join(f"{value:.3f}" for value in each))  # fmt: skip
         for one, other in PAIRS:
@@ -239,9 +235,11 @@ def main() -> None:
             found = false_alarms(seed, detector, given.splits)
             report["false_alarms"][f"{detector}, seed {number}"] = found
             low, high = found["splits"]
-            print(f"  {detector}, seed {number}: mean {found['mean']:.4f} (s.e. {found['error']:.4f})"
-                  f", splits [{low:.3f}, {high:.3f}], {found['rows']} rows; above {FAR_MORE}: "
-                  f"{len(found['far_more'])} intents {found['far_more']}")  # fmt: skip
+            print(
+                f"  {detector}, seed {number}: mean {found['mean']:.4f} (s.e. "
+                f"{found['error']:.4f}), splits [{low:.3f}, {high:.3f}], {found['rows']} rows; "
+                f"above {FAR_MORE}: {len(found['far_more'])} intents {found['far_more']}"
+            )
     control = Seed(given.seeds[0], given.data, None, fresh=True)
     print("\nweights drawn anew (control)")
     _describe(given.seeds[0], control)
@@ -260,8 +258,9 @@ def _describe(number: int, seed: Seed) -> None:
     error = calibration_error(scores.probability[own], right.astype(float))
     place = atlas.settings["place"]["accuracy"]
     print(f"\nseed {number}: model right in {seed.trained.accuracy:.3f} of held-out rows "
-          f"({seed.trained.seconds:.0f} CPU s); atlas at {atlas.stream} @ {atlas.position}, nearest "
-          f"cluster right in {right.mean():.3f} of {own.sum()} test rows, ECE {told(list(error))}, "
+          f"({seed.trained.seconds:.0f} CPU s); atlas at {atlas.stream} @ {atlas.position}, "
+          f"nearest cluster right in {right.mean():.3f} of {own.sum()} test rows, "
+          f"ECE {told(list(error))}, "
           f"{len(atlas.settings['subclusters'])} clusters of several clouds")  # fmt: skip
     print("  places:", {name: round(value, 3) for name, value in place.items()})
     print(f"  detectors ({tried['outside_are']}, {tried['inside']} rows):",
