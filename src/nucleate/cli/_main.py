@@ -17,6 +17,7 @@ from nucleate.cli import (
     _changes,
     _compare,
     _config,
+    _drift,
     _export,
     _figures,
     _forecast,
@@ -60,6 +61,7 @@ app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.command("drift", cls=Command)(_drift.drift)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

@@ -3,3 +3,8 @@ from .atlas import Reference as Reference
 from .atlas import Scores as Scores
 from .atlas import fit_atlas as fit_atlas
 from .atlas import text_hash as text_hash
+from .drift import DriftMonitor as DriftMonitor
+from .drift import DriftReport as DriftReport
+from .drift import DriftSample as DriftSample
+from .drift import DriftVerdict as DriftVerdict
+from .drift import read_drift_sample as read_drift_sample
