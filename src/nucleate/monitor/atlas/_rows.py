@@ -36,6 +36,8 @@ class Reference:
         cluster: of each row, the nearest one: as of a request, not its label.
         p: of each row, as of a request.
         hashes: of each row's text.
+        label: the cluster that each row was given with.
+        probability: of the nearest cluster, as of a request.
         centroids: of the atlas, whitened.
         owner: the cluster of each centroid.
     """
@@ -44,6 +46,8 @@ class Reference:
     cluster: Int[np.ndarray, "row"]
     p: Float[np.ndarray, "row"]
     hashes: tuple[str, ...]
+    label: Int[np.ndarray, "row"]
+    probability: Float[np.ndarray, "row"]
     centroids: Float[np.ndarray, "centroid rank"] = field(repr=False)
     owner: Int[np.ndarray, "centroid"] = field(repr=False)
 
