@@ -69,18 +69,21 @@ def drift(
         raise BadInput(f"{name} is given without --looks; add --looks with the requests of a look")
     loaded = Atlas.load(atlas)
     requests = DriftSample.joined([read_drift_sample(loaded, path) for path in scored])
+    # Requests without texts are held against the reference as it looks without texts.
+    detector = "states" if requests.detector == "states" else None
+    reference = DriftSample.of_reference(loaded, detector)
     if looks is None:
         from nucleate.monitor.drift import drift as look
 
         report = look(
-            DriftSample.of_reference(loaded), requests, rate=rate, outside=outside,
+            reference, requests, rate=rate, outside=outside,
             matters=matters, training=loaded.texts_hashes, per_day=per_day, seed=seed,
         )  # fmt: skip
     else:
         from nucleate.monitor.drift import DriftMonitor
 
-        monitor = _monitor(loaded, state) or DriftMonitor(
-            DriftSample.of_reference(loaded), size=looks, horizon=horizon, rate=rate,
+        monitor = _monitor(loaded, reference, state) or DriftMonitor(
+            reference, size=looks, horizon=horizon, rate=rate,
             method="anytime" if anytime else "scan", outside=outside, matters=matters,
             training=loaded.texts_hashes, seed=seed,
             per_day=requests.per_day if per_day is None else per_day,
@@ -91,9 +94,9 @@ def drift(
         raise typer.Exit(1)
 
 
-def _monitor(atlas: "Atlas", state: Path | None) -> "DriftMonitor | None":
+def _monitor(atlas: "Atlas", reference: "DriftSample", state: Path | None) -> "DriftMonitor | None":
     """The monitor that a state file holds; None where there is no such file yet."""
-    from nucleate.monitor.drift import DriftMonitor, DriftSample
+    from nucleate.monitor.drift import DriftMonitor
 
     if state is None or not state.is_file():
         return None
@@ -101,7 +104,6 @@ def _monitor(atlas: "Atlas", state: Path | None) -> "DriftMonitor | None":
         found = json.loads(state.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{state} is no state of drift ({error}); name another file") from error
-    reference = DriftSample.of_reference(atlas)
     return DriftMonitor.restore(found, reference, training=atlas.texts_hashes)
 
 

@@ -29,6 +29,8 @@ class DriftSample:
         hashes: of the rows' texts; empty where they are not known.
         atlas: version of the atlas that scored them; empty where there is none.
         times: Unix seconds, where they are known.
+        detector: what p was made from (`states`, `surface`, `both`), the same for reference and
+            requests; empty where it is not known.
 
     Raises:
         BadInput: NaN, codes or p values out of range, or columns of different lengths.
@@ -42,6 +44,7 @@ class DriftSample:
     hashes: tuple[str, ...] = ()
     atlas: str = ""
     times: Float[np.ndarray, "row"] | None = None
+    detector: str = ""
 
     def __post_init__(self) -> None:
         if not self.clusters:
@@ -106,6 +109,7 @@ class DriftSample:
             tuple(self.hashes[row] for row in kept) if self.hashes else (),
             self.atlas,
             None if self.times is None else self.times[kept],
+            self.detector,
         )
 
     def without_vectors(self) -> "DriftSample":
@@ -142,6 +146,7 @@ class DriftSample:
             tuple(each for part in parts for each in part.hashes),
             first.atlas,
             np.concatenate([p.times for p in parts if p.times is not None]) if timed else None,
+            first.detector,
         )
 
     def check_same_atlas(self, other: "DriftSample", what: str) -> None:
@@ -160,6 +165,11 @@ class DriftSample:
                 f"{what} has {len(other.clusters)} clusters that are not the {len(self.clusters)} "
                 "of this atlas; score it with this atlas"
             )
+        if other.detector and self.detector and other.detector != self.detector:
+            raise BadInput(
+                f"{what} has p values by {other.detector}, and this reference by {self.detector}; "
+                "score with vectors and texts alike, or ask for the reference of that detector"
+            )
         if None not in (self.rank, other.rank) and self.rank != other.rank:
             raise BadInput(
                 f"{what} has whitened vectors of width {other.rank}, and this atlas has "
@@ -167,17 +177,30 @@ class DriftSample:
             )
 
     @classmethod
-    def of_reference(cls, atlas: "Atlas") -> "DriftSample":
-        """The reference that an atlas carries, as a sample; training rows in it are refused."""
+    def of_reference(cls, atlas: "Atlas", detector: str | None = None) -> "DriftSample":
+        """The reference that an atlas carries, as a sample; training rows in it are refused.
+
+        Args:
+            atlas: with a reference.
+            detector: `states` for requests that are scored without their texts; by default the one
+                that the atlas has in use.
+        """
         reference = atlas.reference
+        detector = detector or atlas.in_use
+        if detector not in (atlas.in_use, "states"):
+            raise BadInput(
+                f"detector is {detector!r}; choose {atlas.in_use}, which the atlas uses, or states"
+            )
+        p = reference.p if detector == atlas.in_use else reference.p_states
         found = cls(
             atlas.clusters,
             reference.cluster,
-            np.asarray(reference.p, dtype=np.float64),
+            np.asarray(p, dtype=np.float64),
             np.asarray(reference.vectors),
             np.asarray(reference.residual),
             tuple(reference.hashes),
             atlas.version,
+            detector=detector,
         )
         refuse_training_rows(found, atlas.texts_hashes)
         return found
@@ -198,16 +221,46 @@ class DriftSample:
             vectors: of the requests, not yet whitened, so that states within clusters are seen too.
             hashes: of their texts.
         """
-        white = None if vectors is None else np.asarray(atlas.whiten(vectors))
+        cluster, white, residual = placed(atlas, scores.cluster, vectors)
+        detector = detector_of(atlas, scores.p_states, scores.p_surface)
         return cls(
-            atlas.clusters,
-            scores.cluster,
-            np.asarray(scores.p, dtype=np.float64),
-            white,
-            None if white is None else np.asarray(atlas.residuals(white, scores.cluster)),
-            tuple(hashes),
-            atlas.version,
-        )
+            atlas.clusters, cluster, np.asarray(scores.p, dtype=np.float64), white, residual,
+            tuple(hashes), atlas.version, detector=detector,
+        )  # fmt: skip
+
+
+def placed(
+    atlas: "Atlas",
+    cluster: Int[np.ndarray, "row"],
+    vectors: Float[np.ndarray, "row width"] | None,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Clusters, whitened vectors and residuals of requests, as an atlas's reference has them.
+
+    Where there are vectors, the cluster is the nearest by states, also in an atlas that scores by
+    words.
+
+    Raises:
+        BadInput: the clusters are those of words and there are no vectors to say it otherwise.
+    """
+    if vectors is None:
+        if atlas.in_use == "surface":
+            raise BadInput(
+                "the requests' clusters are by words, and the reference's by states; score them "
+                "with --keep-vectors"
+            )
+        return np.asarray(cluster), None, None
+    white = np.asarray(atlas.whiten(vectors))
+    nearest = np.asarray(atlas.geometry.squared_distances(white).argmin(1))
+    return nearest, white, np.asarray(atlas.residuals(white, nearest))
+
+
+def detector_of(
+    atlas: "Atlas", p_states: Float[np.ndarray, "row"], p_surface: Float[np.ndarray, "row"]
+) -> str:
+    """What the p values of requests were made from, by which of the two are there."""
+    if not np.isfinite(p_states).any():
+        return "surface"
+    return atlas.in_use if np.isfinite(p_surface).any() else "states"
 
 
 def refuse_training_rows(reference: DriftSample, training: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.tables import Row, is_missing, read_table
-from nucleate.monitor.drift._sample import DriftSample
+from nucleate.monitor.drift._sample import DriftSample, detector_of, placed
 
 if TYPE_CHECKING:
     from nucleate.monitor.atlas import Atlas
@@ -49,14 +49,18 @@ def read_drift_sample(atlas: "Atlas", path: Path | str) -> DriftSample:
     hashes: tuple[str, ...] = ()
     if all(not is_missing(row.get("request")) for _, row in rows):
         hashes = tuple(str(row["request"]) for _, row in rows)
-    vectors = residual = None
+    given = None
     if path.is_dir() and (path / _VECTORS).is_file():
         given = _vectors(path / _VECTORS, len(rows))
-        vectors = np.asarray(atlas.whiten(given))
-        residual = np.asarray(atlas.residuals(vectors, cluster))
+    cluster, vectors, residual = placed(atlas, cluster, given)
+    by_states, by_words = (
+        np.array([not is_missing(row.get(name)) and row.get(name) != "" for _, row in rows])
+        for name in ("p_states", "p_surface")
+    )
+    there = np.where(by_states, 1.0, np.nan), np.where(by_words, 1.0, np.nan)
     return DriftSample(
         atlas.clusters, cluster, np.array([_number(row, "p") for row in rows]), vectors, residual,
-        hashes, atlas.version, _times(rows),
+        hashes, atlas.version, _times(rows), detector_of(atlas, *there),
     )  # fmt: skip
 
 
