@@ -1,0 +1,3 @@
+from .audit import Audit as Audit
+from .audit import AuditTable as AuditTable
+from .audit import Rules as Rules
