@@ -66,8 +66,8 @@ def run(
         float, typer.Option(help="Smallest difference of two rates that matters.")
     ] = 0.1,
     permutations: Annotated[
-        int, typer.Option(min=19, help="Of groups over texts, as the null of leakage.")
-    ] = 199,
+        int | None, typer.Option(help="Of groups over texts, as the null of leakage.")
+    ] = None,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Write the report there, as JSON.")] = None,
     journal: Annotated[
@@ -81,20 +81,18 @@ def run(
     """
     if journal is not None and out is None:
         raise BadInput("a journal names a report by its hash; give --out audit.json as well")
-    from nucleate.monitor.audit import Rules, audit, flips, read_pairs, read_scored
+    if answer and pairs is None:
+        raise BadInput("--answer is a column of the pairs; give --pairs as well")
+    from nucleate.monitor.audit import Rules, audit, read_pairs, read_scored
     from nucleate.runs import write_json
 
     rules = Rules(least, level, matters)
     groups, errors = group or [], error or []
     table = read_scored(scored, groups=groups, errors=errors, task=task)
-    pairs_read = read_pairs(pairs, answers=answer or []) if pairs is not None else None
-    if answer and pairs is None:
-        raise BadInput("--answer is a column of the pairs; give --pairs as well")
+    changed = None if pairs is None else read_pairs(pairs, answers=answer or [])
     found = audit(
-        table, rules, searched=errors or None,
-        flips=() if pairs_read is None else flips(*pairs_read, rules),
-        permutations=permutations, seed=seed,
-    )  # fmt: skip
+        table, rules, searched=errors or None, pairs=changed, permutations=permutations, seed=seed
+    )
     report = found.to_dict()
     if out is not None:
         write_json(out, report)

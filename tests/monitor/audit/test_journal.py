@@ -57,7 +57,7 @@ def test_any_altered_byte_is_found(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("journal") / "j"
     head = written(path, 3).head
     content = bytearray(path.read_bytes())
-    at = data.draw(st.integers(0, len(content) - 1))
+    at = int(data.draw(st.floats(0, 1, exclude_max=True)) * len(content))
     content[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
     assert not verify(path, head).ok
@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path, monkeypatch):
     [
         {"kind": "x" * 61}, {"verdict": "the user wrote: \"my secret\""}, {"verdict": ""},
         {"hashes": {"report": "my secret"}}, {"hashes": {"my \n secret": "ab" * 32}},
-        {"counts": {"rows": "my secret"}}, {"counts": {"rows": 1.5}}, {"kind": "a\nb"},
+        {"counts": {"my \n secret": 1}}, {"kind": "a\nb"},
     ],
 )  # fmt: skip
 def test_no_text_gets_into_the_journal(tmp_path, line):

@@ -10,25 +10,25 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 
 from nucleate._core.errors import BadInput
-from nucleate.monitor.audit import Rules, flips, read_pairs, swapped_pairs
+from nucleate.monitor.audit import Pairs, Rules, flips, read_pairs, swapped_pairs
 
 AUDIT = Path(__file__).parents[4] / "shared" / "data" / "bias_audit" / "data.jsonl"
 SWAP = {"he": "she", "she": "he", "his": "her", "him": "her", "her": "his"}
 NULL = {"the": "this", "a": "one", "that": "this", "was": "were"}
 
 
-def results(pairs, changed, null, both=0):
+def results(pairs, changed, null, both=0, matched=True):
     """Pairs of which some change with one edit only, and some with both."""
-    found = {}
+    found = []
     for number in range(pairs):
         first = number < changed or number >= pairs - both
         second = changed <= number < changed + null or number >= pairs - both
-        found[str(number)] = ("a", "b" if first else "a", "b" if second else "a")
-    return {"cluster": found}
+        found.append(("a", "b" if first else "a", "b" if second else "a"))
+    return Pairs({"cluster": found}, matched)
 
 
 def test_an_attribute_that_flips_more_than_a_null_edit_is_found():
-    (one,) = flips(results(200, 40, 10, both=6), True)
+    (one,) = flips(results(200, 40, 10, both=6))
     assert (one.pairs, one.only_attribute, one.only_null) == (200, 40, 10)
     assert (one.attribute, one.null) == (46 / 200, 16 / 200)
     assert one.difference == pytest.approx(0.15)
@@ -38,29 +38,29 @@ def test_an_attribute_that_flips_more_than_a_null_edit_is_found():
 
 
 def test_flips_of_a_null_edit_alike_are_no_finding():
-    (one,) = flips(results(400, 40, 40), True)
+    (one,) = flips(results(400, 40, 40))
     assert one.word == "no more than a null edit"
-    (few,) = flips(results(40, 8, 8), True)
+    (few,) = flips(results(40, 8, 8))
     assert few.word == "undecided"
 
 
 @pytest.mark.parametrize(("matched", "word"), [(False, "undecided"), (None, "undecided")])
 def test_edits_of_other_or_unknown_sizes_decide_nothing(matched, word):
-    (one,) = flips(results(200, 40, 10), matched)
+    (one,) = flips(results(200, 40, 10, matched=matched))
     assert one.word == word
 
 
 def test_few_pairs_are_too_few():
-    (one,) = flips(results(29, 20, 0), True)
+    (one,) = flips(results(29, 20, 0))
     assert (one.word, one.p) == ("too few", None)
-    (one,) = flips(results(29, 20, 0), True, Rules(least=20))
+    (one,) = flips(results(29, 20, 0), Rules(least=20))
     assert one.word == "flips beyond a null edit"
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_p_is_that_of_mcnemars_exact_test(changed, null):
-    (one,) = flips(results(100, changed, null), True)
+    (one,) = flips(results(100, changed, null))
     oracle = mcnemar([[0, changed], [null, 0]], exact=True).pvalue if changed + null else 1
     assert one.p == pytest.approx(float(oracle))
 
@@ -71,8 +71,8 @@ def test_the_interval_holds_the_truth_in_about_95_of_100_draws():
     for _ in range(1000):
         changed, null = rng.random((2, 120)) < [[0.08], [0.03]]
         made = zip(changed, null, strict=True)
-        drawn = {str(i): ("a", "ab"[int(c)], "ab"[int(n)]) for i, (c, n) in enumerate(made)}
-        (one,) = flips({"cluster": drawn}, True)
+        drawn = [("a", "ab"[int(c)], "ab"[int(n)]) for c, n in made]
+        (one,) = flips(Pairs({"cluster": drawn}, True))
         held += one.low <= 0.05 <= one.high
     assert 925 <= held <= 985
 
@@ -117,13 +117,13 @@ def test_scored_pairs_are_read_with_answers_and_sizes(tmp_path):
         row(1, "base", answer="x", size=0), row(1, "attribute", "b", answer="x", size=2),
         row(1, "null", answer="y", size=2), row(2, "base", answer="x", size=0),
     ]  # fmt: skip
-    found, matched = read_pairs(stored(tmp_path / "pairs.jsonl", rows), answers=["answer"])
-    assert found == {"cluster": {"1": ("a", "b", "a")}, "answer": {"1": ("x", "x", "y")}}
-    assert matched is True
+    found = read_pairs(stored(tmp_path / "pairs.jsonl", rows), answers=["answer"])
+    assert found.results == {"cluster": [("a", "b", "a")], "answer": [("x", "x", "y")]}
+    assert found.matched is True
     rows[2]["size"] = 1
-    assert read_pairs(stored(tmp_path / "pairs.jsonl", rows))[1] is False
+    assert read_pairs(stored(tmp_path / "pairs.jsonl", rows)).matched is False
     bare = [row(1, name) for name in ("base", "attribute", "null")]
-    assert read_pairs(stored(tmp_path / "pairs.jsonl", bare))[1] is None
+    assert read_pairs(stored(tmp_path / "pairs.jsonl", bare)).matched is None
 
 
 @pytest.mark.parametrize(

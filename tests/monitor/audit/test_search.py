@@ -60,7 +60,7 @@ def test_an_intersection_of_two_columns_is_found():
 
 
 def test_what_is_tested_was_not_searched():
-    """Counts of slice and others add up to the second half, where the rate is not the chosen one."""
+    """Slice and others are the second half, of which nothing was chosen."""
     table, _ = rows(3, hidden_rate=0.1)
     found = search(table, "wrong", seed=5)
     half = _half(table.own_texts, 5)

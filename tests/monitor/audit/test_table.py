@@ -72,15 +72,15 @@ def test_errors_that_are_not_0_or_1_are_refused_with_their_line(tmp_path, value,
         read_scored(path, errors=["wrong"])
 
 
-def test_a_secret_in_an_error_column_is_not_repeated(tmp_path):
-    path = scored(tmp_path, [*ROWS, "h4,a,en,my secret,False"])
+def test_what_an_error_column_holds_is_not_repeated(tmp_path):
+    path = scored(tmp_path, [*ROWS, "h4,a,en,what I wrote,False"])
     with pytest.raises(BadInput) as refused:
         read_scored(path, errors=["wrong"])
-    assert "secret" not in str(refused.value)
+    assert "I wrote" not in str(refused.value)
 
 
 def test_a_row_without_a_cluster_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="line 5 of .* has no 'cluster'"):
+    with pytest.raises(BadInput, match=r"line 5 of .* has no 'cluster'"):
         read_scored(scored(tmp_path, [*ROWS, "h4,,en,0,False"]))
 
 
@@ -135,9 +135,6 @@ def test_damaged_vectors_are_refused(tmp_path):
         read_scored(tmp_path)
 
 
-def test_arrays_of_other_lengths_and_no_rows_are_refused():
-    cluster = np.array(["a", "b"])
-    with pytest.raises(BadInput, match="wrong has 1 entries and cluster 2"):
-        AuditTable(cluster, outcomes={"wrong": np.array([True])})
+def test_no_rows_are_refused():
     with pytest.raises(BadInput, match="no rows"):
         AuditTable(np.array([], str))

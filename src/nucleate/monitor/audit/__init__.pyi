@@ -9,6 +9,7 @@ from ._journal import verify as verify
 from ._leakage import Leak as Leak
 from ._leakage import leakage as leakage
 from ._pairs import Flips as Flips
+from ._pairs import Pairs as Pairs
 from ._pairs import flips as flips
 from ._pairs import read_pairs as read_pairs
 from ._pairs import swapped_pairs as swapped_pairs

@@ -8,7 +8,7 @@ from nucleate._core.arguments import check_whole
 from nucleate.monitor.audit import _words
 from nucleate.monitor.audit._cells import Cell, Rules
 from nucleate.monitor.audit._leakage import Leak, leakage
-from nucleate.monitor.audit._pairs import Flips
+from nucleate.monitor.audit._pairs import Flips, Pairs, flips
 from nucleate.monitor.audit._rates import rates
 from nucleate.monitor.audit._search import Search, can_search, search
 from nucleate.monitor.audit._table import AuditTable
@@ -118,8 +118,8 @@ def audit(
     rules: Rules | None = None,
     *,
     searched: Sequence[str] | None = None,
-    flips: Sequence[Flips] = (),
-    permutations: int = 199,
+    pairs: Pairs | None = None,
+    permutations: int | None = None,
     seed: int = 0,
 ) -> Audit:
     """Ask which clusters go wrong, for whom, for whom else, and what leaks.
@@ -129,7 +129,7 @@ def audit(
         rules: what was decided before looking; the defaults if None.
         searched: outcomes to search for badly served rows that nobody has named; all if None. A
             table of too few rows for that is not searched.
-        flips: what counterfactual pairs show.
+        pairs: results of counterfactual texts.
         permutations: see `leakage`.
         seed: of all draws.
 
@@ -149,4 +149,8 @@ def audit(
         searches = [search(table, one, rules, columns=columns, seed=seed) for one in searched]
         found = replace(found, searches=tuple(searches))
     leaks = leakage(table, rules, permutations=permutations, seed=seed) if table.groups else ()
-    return replace(found, leaks=leaks, flips=tuple(flips))
+    found = replace(found, leaks=leaks)
+    if pairs is None:
+        return found
+    inputs = {**found.inputs, "pairs": pairs.source} if pairs.source else found.inputs
+    return replace(found, flips=flips(pairs, rules), inputs=inputs)

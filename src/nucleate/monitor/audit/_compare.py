@@ -69,9 +69,9 @@ def adjusted(p: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 
 def level_in_force(p_adjusted: Float[np.ndarray, "cell"], level: float) -> float:
     """What the p value of one more finding must not exceed: level x (found + 1) / tested."""
-    tested = int(np.isfinite(p_adjusted).sum())
+    tested = max(1, int(np.isfinite(p_adjusted).sum()))
     found = int((p_adjusted <= level).sum())
-    return level * min(found + 1, tested) / max(tested, 1)
+    return level * min(found + 1, tested) / tested
 
 
 def detectable(

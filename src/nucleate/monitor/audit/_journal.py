@@ -200,7 +200,7 @@ def _check_words(
             raise BadInput(f"the journal's {name} is no hash; give hexadecimal digits")
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int):
-            raise BadInput(f"the journal's {name} is {count!r}; give a whole number")
+            raise BadInput(f"the journal's count of {name} is no whole number; give one")
 
 
 @contextmanager

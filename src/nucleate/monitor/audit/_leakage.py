@@ -1,5 +1,6 @@
 """Whether an attribute of people can be read from states, or shapes the clusters."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._core.arguments import check_whole
+from nucleate._core.errors import BadInput
 from nucleate._core.seeds import component_seed
 from nucleate.findings import json_value
 from nucleate.metrics import agreement, grouped_folds, linear_probe
@@ -15,7 +17,8 @@ from nucleate.monitor.audit._compare import adjusted
 from nucleate.monitor.audit._table import AuditTable
 
 _FOLDS = 5
-_DRAWS = 500
+_PERMUTATIONS = 199
+_DRAWS = 200
 _TOL = 1e-4
 """Of the probes: their accuracy moves by .002 on average."""
 Question = Literal["decodable", "clustered"]
@@ -79,7 +82,7 @@ def leakage(
     table: AuditTable,
     rules: Rules | None = None,
     *,
-    permutations: int = 199,
+    permutations: int | None = None,
     most: int = 300,
     seed: int = 0,
 ) -> tuple[Leak, ...]:
@@ -89,12 +92,14 @@ def leakage(
         table: the rows. Without vectors only the second is asked. With `task`, groups are permuted
             within each task; else over all texts.
         rules: what was decided before looking; the defaults if None.
-        permutations: of groups over texts, 19 or more; the smallest p is one over one more.
+        permutations: of groups over texts; the smallest p is one over one more. By default 199, or
+            as many as the number of questions needs for a finding.
         most: texts of each group that a probe is fitted to at most; drawn where there are more.
         seed: of draws and permutations.
 
     Raises:
-        BadInput: fewer than 19 permutations, or fewer texts than the rules' least.
+        BadInput: permutations so few that nothing could be found, or fewer texts than the rules'
+            least.
 
     Notes:
         What is decodable need not be used, and a probe that fails proves no absence: it is linear.
@@ -102,7 +107,8 @@ def leakage(
         attribute, it is decodable from any model that reads.
     """
     rules = rules or Rules()
-    check_whole("permutations", permutations, least=19)
+    questions = len(table.groups) * (1 + (table.vectors is not None))
+    permutations = _enough(permutations, questions, rules.level)
     check_whole("most", most, least=rules.least)
     check_whole("seed", seed, least=0)
     found: list[tuple[str, Question, _Scored | None]] = []
@@ -121,6 +127,20 @@ def leakage(
         _leak(column, question, one, within, float(p), rules.level)
         for (column, question, one), p in zip(found, p_adjusted, strict=True)
     )
+
+
+def _enough(permutations: int | None, questions: int, level: float) -> int:
+    """How many permutations; refused where one finding among the questions could not be told."""
+    needed = math.ceil(questions / level) - 1
+    if permutations is None:
+        return max(_PERMUTATIONS, needed)
+    check_whole("permutations", permutations, least=1)
+    if permutations < needed:
+        raise BadInput(
+            f"permutations is {permutations}: of {questions} questions at level {level:g} none "
+            f"could be answered with yes; give {needed} or more"
+        )
+    return permutations
 
 
 def _texts(

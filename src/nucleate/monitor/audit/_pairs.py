@@ -12,11 +12,11 @@ from jaxtyping import Bool
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
-from nucleate._core.tables import read_table
+from nucleate._core.tables import Row, read_table
 from nucleate.findings import json_value
 from nucleate.monitor.audit._cells import Rules
 from nucleate.monitor.audit._compare import adjusted, wilson
-from nucleate.monitor.audit._table import TABLE
+from nucleate.monitor.audit._table import TABLE, file_hash
 
 BASE, CHANGED, NULL = "base", "attribute", "null"
 _Z = 1.959963984540054
@@ -124,9 +124,23 @@ def _exchanged(text: str, words: Mapping[str, str], most: int | None) -> tuple[s
     return _WORD.sub(exchange, text), count
 
 
-def read_pairs(
-    path: Path | str, *, answers: Sequence[str] = (), cluster: str = "cluster"
-) -> tuple[dict[str, dict[str, tuple[str, str, str]]], bool | None]:
+@dataclass(frozen=True)
+class Pairs:
+    """Results of counterfactual texts.
+
+    Attributes:
+        results: by what they are of - `cluster`, or a column of answers - three results a pair: of
+            base, attribute, null.
+        matched: whether both edits of every pair are of one size; None if that is not known.
+        source: hash of the file; empty if there is none.
+    """
+
+    results: Mapping[str, Sequence[tuple[str, str, str]]]
+    matched: bool | None = None
+    source: str = ""
+
+
+def read_pairs(path: Path | str, *, answers: Sequence[str] = (), cluster: str = "cluster") -> Pairs:
     """Read scored pairs: rows with `pair`, `variant`, a cluster, answers, and `size` if known.
 
     Args:
@@ -135,8 +149,7 @@ def read_pairs(
         cluster: column with the name of the cluster.
 
     Returns:
-        For the cluster and each column of answers the results of each whole pair - base, attribute,
-        null - and whether the edits of every pair are of one size, None if there is no `size`.
+        The results of every whole pair; pairs without all three variants are left out.
 
     Raises:
         BadInput: there is no such file or column, a variant has another name or is there twice, or
@@ -146,12 +159,23 @@ def read_pairs(
     file = path / TABLE if path.is_dir() else path
     if not file.is_file():
         raise BadInput(f"{file} does not exist; give scored pairs")
-    columns = ("pair", "variant", cluster, *answers)
-    rows = read_table(file, columns)
+    rows = read_table(file, ("pair", "variant", cluster, *answers))
     known = list(dict.fromkeys(name for _, row in rows for name in row))
-    for name in columns:
+    for name in ("pair", "variant", cluster, *answers):
         if name not in known:
             raise BadInput(f"{file} has no column {name!r}{nearest(name, known)}")
+    whole = _whole(rows, str(file))
+    results = {
+        what: [(str(a.get(column)), str(b.get(column)), str(c.get(column))) for a, b, c in whole]
+        for what, column in (("cluster", cluster), *((name, name) for name in answers))
+    }
+    sizes = [(str(b.get("size")), str(c.get("size"))) for _, b, c in whole]
+    matched = all(one == other for one, other in sizes) if "size" in known else None
+    return Pairs(results, matched, file_hash(file))
+
+
+def _whole(rows: list[Row], file: str) -> list[tuple[dict[str, Any], ...]]:
+    """Base, attribute and null of every pair that has all three."""
     pairs: dict[str, dict[str, dict[str, Any]]] = {}
     for where, row in rows:
         variant = str(row["variant"])
@@ -161,36 +185,17 @@ def read_pairs(
         if variant in own:
             raise BadInput(f"{where} is a second {variant} of its pair; number pairs apart")
         own[variant] = row
-    whole = {name: own for name, own in pairs.items() if len(own) == 3}
+    whole = [(own[BASE], own[CHANGED], own[NULL]) for own in pairs.values() if len(own) == 3]
     if not whole:
         raise BadInput(f"no pair of {file} has base, attribute and null; score all three")
-    results = {
-        what: {
-            pair: (str(own[BASE].get(column)), str(own[CHANGED].get(column)),
-                   str(own[NULL].get(column)))
-            for pair, own in whole.items()
-        }
-        for what, column in (("cluster", cluster), *((name, name) for name in answers))
-    }  # fmt: skip
-    if "size" not in known:
-        return results, None
-    same = all(
-        str(own[CHANGED].get("size")) == str(own[NULL].get("size")) for own in whole.values()
-    )
-    return results, same
+    return list(whole)
 
 
-def flips(
-    results: Mapping[str, Mapping[str, tuple[str, str, str]]],
-    matched: bool | None,
-    rules: Rules | None = None,
-) -> tuple[Flips, ...]:
+def flips(pairs: Pairs, rules: Rules | None = None) -> tuple[Flips, ...]:
     """Compare how often an attribute's edit and a null edit change each result.
 
     Args:
-        results: of each pair the result for base, attribute and null, by what it is of, as
-            `read_pairs` returns.
-        matched: whether the edits are of one size, None if that is not known.
+        pairs: the results.
         rules: what was decided before looking; the defaults if None.
 
     Notes:
@@ -198,12 +203,12 @@ def flips(
     """
     rules = rules or Rules()
     found = {}
-    for what, pairs in results.items():
-        base, changed, other = np.array(list(pairs.values())).T
+    for what, results in pairs.results.items():
+        base, changed, other = np.array(results).T
         found[what] = (base != changed, base != other)
     p = np.array([_mcnemar(*each, rules.least) for each in found.values()])
     return tuple(
-        _flips(what, *each, own, after, matched, rules)
+        _flips(what, *each, own, after, pairs.matched, rules)
         for (what, each), own, after in zip(found.items(), p, adjusted(p), strict=True)
     )
 
@@ -217,9 +222,9 @@ def _mcnemar(
     if len(changed) < least:
         return np.nan
     apart = changed != other
-    return (
-        float(binomtest(int(changed[apart].sum()), int(apart.sum())).pvalue) if apart.any() else 1
-    )
+    if not apart.any():
+        return 1.0
+    return float(binomtest(int(changed[apart].sum()), int(apart.sum())).pvalue)
 
 
 def _flips(

@@ -1,5 +1,6 @@
 """A search for badly served rows that nobody has named, on one half; its test on the other."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from nucleate._core.arguments import check_whole
 from nucleate._core.errors import BadInput
 from nucleate._core.seeds import component_seed
 from nucleate.findings import json_value
+from nucleate.monitor.atlas import text_hash
 from nucleate.monitor.audit._cells import Cell, Count, Rules, Where, compared
 from nucleate.monitor.audit._table import AuditTable
 
@@ -18,6 +20,7 @@ _DEPTH = 3
 _COMPONENTS = 32
 _MOST_PARTS = 40
 _EXAMPLES = 5
+_HASH = re.compile(r"[0-9a-f]{16,64}")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Slice:
         searched_rows, searched_rate: of the half that it was found on; the rate there is too high
             by the choice, and is shown for that.
         mostly: the clusters that most of its rows are of, with their shares.
-        examples: texts of a few of its rows, as the table names them: hashes as a rule.
+        examples: a few of its rows that went wrong: numbers of rows, or hashes of texts.
     """
 
     cell: Cell
@@ -159,9 +162,11 @@ def _questions(
     answers: list[np.ndarray] = []
     names: list[tuple[str, str]] = []
     for column, values in named.items():
-        for value in np.unique(values[first]):
+        there = np.unique(values[first])
+        other = f"{column} is {there[1]}" if len(there) == 2 else ""
+        for value in there[:1] if other else there:
             answers.append(values == value)
-            names.append((f"{column} is {value}", f"{column} is not {value}"))
+            names.append((f"{column} is {value}", other or f"{column} is not {value}"))
     if table.vectors is not None:
         for what, part in _parts(table, first, leaf, seed).items():
             for code in np.unique(part[first]):
@@ -276,5 +281,11 @@ def _slice(
         int((rows & first).sum()),
         float(events[rows & first].mean()),
         tuple((str(clusters[at]), float(sizes[at] / sizes.sum())) for at in order),
-        tuple(str(text) for text in dict.fromkeys(wrong.tolist()))[:_EXAMPLES],
+        tuple(_named(text) for text in list(dict.fromkeys(wrong.tolist()))[:_EXAMPLES]),
     )
+
+
+def _named(text: object) -> str:
+    """A row's number or hash as it is, anything else by its hash: reports hold no texts."""
+    name = str(text)
+    return name if isinstance(text, int) or _HASH.fullmatch(name) else text_hash(name)

@@ -15,6 +15,7 @@ from nucleate._core.names import nearest
 from nucleate._core.tables import Row, is_missing, read_table
 
 TABLE, VECTORS = "scores.csv", "vectors.safetensors"
+TEXT = ("request", "text")
 LONGEST_NAME = 80
 """Characters of a value that is still a name, and no text that a report must not hold."""
 MOST_VALUES = 50
@@ -112,7 +113,7 @@ def read_scored(
     cluster: str = "cluster",
     outside: str = "outside",
     task: str | None = None,
-    text: str = "request",
+    text: str | None = None,
 ) -> AuditTable:
     """Read what was scored: a folder of `nucleate score`, or a table with the same columns.
 
@@ -125,7 +126,8 @@ def read_scored(
         outside: column of 0 and 1, 1 where a request belongs to no cluster; left out where the
             table has none.
         task: column with what was asked for in truth.
-        text: column that is the same for rows of one text; left out where the table has none.
+        text: column that is the same for rows of one text; by default `request`, else `text`,
+            where the table has one.
 
     Raises:
         BadInput: there is no such file or column, an error column is not of 0 and 1, a value is
@@ -141,11 +143,12 @@ def read_scored(
     if not rows:
         raise BadInput(f"{file} has no rows; give some requests")
     known = list(dict.fromkeys(name for _, row in rows for name in row))
-    for name in (*columns, *((task,) if task else ())):
+    for name in (*columns, *(name for name in (task, text) if name)):
         if name not in known:
             raise BadInput(
                 f"{file} has no column {name!r}{nearest(name, known)}; it has {', '.join(known)}"
             )
+    text = text or next((name for name in TEXT if name in known), None)
     outcomes = [*errors, *([outside] if outside in known else [])]
     inputs = {"scored": file_hash(file)}
     vectors = None
@@ -156,7 +159,7 @@ def read_scored(
         cluster=_names(rows, cluster, needed=True),
         groups={name: _names(rows, name) for name in groups},
         outcomes={name: _truth(rows, name) for name in outcomes},
-        texts=_names(rows, text, needed=True) if text in known else None,
+        texts=_names(rows, text, needed=True) if text else None,
         task=_names(rows, task, needed=True) if task else None,
         vectors=vectors,
         inputs=inputs,
