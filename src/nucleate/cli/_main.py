@@ -14,6 +14,7 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _audit,
     _changes,
     _compare,
     _config,
@@ -62,6 +63,7 @@ app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
 app.command("drift", cls=Command)(_drift.drift)
+app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")

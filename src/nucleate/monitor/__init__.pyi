@@ -8,3 +8,7 @@ from .drift import DriftReport as DriftReport
 from .drift import DriftSample as DriftSample
 from .drift import DriftVerdict as DriftVerdict
 from .drift import read_drift_sample as read_drift_sample
+from .audit import Audit as Audit
+from .audit import AuditTable as AuditTable
+from .audit import Rules as Rules
+from .audit import audit as audit
