@@ -1,0 +1,12 @@
+from .gate import STAGES as STAGES
+from .gate import Criterion as Criterion
+from .gate import Evidence as Evidence
+from .gate import GateReport as GateReport
+from .gate import Page as Page
+from .gate import gate_html as gate_html
+from .gate import page_text as page_text
+from .gate import read_evidence as read_evidence
+from .gate import read_page as read_page
+from .gate import record_thresholds as record_thresholds
+from .gate import run_gate as run_gate
+from .gate import write_gate as write_gate
