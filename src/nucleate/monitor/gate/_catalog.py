@@ -39,5 +39,15 @@ STATISTICS: dict[str, dict[str, Statistic]] = {
     },
     "control": {"found": Statistic("count", "runs")},
     "series": {"flags": Statistic("count", "checkpoints")},
+    "atlas": {"coverage": Statistic("share", "tasks")},
+    "drift": {
+        "found": Statistic("count", "requests"),
+        "detectable": Statistic("share", "requests"),
+    },
+    "audit": {
+        "gaps": Statistic("count", "requests"),
+        "unsettled": Statistic("count", "requests"),
+    },
+    "alarms": {"raised": Statistic("count", "readings")},
 }
 """Of each kind of evidence, by name."""

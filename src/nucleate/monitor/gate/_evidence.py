@@ -16,7 +16,7 @@ from nucleate._core.names import shortest_names
 from nucleate.findings import Summary
 from nucleate.runs import Run, read_manifest
 
-REPORTS = ("series", "drift", "audit", "alarms")
+REPORTS = ("series", "atlas", "drift", "audit", "alarms")
 _VERSION = 1
 _SUMMARY_VERSION = 2
 
@@ -93,7 +93,7 @@ def read_evidence(
     Args:
         runs: run folders; several of them are one training under several seeds.
         controls: runs without task information (`--null scrambled`), which must show nothing.
-        reports: files by kind: `series`, `drift`, `audit`, `alarms`.
+        reports: by kind: files of `series`, `drift`, `audit`, `alarms`, and the folder `atlas`.
 
     Returns:
         All that was given; what is damaged says so and is judged as an error.
@@ -119,6 +119,7 @@ def read_evidence(
     found = {kind: read_report(kind, path) for kind, path in reports.items() if path is not None}
     for report in found.values():
         _check_same(report, own)
+        _check_atlas(report, found.get("atlas"))
     return Evidence(own, without, found)
 
 
@@ -203,6 +204,8 @@ def read_report(kind: str, path: Path | str) -> Report:
         BadInput: no such file, or it is of another kind or version.
     """
     file = as_path(f"the {kind} report", path)
+    if kind == "atlas" and file.is_dir():
+        file = file / "atlas.json"
     if not file.is_file():
         raise BadInput(f"there is no {kind} report {file}; give the file that it was written to")
     data = file.read_bytes()
@@ -224,7 +227,8 @@ def _check_kind(kind: str, file: Path, content: Mapping[str, Any]) -> None:
     if found != kind:
         told = f"a report of kind {found!r}" if found else "no report of nucleate"
         raise BadInput(f"{file} is {told}, and is given as --{kind}; give the right file")
-    version = content.get("version", _VERSION if is_series else None)
+    # An atlas has a schema, and its version is the hash of its content.
+    version = content.get("schema" if kind == "atlas" else "version", 1 if is_series else None)
     if version != _VERSION:
         raise BadInput(
             f"{file} has version {version!r}, and version {_VERSION} is read; make it anew"
@@ -243,6 +247,17 @@ def _check_same(report: Report, runs: Sequence[RunEvidence]) -> None:
                 f"{report.path} is of another run: its {name} is {stated[:12]}, that of the given "
                 f"run {sorted(known)[0][:12]}; give the report of this run"
             )
+
+
+def _check_atlas(report: Report, atlas: Report | None) -> None:
+    """Refuse a report that was made with another atlas than the one that is given."""
+    inputs, own = (report.content or {}).get("inputs"), (atlas.content if atlas else None) or {}
+    stated = inputs.get("atlas") if isinstance(inputs, Mapping) else None
+    if isinstance(stated, str) and "version" in own and stated != own["version"]:
+        raise BadInput(
+            f"{report.path} was made with the atlas {stated[:12]}, and {own['version'][:12]} is "
+            "given; give the atlas that it was made with"
+        )
 
 
 def _first(error: Exception) -> str:

@@ -31,7 +31,7 @@ def measure(criterion: Criterion, evidence: Evidence) -> list[Measured]:
     if report.content is None:
         return [broken(report.broken)]
     try:
-        return [_OF_REPORT[criterion.evidence, criterion.statistic](criterion, report.content)]
+        return [_OF_REPORT[criterion.evidence, criterion.statistic](report.content, evidence)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return [broken(f"{report.path.name} does not have what it must ({error!r})")]
 
@@ -114,7 +114,7 @@ def _found_in_controls(evidence: Evidence) -> Measured:
     return exact(found, len(shown), null=0)
 
 
-def _flags(_criterion: Criterion, report: Mapping[str, Any]) -> Measured:
+def _flags(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
     """Faults in a series of checkpoints."""
     flags, checkpoints = report["flags"], report["checkpoints"]
     if bool(report["ok"]) != (not flags):
@@ -122,11 +122,62 @@ def _flags(_criterion: Criterion, report: Mapping[str, Any]) -> Measured:
     return exact(len(flags), len(checkpoints))
 
 
+def _coverage(report: Mapping[str, Any], evidence: Evidence) -> Measured:
+    """Share of the runs' tasks that are clusters of the atlas, with enough rows."""
+    tasks = frozenset[str]().union(*(run.tasks for run in evidence.runs))
+    if not tasks:
+        return missing("the tasks are not known: give the run that the atlas is of")
+    known = tasks & set(map(str, report["clusters"]))
+    return exact(len(known) / len(tasks), len(tasks))
+
+
+def _drift_found(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Kinds of shift beyond the rate of false alarms; none, where one could be missed, is open."""
+    found = sum(bool(signal["found"]) for signal in report["signals"])
+    verdict = str(report["verdict"])
+    if (verdict == "drift") != (found > 0):
+        return broken(f"the report says {verdict!r} and names {found} shifts")
+    open_verdict = verdict if verdict in ("undecided", "too few") else ""
+    number = exact(found, int(report["requests"]))
+    return replace(number, undecided=open_verdict and f"drift is {open_verdict}")
+
+
+def _detectable(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Smallest shift that would have been found in nine of ten cases, of the kind hardest to find."""
+    shares = [kind["share"] for kind in report["detectable"]]
+    if not shares:
+        return missing("the report does not say which shift would have been found")
+    if None in shares:
+        return missing("not even a shift of all requests would have been found")
+    return exact(max(map(float, shares)), int(report["requests"]))
+
+
+def _gaps(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Clusters, groups or slices that go wrong more often, by as much as matters."""
+    verdict, gaps = str(report["verdict"]), int(report["gaps"])
+    if gaps and verdict != "gap":
+        return broken(f"the report says {verdict!r} and counts {gaps} gaps")
+    open_verdict = verdict if verdict in ("undecided", "too few") else ""
+    # An attribute whose edit flips answers is a gap without a cell.
+    found = exact(max(gaps, int(verdict == "gap")), int(report["n"]))
+    return replace(found, undecided=open_verdict and f"the audit is {open_verdict}")
+
+
+def _unsettled(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Whole groups for which a gap that matters could have been missed."""
+    return exact(int(report["unsettled"]), int(report["n"]))
+
+
 _OF_RUN: dict[str, Callable[[Criterion, RunEvidence, Summary], Measured]] = {
     "accuracy": _accuracy,
     "clusters": _clusters,
     "used": _used,
 }
-_OF_REPORT: dict[tuple[str, str], Callable[[Criterion, Mapping[str, Any]], Measured]] = {
+_OF_REPORT: dict[tuple[str, str], Callable[[Mapping[str, Any], Evidence], Measured]] = {
     ("series", "flags"): _flags,
+    ("atlas", "coverage"): _coverage,
+    ("drift", "found"): _drift_found,
+    ("drift", "detectable"): _detectable,
+    ("audit", "gaps"): _gaps,
+    ("audit", "unsettled"): _unsettled,
 }
