@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from any_runs import make
-from nucleate.findings import Summary
+from nucleate.findings import Summary, place_verdict
 
 ACCURACY = {"seen": 0.95, "unseen_string": 0.9, "unseen_cell": 0.8}
 
@@ -33,8 +33,6 @@ def clusters(ari: float, verdict: str, reason: str = "") -> dict[str, Any]:
 
 
 def place(stream: str, found: str, use: str) -> dict[str, Any]:
-    names = {("clusters", "used"): "used", ("clusters", "not used"): "present but not used",
-             ("none", "not used"): "absent"}  # fmt: skip
     return {
         "stream": stream, "position": "last", "view": "raw", "ari": 0.5, "low": 0.4, "high": 0.6,
         "null": {"n0": 0.1, "n1": 0.1, "n2": 0.1}, "clusters": found,
@@ -43,7 +41,7 @@ def place(stream: str, found: str, use: str) -> dict[str, Any]:
             "controls": {"random_direction": 0.0, "wrong_task": 0.0}, "erase": 0.4,
             "erase_low": 0.3, "erase_high": 0.5, "random_erase": 0.0, "use": use,
         },
-        "verdict": names.get((found, use), "undecided"),
+        "verdict": place_verdict(found, use),
     }  # fmt: skip
 
 

@@ -80,7 +80,11 @@ def test_the_first_stage_asks_for_no_traffic_and_each_later_one_keeps_what_the_f
 def test_defaults_are_the_stricter_end_and_the_named_place(tmp_path):
     page = read_page(written(tmp_path))
     wordings, used = page.criteria
-    assert (wordings.held_end, wordings.place, wordings.severity) == ("low", "unseen_string", "fail")
+    assert (wordings.held_end, wordings.place, wordings.severity) == (
+        "low",
+        "unseen_string",
+        "fail",
+    )
     assert (used.held_end, used.place, used.fewest) == ("low", "", 1)
 
 
@@ -96,7 +100,7 @@ def test_defaults_are_the_stricter_end_and_the_named_place(tmp_path):
         (lambda p: p.pop("version"), "the page has no 'version'"),
         (lambda p: p.update(version=2), "version is 2"),
         (lambda p: p.update(criteria=[]), "criteria is \\[\\]"),
-        (lambda p: p["criteria"].append(p["criteria"][0]), "two criteria are named 'new wordings'"),
+        (lambda p: p["criteria"].append({**p["criteria"][0]}), "two criteria are named 'new wordings'"),
         (first(atleast=0.5), "criterion 1 .* no use for the key 'atleast' .did you mean 'at_least'"),
         (first(evidence="runs"), "evidence is 'runs'"),
         (first(statistic="acuracy"), "did you mean 'accuracy'"),

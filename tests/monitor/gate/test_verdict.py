@@ -10,7 +10,9 @@ from nucleate.monitor.gate._verdict import WORST_FIRST, overall
 
 def criterion(**given):
     base = {"name": "a", "evidence": "run", "statistic": "accuracy", "where": "seen"}
-    return Criterion.model_validate(base | ({"at_least": 0.5} | given if given else {"at_least": 0.5}))
+    return Criterion.model_validate(
+        base | ({"at_least": 0.5} | given if given else {"at_least": 0.5})
+    )
 
 
 def at_most(bound, **given):
@@ -89,7 +91,9 @@ def test_a_better_number_never_gets_a_worse_verdict(first, second, half, bound):
     assert order.index(verdicts[0]) <= order.index(verdicts[1])
 
 
-@given(st.lists(st.tuples(st.sampled_from(WORST_FIRST), st.sampled_from(("fail", "warn"))), min_size=1))
+@given(
+    st.lists(st.tuples(st.sampled_from(WORST_FIRST), st.sampled_from(("fail", "warn"))), min_size=1)
+)
 def test_the_whole_is_never_better_than_what_counts_of_its_parts(parts):
     whole = overall(parts)
     counted = ["warn" if v == "inconclusive" and s == "warn" else v for v, s in parts]

@@ -77,7 +77,7 @@ def _judged(criterion: Criterion, evidence: Evidence) -> Judged:
 
 def _weakness(criterion: Criterion, found: Measured, verdict: Verdict) -> tuple[int, float]:
     """Sorts the weakest of several runs first."""
-    value = 0.0 if found.value is None else found.value
+    value = float(found.value or 0)
     return WORST_FIRST.index(verdict), value if criterion.at_least is not None else -value
 
 

@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 from nucleate.findings import plain
 from nucleate.monitor.gate._report import GateReport, Judged
+from nucleate.monitor.gate._words import threshold_lines
 
 
 def junit_xml(report: GateReport) -> bytes:
@@ -39,6 +40,8 @@ def junit_xml(report: GateReport) -> bytes:
         ElementTree.SubElement(properties, "property", name=plain(name), value=plain(value))
     for judged in report.criteria:
         _case(suite, report.stage, judged)
+    told = [*threshold_lines(report, "en"), *report.notes]
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(plain, told))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+Number = float | int
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -20,11 +22,11 @@ class Measured:
         broken: why it cannot be read.
     """
 
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
     n: int | None = None
-    null: float | None = None
+    null: Number | None = None
     source: str = ""
     missing: str = ""
     undecided: str = ""
@@ -37,7 +39,7 @@ class Measured:
                 object.__setattr__(self, "broken", f"{name} is {given}, which is no finite number")
 
 
-def exact(value: float, n: int, *, null: float | None = None, source: str = "") -> Measured:
+def exact(value: Number, n: int, *, null: Number | None = None, source: str = "") -> Measured:
     """A number that was counted and has no interval."""
     return Measured(value, value, value, n, null, source)
 

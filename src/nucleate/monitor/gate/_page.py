@@ -289,7 +289,8 @@ def _told(error: ValidationError, page: Mapping[Any, Any]) -> str:
             f"{where} has no use for the key {str(place[-1])!r}{nearest(str(place[-1]), known)}; "
             f"it has {', '.join(known)}"
         )
-    key = ".".join(str(part) for part in place if not isinstance(part, int) and part != "criteria")
+    inside = place[2:] if place[:1] == ["criteria"] and len(place) > 1 else place
+    key = ".".join(map(str, inside)) or "it"
     if first["type"] == "missing":
         return f"{where} has no {key!r}; give one"
     message = str(first["msg"]).removeprefix("Value error, ")

@@ -132,5 +132,6 @@ def gate_lines(report: GateReport, language: str = "en") -> list[str]:
     read = reading(report, check_language(language))
     lines = [plain(f"{read.stage}: {read.decision}. {read.meaning}")]
     lines += [plain(f"[{one.mark}] {one.title}: {one.sentence}") for one in read.criteria]
-    lines += [plain(line) for line in (*read.thresholds, *read.notes)]
+    lines += [plain(f"{read.heading('thresholds')} {line}") for line in read.thresholds]
+    lines += [plain(f"{read.heading('notes')}: {line}") for line in read.notes]
     return [*lines, plain(f"{read.heading('next')}: {read.next}")]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from nucleate.monitor.gate._measured import Measured
+from nucleate.monitor.gate._measured import Measured, Number
 from nucleate.monitor.gate._page import Criterion, Severity
 
 Verdict = Literal["pass", "warn", "fail", "inconclusive", "error"]
@@ -75,7 +75,7 @@ def _reason(criterion: Criterion, found: Measured) -> Reason:
     return "straddles" if null is None or found.value > null else "not_beyond_chance"
 
 
-def _keeps(criterion: Criterion, number: float, null: float | None) -> bool:
+def _keeps(criterion: Criterion, number: Number, null: Number | None) -> bool:
     if criterion.bound == "chance":
         assert null is not None  # asked for before
         return number > null if criterion.at_least is not None else number <= null
