@@ -22,6 +22,7 @@ from nucleate.cli import (
     _export,
     _figures,
     _forecast,
+    _gate,
     _intervene,
     _measure,
     _overlap,
@@ -60,6 +61,7 @@ app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
+app.command("gate", cls=Command)(_gate.gate)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
 app.command("drift", cls=Command)(_drift.drift)

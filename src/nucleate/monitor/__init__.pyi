@@ -12,3 +12,15 @@ from .audit import Audit as Audit
 from .audit import AuditTable as AuditTable
 from .audit import Rules as Rules
 from .audit import audit as audit
+from .gate import STAGES as STAGES
+from .gate import Criterion as Criterion
+from .gate import Evidence as Evidence
+from .gate import GateReport as GateReport
+from .gate import Page as Page
+from .gate import gate_html as gate_html
+from .gate import page_text as page_text
+from .gate import read_evidence as read_evidence
+from .gate import read_page as read_page
+from .gate import record_thresholds as record_thresholds
+from .gate import run_gate as run_gate
+from .gate import write_gate as write_gate
