@@ -28,6 +28,7 @@ from nucleate.cli import (
     _reproduce,
     _router,
     _series,
+    _serve,
     _steer,
     _study,
 )
@@ -61,6 +62,7 @@ app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
 app.command("app", cls=Command)(_app.app)
+app.command("serve", cls=Command)(_serve.serve)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 

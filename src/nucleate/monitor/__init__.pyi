@@ -3,3 +3,7 @@ from .atlas import Reference as Reference
 from .atlas import Scores as Scores
 from .atlas import fit_atlas as fit_atlas
 from .atlas import text_hash as text_hash
+from .service import Limits as Limits
+from .service import Service as Service
+from .service import Sources as Sources
+from .service import make_app as make_app
