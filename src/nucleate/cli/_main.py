@@ -31,6 +31,7 @@ from nucleate.cli import (
     _reproduce,
     _router,
     _series,
+    _serve,
     _steer,
     _study,
 )
@@ -67,6 +68,7 @@ app.command("router", cls=Command)(_router.router)
 app.command("drift", cls=Command)(_drift.drift)
 app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)
+app.command("serve", cls=Command)(_serve.serve)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 

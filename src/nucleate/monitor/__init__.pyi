@@ -24,3 +24,7 @@ from .gate import read_page as read_page
 from .gate import record_thresholds as record_thresholds
 from .gate import run_gate as run_gate
 from .gate import write_gate as write_gate
+from .service import Limits as Limits
+from .service import Service as Service
+from .service import Sources as Sources
+from .service import make_app as make_app
