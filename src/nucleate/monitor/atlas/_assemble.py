@@ -257,7 +257,7 @@ def _with_reference(atlas: Atlas, material: Material) -> Atlas:
     made = replace(
         _reference(atlas.geometry, white), cluster=nearest, p=scores.p,
         hashes=tuple(material.hashes[row] for row in rows), label=material.code[rows],
-        probability=scores.probability,
+        probability=scores.probability, p_states=scores.p_states,
     )  # fmt: skip
     return replace(atlas, reference=made)
 
@@ -266,8 +266,9 @@ def _reference(geometry: Geometry, white: Float[np.ndarray, "row rank"]) -> Refe
     rows = len(white)
     nobody, nothing = np.zeros(rows, dtype=np.int64), np.zeros(rows)
     return Reference(
-        white, nobody, nothing, ("",) * rows, nobody, nothing, geometry.centroids, geometry.owner
-    )
+        white, nobody, nothing, ("",) * rows, nobody, nothing, nothing, geometry.centroids,
+        geometry.owner,
+    )  # fmt: skip
 
 
 def _spread(code: Int[np.ndarray, "row"], most: int, seed: int) -> Int[np.ndarray, "kept"]:

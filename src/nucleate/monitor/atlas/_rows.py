@@ -38,6 +38,7 @@ class Reference:
         hashes: of each row's text.
         label: the cluster that each row was given with.
         probability: of the nearest cluster, as of a request.
+        p_states: of each row, by its states alone: as of a request without its text.
         centroids: of the atlas, whitened.
         owner: the cluster of each centroid.
     """
@@ -48,6 +49,7 @@ class Reference:
     hashes: tuple[str, ...]
     label: Int[np.ndarray, "row"]
     probability: Float[np.ndarray, "row"]
+    p_states: Float[np.ndarray, "row"]
     centroids: Float[np.ndarray, "centroid rank"] = field(repr=False)
     owner: Int[np.ndarray, "centroid"] = field(repr=False)
 
