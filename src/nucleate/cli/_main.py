@@ -13,6 +13,7 @@ from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
+    _alarms,
     _app,
     _changes,
     _compare,
@@ -60,6 +61,7 @@ app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.command("watch", cls=Command)(_alarms.watch)
 app.command("app", cls=Command)(_app.app)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
