@@ -15,12 +15,15 @@ from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _alarms,
     _app,
+    _audit,
     _changes,
     _compare,
     _config,
+    _drift,
     _export,
     _figures,
     _forecast,
+    _gate,
     _intervene,
     _measure,
     _overlap,
@@ -29,6 +32,7 @@ from nucleate.cli import (
     _reproduce,
     _router,
     _series,
+    _serve,
     _steer,
     _study,
 )
@@ -59,10 +63,14 @@ app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
+app.command("gate", cls=Command)(_gate.gate)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
 app.command("watch", cls=Command)(_alarms.watch)
+app.command("drift", cls=Command)(_drift.drift)
+app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)
+app.command("serve", cls=Command)(_serve.serve)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 
