@@ -77,6 +77,10 @@ def gate(
         typer.echo(page_text(page), nl=False)
         return
     criteria = read_page(page)
+    if out is not None:
+        from nucleate.runs import check_writable
+
+        check_writable(out)
     kept = record or (out / "thresholds.jsonl" if out is not None else None)
     if fix:
         if kept is None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nucleate
-from nucleate.monitor.gate._evidence import Evidence
+from nucleate._core.arguments import check_number
+from nucleate._core.errors import BadInput
+from nucleate.monitor.gate._evidence import Evidence, RunEvidence
 from nucleate.monitor.gate._false_alarms import false_alarms
 from nucleate.monitor.gate._measured import Measured
 from nucleate.monitor.gate._page import Criterion, Page
 from nucleate.monitor.gate._record import changes, first_use, other_pages
-from nucleate.monitor.gate._report import Changed, GateReport, Judged, Thresholds
+from nucleate.monitor.gate._report import Changed, GateReport, Judged, Subject, Thresholds
 from nucleate.monitor.gate._statistics import measure
 from nucleate.monitor.gate._verdict import WORST_FIRST, Reason, Verdict, judge, overall
 from nucleate.monitor.gate._words import sentence
@@ -39,19 +41,21 @@ def run_gate(
         The report: the decision, and each criterion with its number, interval, n and null.
 
     Raises:
-        BadInput: the record is damaged.
+        BadInput: the record is damaged, or the traffic is negative or no number.
 
     Notes:
         Of several runs each criterion is judged on all, and the weakest is reported. A pass says
         that the evidence keeps the bounds, not that the bounds are the right ones.
     """
     criteria = [_judged(criterion, evidence) for criterion in page.criteria]
+    _check_traffic(requests_a_day=requests_a_day, trainings_a_month=trainings_a_month)
     requests = page.traffic.requests_a_day if requests_a_day is None else requests_a_day
     trainings = page.traffic.trainings_a_month if trainings_a_month is None else trainings_a_month
     return GateReport(
         nucleate=nucleate.__version__,
         time=time.time() if now is None else now,
         stage=page.name,
+        subjects=[_subject(run) for run in evidence.runs if run.summary is not None],
         title=page.title,
         verdict=overall((each.verdict, each.severity) for each in criteria),
         asks=page.asks,
@@ -66,6 +70,14 @@ def run_gate(
         inputs=_inputs(evidence),
         notes=_notes(evidence),
     )
+
+
+def _check_traffic(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None:
+            check_number(name, value)
+            if value < 0:
+                raise BadInput(f"{name} is {value!r}; give a number of at least 0")
 
 
 def _judged(criterion: Criterion, evidence: Evidence) -> Judged:
@@ -129,6 +141,14 @@ def _thresholds(page: Page, evidence: Evidence, record: Path | str | None) -> Th
 def _changed(found: Mapping[str, object]) -> Changed:
     return Changed.model_validate(
         {key: found[key] for key in ("criterion", "key", "before", "now")}
+    )
+
+
+def _subject(run: RunEvidence) -> Subject:
+    found = run.summary
+    assert found is not None  # those without one are left out
+    return Subject(
+        name=run.name, model=found.model, tasks=found.tasks, seed=found.seed, steps=found.steps
     )
 
 

@@ -10,8 +10,9 @@ from nucleate.monitor.gate._reader import reading
 from nucleate.monitor.gate._report import GateReport
 from nucleate.monitor.gate._words import check_language, word
 
-_MOST_CRITERIA, _MOST_LINES = 12, 5
-"""What one printed page holds; the rest is counted, and all of it is in `gate.json`."""
+_MOST_CRITERIA, _MOST_LINES, _FEW = 14, 5, 6
+"""What one printed page holds; the rest is counted, and all of it is in `gate.json`. Of few
+criteria the page also says why they are asked."""
 _MOST_TEXT = 420
 
 
@@ -44,13 +45,15 @@ def gate_html(report: GateReport, language: str = "en") -> str:
         ),
         most_criteria=_MOST_CRITERIA,
         most_lines=_MOST_LINES,
+        few=_FEW,
     )
 
 
 def _finalize(value: object) -> object:
     """Texts as one inert line each, no number parted from its %; what is safe passes as it is."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return Markup(escape(plain(value, _MOST_TEXT)).replace(" %", "&nbsp;%"))
+        inert = str(escape(plain(value, _MOST_TEXT)))
+        return Markup(inert.replace(" %", "&nbsp;%"))
     return value
 
 

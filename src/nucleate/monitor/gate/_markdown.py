@@ -31,6 +31,8 @@ def gate_markdown(report: GateReport, language: str = "en") -> str:
         "",
         escaped(read.meaning),
         "",
+        *(f"- {escaped(subject)}" for subject in read.subjects),
+        "",
         f"## {read.heading('reasons')}",
         "",
         "| | | |",

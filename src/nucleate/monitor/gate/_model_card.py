@@ -23,6 +23,11 @@ def model_card(report: GateReport) -> str:
         f"**{report.verdict}**. This section supports evidence for a decision on the model; it "
         "is no statement that the model meets a law or a standard.",
         "",
+        *(
+            f"- {escaped(f'{one.model}; {one.tasks}; seed {one.seed}; {one.steps:,} steps')}"
+            for one in report.subjects
+        ),
+        "",
         "| criterion | asked | found | 95 % interval | by chance | n | verdict |",
         "|---|---|---|---|---|---|---|",
         *(_row(judged) for judged in report.criteria),

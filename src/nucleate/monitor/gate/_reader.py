@@ -36,6 +36,7 @@ class Reading:
     decision: str
     meaning: str
     stage: str
+    subjects: list[str]
     asks: str
     judged: str
     criteria: list[Shown]
@@ -57,7 +58,9 @@ def reading(report: GateReport, language: Language) -> Reading:
     """All that a page says, made from the report alone."""
     order = {verdict: rank for rank, verdict in enumerate(WORST_FIRST)}
     listed = sorted(report.criteria, key=lambda each: order[each.verdict])
-    alarms = false_alarm_lines(report, language) or [word("rate.none", language)]
+    in_service = any(each.evidence in ("alarms", "drift", "audit") for each in report.criteria)
+    nothing = word("rate.not_given" if in_service else "rate.none", language)
+    alarms = false_alarm_lines(report, language) or [nothing]
     after = word(f"next.{report.verdict}", language)
     if report.verdict == "pass" and report.next.text(language):
         after = report.next.text(language)
@@ -69,6 +72,10 @@ def reading(report: GateReport, language: Language) -> Reading:
             f"verdict.{report.verdict}.means", language, names=_deciding(report, language)
         ),
         stage=report.title.text(language) or report.stage,
+        subjects=[
+            word("page.subject", language, model=one.model, tasks=one.tasks, name=one.name)
+            for one in report.subjects
+        ],
         asks=report.asks.text(language),
         judged=day(report.time),
         criteria=[_shown(each, language) for each in listed],

@@ -65,6 +65,16 @@ class Thresholds(_Strict):
     other_pages: list[str] = Field(description="other pages on the same record")
 
 
+class Subject(_Strict):
+    """A run that was judged."""
+
+    name: str
+    model: str
+    tasks: str = Field(description="what the task set is")
+    seed: int | None = Field(description="null: not on record")
+    steps: int
+
+
 class AlarmRate(_Strict):
     """How often one rule alarms although nothing is wrong."""
 
@@ -83,6 +93,7 @@ class GateReport(_Strict):
     nucleate: str = Field(description="version that judged")
     time: float = Field(description="Unix seconds")
     stage: str = Field(description="name of the page of criteria")
+    subjects: list[Subject] = Field(description="the runs that were judged")
     title: Said
     verdict: Verdict
     rules: tuple[str, ...] = RULES

@@ -143,7 +143,7 @@ def _drift_found(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
 
 
 def _detectable(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
-    """Smallest shift that would have been found in nine of ten cases, of the kind hardest to find."""
+    """Smallest shift that is found in nine of ten cases, of the kind that is hardest to find."""
     shares = [kind["share"] for kind in report["detectable"]]
     if not shares:
         return missing("the report does not say which shift would have been found")
