@@ -14,9 +14,11 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _audit,
     _changes,
     _compare,
     _config,
+    _drift,
     _export,
     _figures,
     _forecast,
@@ -29,6 +31,7 @@ from nucleate.cli import (
     _reproduce,
     _router,
     _series,
+    _serve,
     _steer,
     _study,
 )
@@ -62,7 +65,10 @@ app.command("changes", cls=Command)(_changes.changes)
 app.command("gate", cls=Command)(_gate.gate)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.command("drift", cls=Command)(_drift.drift)
+app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)
+app.command("serve", cls=Command)(_serve.serve)
 app.command("export", cls=Command)(_export.export)
 app.add_typer(_config.app, name="config")
 

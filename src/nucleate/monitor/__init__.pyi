@@ -3,6 +3,15 @@ from .atlas import Reference as Reference
 from .atlas import Scores as Scores
 from .atlas import fit_atlas as fit_atlas
 from .atlas import text_hash as text_hash
+from .audit import Audit as Audit
+from .audit import AuditTable as AuditTable
+from .audit import Rules as Rules
+from .audit import audit as audit
+from .drift import DriftMonitor as DriftMonitor
+from .drift import DriftReport as DriftReport
+from .drift import DriftSample as DriftSample
+from .drift import DriftVerdict as DriftVerdict
+from .drift import read_drift_sample as read_drift_sample
 from .gate import STAGES as STAGES
 from .gate import Criterion as Criterion
 from .gate import Evidence as Evidence
@@ -15,3 +24,7 @@ from .gate import read_page as read_page
 from .gate import record_thresholds as record_thresholds
 from .gate import run_gate as run_gate
 from .gate import write_gate as write_gate
+from .service import Limits as Limits
+from .service import Service as Service
+from .service import Sources as Sources
+from .service import make_app as make_app

@@ -1,0 +1,119 @@
+"""`nucleate serve`: scores, drift and the gate over HTTP."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nucleate._core.errors import BadInput
+from nucleate.cli._text import say
+
+PORT = 8770
+
+
+def serve(
+    atlas: Annotated[Path | None, typer.Argument(help="A folder of `nucleate atlas fit`.")] = None,
+    gate: Annotated[
+        Path | None, typer.Option(help="Report of `nucleate gate` on this version.")
+    ] = None,
+    drift_state: Annotated[
+        Path | None, typer.Option(help="File in which the drift monitor outlives the process.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(help="Share of known requests that may be called outside.")
+    ] = 0.05,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than 127.0.0.1 need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = PORT,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token of clients; by default NUCLEATE_TOKEN's value."),
+    ] = None,
+    max_body: Annotated[
+        int | None, typer.Option(min=1, help="Bytes of a body; by default 8388608.")
+    ] = None,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a request; by default 10000.")
+    ] = None,
+    max_text: Annotated[
+        int | None, typer.Option(min=1, help="Characters of a text; by default 20000.")
+    ] = None,
+    max_at_once: Annotated[
+        int | None, typer.Option(min=1, help="Score requests held at a time; by default 32.")
+    ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds between the signal to stop and the end of listening, for "
+            "balancers to notice.",
+        ),
+    ] = 2.0,
+    write_monitoring: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write a Grafana dashboard and Prometheus alert rules; no more."
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Keep no access log on standard error.")
+    ] = False,
+) -> None:
+    """Score requests against an atlas over HTTP, and watch the traffic for drift.
+
+    No text of a request is kept or logged. SIGHUP reads the atlas again, SIGTERM stops after the
+    requests under way.
+    """
+    if write_monitoring is not None:
+        _write_monitoring(write_monitoring)
+        return
+    if atlas is None:
+        raise BadInput("name the folder of an atlas, as in nucleate serve ATLAS")
+    from nucleate.app import bind, is_loopback
+    from nucleate.monitor.service import Limits, check_extra, read_token
+
+    check_extra()
+    token = read_token(token_file)
+    given = {"body": max_body, "rows": max_rows, "text": max_text, "at_once": max_at_once}
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    if not is_loopback(host) and token is None:
+        raise BadInput(
+            f"others can reach {host}, and there is no token; give one with --token-file FILE or "
+            "NUCLEATE_TOKEN, or listen at 127.0.0.1"
+        )
+    taken = bind(host, port)
+    from nucleate.monitor.service import Service, Sources
+    from nucleate.monitor.service import serve as serve_until_told
+
+    _log_to_stderr(quiet=quiet)
+    sources = Sources(atlas, gate, drift_state, rate)
+    service = Service(sources, limits=limits)
+    name, number = taken.getsockname()[:2]
+    address = f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}"
+
+    def ready() -> None:
+        typer.echo(f"serving  {address}  atlas {service.held.atlas.version}")
+        say("stop with Ctrl-C or SIGTERM; SIGHUP reads the atlas again")
+        sys.stdout.flush()
+
+    loopback = ["127.0.0.1", "localhost", "::1", "[::1]"]
+    hosts = loopback if token is None else ["*"]
+    serve_until_told(service, taken, token=token, hosts=hosts, drain=drain, ready=ready)
+
+
+def _write_monitoring(folder: Path) -> None:
+    from nucleate.monitor.service import write_monitoring
+
+    for file in write_monitoring(folder):
+        typer.echo(str(file))
+
+
+def _log_to_stderr(*, quiet: bool) -> None:
+    """One line a request, without its path's unknown parts, query, address or body."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    if quiet:
+        logging.getLogger("nucleate.service.access").setLevel(logging.WARNING)
