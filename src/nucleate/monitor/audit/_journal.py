@@ -66,7 +66,7 @@ class Chain:
         return [said, f"the given head is there; {_lines(self.grown)} added since"]
 
 
-def verify(path: Path | str, head: str | None = None) -> Chain:
+def verify_journal(path: Path | str, head: str | None = None) -> Chain:
     """Check that no line of a journal was altered, removed, put elsewhere, or cut off.
 
     Args:
@@ -138,7 +138,7 @@ def _fault(entry: dict[str, Any] | None, number: int, before: str) -> str | None
     return f"line {number} says that it is number {own}: lines were removed, added or put elsewhere"
 
 
-def append(
+def append_entry(
     path: Path | str,
     kind: str,
     *,
