@@ -10,7 +10,7 @@ from .atlas import text_hash as text_hash
 from .audit import Audit as Audit
 from .audit import AuditTable as AuditTable
 from .audit import Rules as Rules
-from .audit import audit as audit
+from .audit import audit_table as audit_table
 from .drift import DriftMonitor as DriftMonitor
 from .drift import DriftReport as DriftReport
 from .drift import DriftSample as DriftSample
