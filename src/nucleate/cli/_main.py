@@ -13,7 +13,9 @@ from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
+    _alarms,
     _app,
+    _atlas,
     _audit,
     _changes,
     _compare,
@@ -30,6 +32,7 @@ from nucleate.cli import (
     _report,
     _reproduce,
     _router,
+    _score,
     _series,
     _serve,
     _steer,
@@ -65,6 +68,9 @@ app.command("changes", cls=Command)(_changes.changes)
 app.command("gate", cls=Command)(_gate.gate)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.add_typer(_atlas.app, name="atlas")
+app.command("score", cls=Command)(_score.score)
+app.command("watch", cls=Command)(_alarms.watch)
 app.command("drift", cls=Command)(_drift.drift)
 app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)

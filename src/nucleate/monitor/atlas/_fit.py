@@ -10,6 +10,7 @@ from nucleate.monitor.atlas._assemble import Detector, FitSettings, Material, as
 from nucleate.monitor.atlas._atlas import Atlas
 from nucleate.monitor.atlas._hashes import splits_of, text_hash
 from nucleate.monitor.atlas._place import choose_place
+from nucleate.monitor.atlas._requests import vector_hashes
 from nucleate.monitor.atlas._surface import check_texts
 from nucleate.runs import States
 
@@ -121,7 +122,7 @@ def split_rows(
         hashes = [text_hash(text) for text in texts]
     else:
         assert vectors is not None
-        hashes = [text_hash(row.tobytes().hex()) for row in vectors]
+        hashes = vector_hashes(vectors)
     homes = np.array(hashes if units is None else [text_hash(unit) for unit in units])
     trained = frozenset(text_hash(text) for text in trained_texts)
     known = np.isin(hashes, list(trained))
