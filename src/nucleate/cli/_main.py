@@ -14,12 +14,16 @@ from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
     _app,
+    _atlas,
+    _audit,
     _changes,
     _compare,
     _config,
+    _drift,
     _export,
     _figures,
     _forecast,
+    _gate,
     _intervene,
     _measure,
     _overlap,
@@ -27,6 +31,7 @@ from nucleate.cli import (
     _report,
     _reproduce,
     _router,
+    _score,
     _series,
     _serve,
     _steer,
@@ -59,8 +64,13 @@ app.add_typer(_study.app, name="study")
 app.command("compare", cls=Command)(_compare.compare)
 app.command("overlap", cls=Command)(_overlap.overlap)
 app.command("changes", cls=Command)(_changes.changes)
+app.command("gate", cls=Command)(_gate.gate)
 app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
+app.add_typer(_atlas.app, name="atlas")
+app.command("score", cls=Command)(_score.score)
+app.command("drift", cls=Command)(_drift.drift)
+app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)
 app.command("serve", cls=Command)(_serve.serve)
 app.command("export", cls=Command)(_export.export)

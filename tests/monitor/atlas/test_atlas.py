@@ -65,7 +65,7 @@ def test_neighbors_are_those_of_scikit_learn(atlas):
     oracle = NearestNeighbors(n_neighbors=5).fit(atlas.bank.vectors)
     distances, rows = oracle.kneighbors(white)
     assert np.array_equal(atlas.score(vectors).nearest, rows)
-    assert np.allclose(atlas.unusual(vectors), distances.mean(1), rtol=1e-3)
+    assert np.allclose(atlas.look(vectors).unusual, distances.mean(1), rtol=1e-3)
 
 
 def test_no_text_lies_in_two_splits_and_the_reference_made_nothing(atlas):
@@ -87,7 +87,7 @@ def test_training_rows_never_calibrate_and_are_no_reference():
     found = fit_atlas(vectors, labels, texts, trained_texts=trained)
     assert {text_hash(each) for each in trained} <= found.texts_hashes
     assert not {text_hash(each) for each in trained} & set(found.reference.hashes)
-    assert found.settings["rows"]["calibration"] < 0.2 * len(labels)
+    assert found.settings["rows"]["calibration"] < 0.3 * len(labels)
 
 
 def test_saved_and_loaded_it_is_the_same_atlas(atlas, tmp_path):
@@ -105,7 +105,7 @@ def test_saved_and_loaded_it_is_the_same_atlas(atlas, tmp_path):
 def test_a_changed_file_is_noticed(atlas, tmp_path):
     atlas.save(tmp_path)
     meta = json.loads((tmp_path / "atlas.json").read_text())
-    (tmp_path / "atlas.json").write_text(json.dumps(meta | {"temperature": 7.0}))
+    (tmp_path / "atlas.json").write_text(json.dumps(meta | {"calibration.temperature": 7.0}))
     with pytest.raises(BadInput, match="not as it was written"):
         Atlas.load(tmp_path)
 

@@ -1,7 +1,7 @@
 """The atlas of a model's clusters: what a request is held against."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._core.errors import BadInput
-from nucleate.monitor.atlas._calibration import confidence, conformal_p
+from nucleate.monitor.atlas._calibration import Calibration, confidence, conformal_p
 from nucleate.monitor.atlas._geometry import Geometry
 from nucleate.monitor.atlas._neighbors import nearest_rows
+from nucleate.monitor.atlas._packing import packed, unpacked
 from nucleate.monitor.atlas._rows import Bank, Reference, residuals
-from nucleate.monitor.atlas._scores import Scores
+from nucleate.monitor.atlas._scores import Look, Scores
 from nucleate.monitor.atlas._stored import content_hash, read_parts, write_parts
+from nucleate.monitor.atlas._surface import Surface, check_texts, surface_scores
 
 _BATCH = 2048
 
@@ -32,10 +34,11 @@ class Atlas:
         fingerprints: of the model, its tokenizer, its template; empty for atlases of bare arrays.
         settings: what it was fitted with: seed, splits, counts, clusters with too few rows.
         geometry: whitening and centroids.
-        calibration: the scores of the calibration split, in ascending order.
-        temperature: that makes distances to probabilities.
+        calibration: what held-out rows score.
         bank: rows that neighbors are looked for among.
+        surface: the bank's rows by their words; None where there were no texts.
         reference: rows that nothing was made from.
+        confusion: calibration rows by their own cluster (row) and the nearest one (column).
         texts_hashes: of every row that something was made from, training rows included where they
             were given: these are no reference for drift.
     """
@@ -46,10 +49,11 @@ class Atlas:
     fingerprints: dict[str, str]
     settings: dict[str, Any]
     geometry: Geometry
-    calibration: Float[np.ndarray, "held_out"]
-    temperature: float
+    calibration: Calibration
     bank: Bank
+    surface: Surface | None
     reference: Reference
+    confusion: Int[np.ndarray, "cluster cluster"]
     texts_hashes: frozenset[str]
 
     def __repr__(self) -> str:
@@ -67,33 +71,90 @@ class Atlas:
     @cached_property
     def version(self) -> str:
         """Hash of everything in it: two atlases of one version score alike."""
-        return content_hash(self._meta(), self._arrays())
+        return content_hash(*packed(self))
 
     @property
     def detector(self) -> str:
         """How states are scored: `knn`, `mahalanobis` or `relative`."""
         return str(self.settings["detector"])
 
+    @property
+    def neighbors(self) -> int:
+        """How many of the bank's rows are looked at."""
+        return int(self.settings["neighbors"])
+
+    @property
+    def in_use(self) -> str:
+        """What the p value is made from: `states`, `surface`, or `both`."""
+        return str(self.settings["in_use"])
+
     def score(
-        self, vectors: Float[np.ndarray, "row width"], texts: Sequence[str] | None = None
+        self,
+        vectors: Float[np.ndarray, "row width"] | None,
+        texts: Sequence[str] | None = None,
     ) -> Scores:
         """Hold requests against the clusters: which one, how surely, and whether any at all.
 
+        Where both are given, `p` is that of the detector in use. With vectors alone it is that of
+        the states, with texts alone (vectors None) cluster, probability and `p` are those of the
+        words, and no model is needed.
+
         Args:
             vectors: states of the requests, read where the atlas reads them.
-            texts: of the requests, for the surface detector.
+            texts: of the requests, as they were when the atlas was fitted.
 
         Raises:
-            BadInput: vectors of another width, or with NaN or infinity; as many texts as rows are
-                needed.
+            BadInput: vectors of another width, or with NaN or infinity; texts that are empty or
+                longer than 100,000 characters; not as many texts as vectors; neither; texts alone,
+                and the atlas was fitted without texts.
+        """
+        if vectors is not None and texts is not None and len(texts) != len(vectors):
+            raise BadInput(f"{len(texts)} texts for {len(vectors)} vectors; give one a vector")
+        of_states = None if vectors is None else self.look(vectors)
+        of_words = None if texts is None or self.surface is None else self.look_at_words(texts)
+        if of_states is None and of_words is None:
+            wanted = "vectors" if self.surface is None else "vectors, texts, or both"
+            raise BadInput(f"there is nothing that this atlas can score; give {wanted}")
+        seen = of_words if of_states is None else of_states
+        if self.in_use == "surface" and of_words is not None:
+            seen = of_words
+        assert seen is not None
+        silent = np.full(len(seen.unusual), np.nan)
+        p_states = silent if of_states is None else self._p("states", of_states.unusual)
+        p_surface = silent if of_words is None else self._p("surface", of_words.unusual)
+        if of_states is not None and of_words is not None and self.in_use == "both":
+            p = self._p("both", self.calibration.added(of_states.unusual, of_words.unusual))
+        else:
+            p = p_surface if seen is of_words else p_states
+        return Scores(
+            seen.cluster, seen.probability, p, p_states, p_surface, seen.margin, seen.nearest,
+            self.clusters,
+        )  # fmt: skip
+
+    def look(self, vectors: Float[np.ndarray, "row width"]) -> Look:
+        """What states alone say, before it is calibrated: how unusual, how near which cluster.
+
+        Raises:
+            BadInput: as `score`.
         """
         vectors = self.checked(vectors)
-        if texts is not None and len(texts) != len(vectors):
-            raise BadInput(f"{len(texts)} texts for {len(vectors)} vectors; give one a vector")
-        cluster, probability, margin, unusual, nearest = self._scored(vectors)
-        p = conformal_p(unusual, self.calibration)
-        silent = np.full(len(p), np.nan)
-        return Scores(cluster, probability, p, p, silent, margin, nearest, self.clusters)
+        starts = range(0, len(vectors), _BATCH)
+        return Look.joined([self._look(vectors[start : start + _BATCH]) for start in starts])
+
+    def look_at_words(self, texts: Sequence[str]) -> Look:
+        """What the words alone say, likewise.
+
+        Raises:
+            BadInput: as `score`; or the atlas was fitted without texts.
+        """
+        check_texts(texts)
+        if self.surface is None:
+            raise BadInput("the atlas was fitted without texts; fit it with texts, or give vectors")
+        unusual, squared, nearest = surface_scores(
+            self.surface, self.bank.cluster, texts, self.neighbors, len(self.clusters)
+        )
+        seen = confidence(squared, self.calibration.surface_temperature)
+        return Look(*seen, unusual, nearest)
 
     def whiten(self, vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row rank"]:
         """Vectors in coordinates in which the clusters' common covariance is the identity.
@@ -133,32 +194,21 @@ class Atlas:
                 )
         return found
 
-    def unusual(self, vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row"]:
-        """How unusual states are, in the detector's own unit: higher is more so.
-
-        Raises:
-            BadInput: as `score`.
-        """
-        return self._scored(self.checked(vectors))[3]
-
-    def _scored(self, vectors: Float[np.ndarray, "row width"]) -> tuple[np.ndarray, ...]:
-        """Cluster, probability, margin, how unusual, and neighbors, in batches."""
-        starts = range(0, len(vectors), _BATCH)
-        parts = [self._batch(vectors[start : start + _BATCH]) for start in starts]
-        return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
-
-    def _batch(self, vectors: Float[np.ndarray, "row width"]) -> tuple[np.ndarray, ...]:
+    def _look(self, vectors: Float[np.ndarray, "row width"]) -> Look:
         white = self.geometry.whiten(vectors)
         squared = self.geometry.squared_distances(white)
-        cluster, probability, margin = confidence(squared, self.temperature)
-        nearest = np.zeros((len(white), 0), dtype=np.int64)
+        cluster, probability, margin = confidence(squared, self.calibration.temperature)
         if self.detector == "knn":
-            unusual, nearest = nearest_rows(white, self.bank.vectors, self.settings["neighbors"])
+            unusual, nearest = nearest_rows(white, self.bank.vectors, self.neighbors)
         else:
+            nearest = np.zeros((len(white), 0), dtype=np.int64)
             unusual = squared[np.arange(len(squared)), cluster]
             if self.detector == "relative":
                 unusual = unusual - self.geometry.background_distances(white)
-        return cluster, probability, margin, unusual.astype(np.float64), nearest
+        return Look(cluster, probability, margin, unusual.astype(np.float64), nearest)
+
+    def _p(self, detector: str, unusual: Float[np.ndarray, "row"]) -> Float[np.ndarray, "row"]:
+        return conformal_p(unusual, getattr(self.calibration, detector))
 
     def save(self, folder: Path | str) -> None:
         """Write `atlas.json` and `atlas.safetensors` into a folder; the same atlas, the same bytes.
@@ -166,7 +216,8 @@ class Atlas:
         Raises:
             BadInput: the folder cannot be written.
         """
-        write_parts(Path(folder), self._meta() | {"version": self.version}, self._arrays())
+        meta, arrays = packed(self)
+        write_parts(Path(folder), meta | {"version": self.version}, arrays)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Atlas":
@@ -176,66 +227,12 @@ class Atlas:
             BadInput: no atlas is there, it is damaged, or of a later schema.
         """
         meta, arrays = read_parts(Path(folder))
-        geometry = Geometry(**{each.name: arrays[each.name] for each in fields(Geometry)})
-        hashes = {
-            name: tuple(map(_hex, arrays[f"{name}.hashes"])) for name in ("bank", "reference")
-        }
-        atlas = cls(
-            clusters=tuple(meta["clusters"]),
-            stream=meta["stream"],
-            position=meta["position"],
-            fingerprints=meta["fingerprints"],
-            settings=meta["settings"],
-            geometry=geometry,
-            calibration=arrays["calibration"],
-            temperature=meta["temperature"],
-            bank=Bank(
-                arrays["bank.vectors"], arrays["bank.cluster"], hashes["bank"],
-                tuple(meta["bank_texts"]),
-            ),
-            reference=Reference(
-                arrays["reference.vectors"], arrays["reference.cluster"], arrays["reference.p"],
-                hashes["reference"], geometry.centroids, geometry.owner,
-            ),
-            texts_hashes=frozenset(map(_hex, arrays["texts_hashes"])),
-        )  # fmt: skip
+        try:
+            atlas = cls(**unpacked(meta, arrays))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{folder} lacks {error} of an atlas; fit it again") from error
         if atlas.version != meta["version"]:
             raise BadInput(
                 f"{folder} is not as it was written; fit the atlas again or copy it anew"
             )
         return atlas
-
-    def _meta(self) -> dict[str, Any]:
-        return {
-            "clusters": list(self.clusters),
-            "stream": self.stream,
-            "position": self.position,
-            "width": self.width,
-            "fingerprints": self.fingerprints,
-            "settings": self.settings,
-            "temperature": self.temperature,
-            "bank_texts": list(self.bank.texts),
-        }
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        bank, reference = self.bank, self.reference
-        return {
-            **{each.name: getattr(self.geometry, each.name) for each in fields(Geometry)},
-            "calibration": self.calibration,
-            "bank.vectors": bank.vectors,
-            "bank.cluster": bank.cluster,
-            "bank.hashes": _numbers(bank.hashes),
-            "reference.vectors": reference.vectors,
-            "reference.cluster": reference.cluster,
-            "reference.p": reference.p,
-            "reference.hashes": _numbers(reference.hashes),
-            "texts_hashes": _numbers(sorted(self.texts_hashes)),
-        }
-
-
-def _numbers(hashes: Iterable[str]) -> np.ndarray:
-    return np.array([int(each, 16) for each in hashes], dtype=np.uint64)
-
-
-def _hex(value: Any) -> str:
-    return f"{int(value):016x}"

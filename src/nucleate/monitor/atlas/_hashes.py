@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from nucleate._core.errors import BadInput
 
-SPLITS = ("place", "fit", "calibration", "reference")
+SPLITS = ("place", "fit", "detector", "calibration", "reference")
 _DIGITS = 16
 
 
@@ -33,7 +33,7 @@ def splits_of(
 
     Args:
         hashes: of the texts, as `text_hash` makes them.
-        shares: of every one of `SPLITS`, from 0, with the sum 1.
+        shares: of `SPLITS`, from 0 (what is not named has none), with the sum 1.
         seed: another one gives other splits.
 
     Raises:
@@ -45,7 +45,7 @@ def splits_of(
         )
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise BadInput(f"shares add up to {sum(shares.values()):g}; make it 1")
-    edges = np.cumsum([shares[name] for name in SPLITS])[:-1]
+    edges = np.cumsum([shares.get(name, 0) for name in SPLITS])[:-1]
     drawn = [hashlib.sha256(f"{seed}:{each}".encode()).digest()[:8] for each in hashes]
     uniform = np.array([int.from_bytes(each, "big") / 2**64 for each in drawn])
     return np.array(SPLITS)[np.searchsorted(edges, uniform, side="right")]

@@ -36,6 +36,9 @@ class Reference:
         cluster: of each row, the nearest one: as of a request, not its label.
         p: of each row, as of a request.
         hashes: of each row's text.
+        label: the cluster that each row was given with.
+        probability: of the nearest cluster, as of a request.
+        p_states: of each row, by its states alone: as of a request without its text.
         centroids: of the atlas, whitened.
         owner: the cluster of each centroid.
     """
@@ -44,6 +47,9 @@ class Reference:
     cluster: Int[np.ndarray, "row"]
     p: Float[np.ndarray, "row"]
     hashes: tuple[str, ...]
+    label: Int[np.ndarray, "row"]
+    probability: Float[np.ndarray, "row"]
+    p_states: Float[np.ndarray, "row"]
     centroids: Float[np.ndarray, "centroid rank"] = field(repr=False)
     owner: Int[np.ndarray, "centroid"] = field(repr=False)
 

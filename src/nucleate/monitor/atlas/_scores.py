@@ -1,6 +1,6 @@
 """What an atlas says of some requests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 
 RATE = 0.05
 """The false-alarm rate of *outside* where none is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one detector says of some requests, before it is calibrated.
+
+    Attributes:
+        cluster, probability, margin: as in `Scores`.
+        unusual: in the detector's own unit, higher is more so.
+        nearest: rows of the bank, nearest first.
+    """
+
+    cluster: Int[np.ndarray, "row"]
+    probability: Float[np.ndarray, "row"]
+    margin: Float[np.ndarray, "row"]
+    unusual: Float[np.ndarray, "row"]
+    nearest: Int[np.ndarray, "row neighbor"]
+
+    @classmethod
+    def joined(cls, parts: "list[Look]") -> "Look":
+        """Batches, one after the other."""
+        return cls(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,5 @@
+"""Drift: whether the requests of today are still those that the reference was drawn from."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from ._look import drift as drift
+from ._monitor import DriftMonitor as DriftMonitor
+from ._report import ClusterShift as ClusterShift
+from ._report import Detectable as Detectable
+from ._report import DriftReport as DriftReport
+from ._report import DriftVerdict as DriftVerdict
+from ._report import NewGroup as NewGroup
+from ._report import Signal as Signal
+from ._sample import DriftSample as DriftSample
+from ._scored import read_drift_sample as read_drift_sample

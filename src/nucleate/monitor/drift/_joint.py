@@ -1,0 +1,52 @@
+"""Several statistics at one level: the smallest of their p values, against its own null."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Draws under "nothing has changed", of several statistics together.
+
+    The smallest p value over the statistics is compared with the same of every draw (Westfall and
+    Young 1993), which keeps the level whatever their dependence.
+
+    Attributes:
+        draws: of each statistic; larger speaks for a change.
+    """
+
+    draws: Float[np.ndarray, "draw statistic"]
+
+    def p_values(self, observed: Float[np.ndarray, "statistic"]) -> Float[np.ndarray, "statistic"]:
+        """p of each statistic over all of them together: (1 + #) / (1 + draws).
+
+        The observed values count among the draws, so that p is never 0 and, where observed and
+        drawn values are exchangeable, p <= a in at most a share a of cases.
+        """
+        everything = np.concatenate([np.asarray(observed)[None], self.draws])
+        single = _tail_shares(everything)
+        smallest = single.min(1)
+        return np.array([(smallest <= each).mean() for each in single[0]])
+
+    def critical(self, rate: float) -> Float[np.ndarray, "statistic"]:
+        """What some statistic reaches in at most a share `rate` of draws.
+
+        Values from there up count. Infinite where there are too few draws to say.
+        """
+        single = _tail_shares(self.draws)
+        smallest = np.sort(single.min(1))
+        reached = (1 + np.searchsorted(smallest, smallest, side="right")) / (1 + len(smallest))
+        allowed = smallest[reached <= rate]
+        if not len(allowed):
+            return np.full(self.draws.shape[1], np.inf)
+        return np.asarray(np.where(single <= allowed[-1], self.draws, np.inf).min(0))
+
+
+def _tail_shares(
+    values: Float[np.ndarray, "draw statistic"],
+) -> Float[np.ndarray, "draw statistic"]:
+    """The share of draws that are at least as large, by statistic."""
+    return np.asarray(rankdata(-values, method="max", axis=0) / len(values))

@@ -1,0 +1,256 @@
+"""What is judged belongs together and is whole; and each statistic is the number that it says."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gate_runs import gated_run, summary
+from nucleate import BadInput
+from nucleate.monitor import Evidence, read_evidence, read_page, run_gate
+from nucleate.monitor.gate import Criterion
+from nucleate.monitor.gate._statistics import measure
+
+
+def asked(evidence, statistic, **given: Any) -> Criterion:
+    bound = {} if {"at_least", "at_most"} & set(given) else {"at_most": 0}
+    return Criterion.model_validate(
+        {"name": "a", "evidence": evidence, "statistic": statistic, **bound, **given}
+    )
+
+
+def number(criterion: Criterion, evidence: Evidence):
+    (found,) = measure(criterion, evidence)
+    return found
+
+
+def written(file, **content: Any):
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def drift(file, **given: Any):
+    content = {
+        "kind": "drift", "version": 1, "verdict": "no drift seen", "rate": 0.05, "requests": 900,
+        "signals": [{"name": "mass", "found": False}], "inputs": {}, "looks": None,
+        "detectable": [{"kind": "outside", "share": 0.1}, {"kind": "moved", "share": 0.15}],
+    }  # fmt: skip
+    return written(file, **(content | given))
+
+
+def audit(file, **given: Any):
+    content = {"kind": "audit", "version": 1, "verdict": "no gap found", "n": 4000, "gaps": 0,
+               "unsettled": 0, "inputs": {}}  # fmt: skip
+    return written(file, **(content | given))
+
+
+def test_the_numbers_of_a_run_are_those_of_its_summary(tmp_path):
+    evidence = read_evidence([gated_run(tmp_path / "a", uses=("used", "undecided", "not used"))])
+    right = number(asked("run", "accuracy", at_least=0.5), evidence)
+    numbers = (right.value, right.low, right.high, right.n, right.null)
+    assert numbers == pytest.approx((0.9, 0.85, 0.95, 60, 0.05))
+    groups = number(asked("run", "clusters", at_least=0.5), evidence)
+    assert (groups.value, groups.null, groups.n) == (0.9, 0.15, 30)
+    used = number(asked("run", "used", at_least=1), evidence)
+    assert (used.value, used.low, used.high, used.n) == (1, 1, 2, 3)
+
+
+def test_what_a_run_lacks_is_missing_with_its_remedy(tmp_path):
+    untested = read_evidence([gated_run(tmp_path / "a", uses=())])
+    assert "nucleate intervene" in number(asked("run", "used", at_least=1), untested).missing
+    split = asked("run", "accuracy", where="unseen_family", at_least=0.5)
+    assert "no answers on the split unseen_family" in number(split, untested).missing
+    place = asked("run", "clusters", where="first", at_least=0.5)
+    assert "not measured at first" in number(place, untested).missing
+    bare = gated_run(tmp_path / "b")
+    (bare / "summary.json").unlink()
+    without = read_evidence([bare])
+    assert "nucleate report" in number(split, without).missing
+    assert run_gate(read_page("trial"), without).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict"),
+    [
+        ({}, "pass"),
+        ({"unseen_string": 0.06}, "fail"),
+        ({"unseen_string": 0.52}, "inconclusive"),
+        ({"unseen_cell": 0.06}, "inconclusive"),
+        ({"ari": 0.05, "found": "none"}, "inconclusive"),
+        ({"ari": 0.3, "found": "undecided"}, "inconclusive"),
+        ({"uses": ("not used",)}, "fail"),
+        ({"uses": ("undecided",)}, "inconclusive"),
+        ({"uses": ()}, "inconclusive"),
+        ({"strings": 9}, "inconclusive"),
+        ({"chance": None}, "inconclusive"),
+        ({"seen": 0.05, "unseen_string": 0.05, "unseen_cell": 0.0, "uses": ("not used",)}, "fail"),
+    ],
+)
+def test_the_first_stage_passes_only_what_is_shown(tmp_path, numbers, verdict):
+    evidence = read_evidence([gated_run(tmp_path / "a", **numbers)])
+    assert run_gate(read_page("trial"), evidence).verdict == verdict
+
+
+def test_of_several_runs_the_weakest_decides_and_is_named(tmp_path):
+    runs = [gated_run(tmp_path / f"s{seed}", seed=seed) for seed in range(2)]
+    runs.append(gated_run(tmp_path / "s2", seed=2, unseen_string=0.06))
+    report = run_gate(read_page("trial"), read_evidence(runs))
+    weak = next(each for each in report.criteria if each.name == "new wordings")
+    assert (weak.verdict, weak.source, weak.runs, weak.value) == ("fail", "s2", 3, 0.06)
+    assert "the weakest of 3 runs, s2" in weak.sentence
+    seeds = number(asked("run", "seeds", at_least=3), read_evidence(runs))
+    assert (seeds.value, seeds.n) == (3, 3)
+
+
+def test_copies_of_one_seed_are_one_seed(tmp_path):
+    runs = [gated_run(tmp_path / name, seed=4) for name in "abc"]
+    assert number(asked("run", "seeds", at_least=3), read_evidence(runs)).value == 1
+    with pytest.raises(BadInput, match="named twice"):
+        read_evidence([runs[0], runs[0] / "." / ""])
+
+
+def test_controls_must_be_controls_and_show_nothing(tmp_path):
+    run = gated_run(tmp_path / "run")
+    silent = gated_run(
+        tmp_path / "c1", null="scrambled", ari=0.05, found="none", uses=("not used",)
+    )
+    loud = gated_run(tmp_path / "c2", null="scrambled")
+    criterion = asked("control", "found")
+    quiet = number(criterion, read_evidence([run], [silent]))
+    assert (quiet.value, quiet.n, quiet.null) == (0, 1, 0)
+    assert number(criterion, read_evidence([run], [silent, loud])).value == 1
+    assert number(criterion, read_evidence([run])).value is None
+    with pytest.raises(BadInput, match="run is no control"):
+        read_evidence([silent], [run])
+    with pytest.raises(BadInput, match="c1 is a control"):
+        read_evidence([silent], [loud])
+
+
+@pytest.mark.parametrize("damage", ["torn", "nan", "story", "list"])
+def test_a_damaged_summary_is_an_error_and_not_a_fail(tmp_path, damage):
+    run = gated_run(tmp_path / "a")
+    content = summary()
+    text = json.dumps(content)
+    if damage == "torn":
+        text = text[:-30]
+    elif damage == "nan":
+        content["accuracy"]["seen"]["value"] = float("nan")
+        text = json.dumps(content)
+    elif damage == "story":
+        content["verdict"]["clusters"] = "none"
+        text = json.dumps(content)
+    else:
+        text = "[1]"
+    (run / "summary.json").write_text(text, encoding="utf-8")
+    report = run_gate(read_page("trial"), read_evidence([run]))
+    assert report.verdict == "error"
+    assert {each.reason for each in report.criteria} == {"broken"}
+    assert all(each.value is None for each in report.criteria)
+
+
+def test_a_run_that_is_none_of_another_version_or_of_other_settings_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no run folder"):
+        read_evidence([tmp_path])
+    run = gated_run(tmp_path / "a", content=summary() | {"schema_version": 3})
+    with pytest.raises(BadInput, match="schema version 3"):
+        read_evidence([run])
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    (run / "manifest.json").write_text(json.dumps(manifest | {"config_hash": "a" * 64}))
+    (run / "summary.json").write_text(json.dumps(summary() | {"config_hash": "b" * 64}))
+    with pytest.raises(BadInput, match="is of another run"):
+        read_evidence([run])
+
+
+def test_a_failed_training_decides_nothing(tmp_path):
+    from nucleate.runs import Run
+
+    run = gated_run(tmp_path / "a")
+    Run(run).journal.append("snapshot", step=99)
+    Run(run).journal.append("event", name="training failed", reason="a test")
+    report = run_gate(read_page("trial"), read_evidence([run]))
+    assert report.verdict == "inconclusive"
+    assert "the training is failed" in report.criteria[0].sentence
+
+
+def test_reports_give_their_numbers_and_their_own_doubts(tmp_path):
+    calm = read_evidence(drift=drift(tmp_path / "d.json"), audit=audit(tmp_path / "a.json"))
+    found, detectable = asked("drift", "found"), asked("drift", "detectable", at_most=0.2)
+    assert (number(found, calm).value, number(found, calm).n) == (0, 900)
+    assert number(detectable, calm).value == 0.15
+    assert number(asked("audit", "gaps"), calm).n == 4000
+    signals = [{"name": "mass", "found": True}]
+    moved = read_evidence(drift=drift(tmp_path / "d.json", verdict="drift", signals=signals))
+    assert number(found, moved).value == 1
+    for verdict in ("undecided", "too few"):
+        doubt = read_evidence(
+            drift=drift(tmp_path / "d.json", verdict=verdict),
+            audit=audit(tmp_path / "a.json", verdict=verdict),
+        )
+        assert verdict in number(found, doubt).undecided
+        assert verdict in number(asked("audit", "gaps"), doubt).undecided
+    blind = read_evidence(drift=drift(tmp_path / "d.json", detectable=[{"share": None}]))
+    assert "not even a shift of all requests" in number(detectable, blind).missing
+    pairs = read_evidence(audit=audit(tmp_path / "a.json", verdict="gap"))
+    assert number(asked("audit", "gaps"), pairs).value == 1
+
+
+def test_reports_that_contradict_themselves_or_lack_a_number_are_errors(tmp_path):
+    found = asked("drift", "found")
+    for given in ({"verdict": "drift"}, {"signals": None}, {"requests": "many"}):
+        evidence = read_evidence(drift=drift(tmp_path / "d.json", **given))
+        assert number(found, evidence).broken, given
+    evidence = read_evidence(audit=audit(tmp_path / "a.json", gaps=2))
+    assert number(asked("audit", "gaps"), evidence).broken
+    (tmp_path / "d.json").write_text('{"kind": "drift", "vers', encoding="utf-8")
+    evidence = read_evidence(drift=tmp_path / "d.json")
+    assert "d.json is damaged" in number(found, evidence).broken
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"kind": "audit", "version": 1}, "is a report of kind 'audit'"),
+        ({"name": "something"}, "is no report of nucleate"),
+        ({"kind": "drift", "version": 2}, "has version 2"),
+        ({"kind": "drift"}, "has version None"),
+        ({"kind": "drift", "version": 1, "inputs": {"config_hash": "b" * 64}}, "of another run"),
+        ({"kind": "drift", "version": 1, "inputs": {"prompts_hash": "b" * 64}}, "of another run"),
+        ({"kind": "drift", "version": 1, "inputs": {"atlas": "b" * 64}}, "made with the atlas"),
+    ],
+)
+def test_a_report_of_something_else_is_refused(tmp_path, content, told):
+    run = gated_run(tmp_path / "run")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    (run / "manifest.json").write_text(json.dumps(manifest | {"config_hash": "a" * 64}))
+    atlas = tmp_path / "atlas"
+    atlas.mkdir()
+    written(atlas / "atlas.json", kind="atlas", schema=1, version="a" * 64, clusters=["t0"])
+    with pytest.raises(BadInput, match=told):
+        read_evidence([run], drift=written(tmp_path / "d.json", **content), atlas=atlas)
+
+
+def test_a_report_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="there is no drift report"):
+        read_evidence(drift=tmp_path / "none.json")
+    with pytest.raises(BadInput, match="there is no atlas report"):
+        read_evidence(atlas=tmp_path)
+
+
+def test_coverage_is_the_share_of_the_runs_tasks_that_the_atlas_has(tmp_path):
+    run = gated_run(tmp_path / "run")
+    for clusters, share in ((["t0", "t1", "t2", "more"], 1.0), (["t0", "t1"], 2 / 3), ([], 0.0)):
+        written(tmp_path / "atlas.json", kind="atlas", schema=1, version="a", clusters=clusters)
+        evidence = read_evidence([run], atlas=tmp_path)
+        found = number(asked("atlas", "coverage", at_least=1), evidence)
+        assert (found.value, found.n) == (pytest.approx(share), 3)
+    assert number(asked("atlas", "coverage", at_least=1), read_evidence(atlas=tmp_path)).missing
+
+
+def test_the_check_of_a_series_counts_its_flags(tmp_path):
+    flags = [{"kind": "duplicate", "steps": [1], "sentence": "x"}]
+    for ok, given in ((True, []), (False, flags)):
+        file = written(tmp_path / "s.json", ok=ok, flags=given, checkpoints=[{}, {}], notes=[])
+        found = number(asked("series", "flags"), read_evidence(series=file))
+        assert (found.value, found.n) == (len(given), 2)
+    file = written(tmp_path / "s.json", ok=True, flags=flags, checkpoints=[{}, {}], notes=[])
+    assert number(asked("series", "flags"), read_evidence(series=file)).broken
