@@ -65,11 +65,11 @@ def evidence(
 
 
 def log_e(
-    count: Float[np.ndarray, "*set"],
+    count: Float[np.ndarray, "*#set"],
     rows: float,
-    other: Float[np.ndarray, "*set"],
-    other_rows: Float[np.ndarray, "*set"],
-) -> Float[np.ndarray, "*set"]:
+    other: Float[np.ndarray, "*#set"],
+    other_rows: Float[np.ndarray, "*#set"],
+) -> Float[np.ndarray, "*#set"]:
     """Logarithm of the e-value of one event: a share each against one for both."""
     apart = _log_evidence(count, rows) + _log_evidence(other, other_rows)
     both, all_rows = count + other, rows + other_rows

@@ -17,7 +17,7 @@ from nucleate.monitor.drift._joint import Joint
 from nucleate.monitor.drift._sample import DriftSample
 from nucleate.monitor.drift._scan import Pool
 from nucleate.monitor.drift._state import LookSums
-from nucleate.monitor.drift._sums import Layout
+from nucleate.monitor.drift._sums import STATISTICS, Layout
 
 METHODS = ("scan", "anytime")
 GROUP_SHARE = 0.2
@@ -68,10 +68,12 @@ class MonitorSettings:
             check_number("per_day", self.per_day)
             if self.per_day <= 0:
                 raise BadInput(f"per_day is {self.per_day!r}; give a number above 0")
-        if self.method == "scan" and self.rate < 2 / self.draws:
+        # The highest draw of each statistic and window is an alarm under some rate at least.
+        told = 1.5 * len(STATISTICS) * len(self.windows) / (1 - GROUP_SHARE) / self.draws
+        if self.method == "scan" and self.rate < told - 1e-9:
             raise BadInput(
                 f"rate is {self.rate:g}, and {self.draws} draws cannot tell rates below "
-                f"{2 / self.draws:g}; give more draws"
+                f"{told:.2g}; give more draws"
             )
 
     @property
@@ -222,9 +224,9 @@ def search_group(base: Base, looks: Sequence[LookSums]) -> GroupTest | None:
     named = (np.arange(len(vectors)) >= len(known))[None]
     observed = pool.highest(named)[0]
     level = settings.rate * GROUP_SHARE / max(settings.group_tests, 1)
-    draws = 2 * int(np.ceil(1 / level)) - 1
+    draws = int(np.ceil(1 / level - 1e-9)) - 1
     higher = done = 0
-    while done < draws and (1 + higher) <= level * (1 + draws):
+    while done < draws and higher + 1 <= level * (1 + draws) + 1e-9:
         batch = rng.permuted(named.repeat(min(_BATCH, draws - done), 0), axis=1)
         higher += int((pool.highest(batch) >= observed - 1e-9).sum())
         done += len(batch)

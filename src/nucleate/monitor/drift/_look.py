@@ -16,6 +16,7 @@ from nucleate.monitor.drift._scan import Pool
 from nucleate.monitor.drift._sums import Layout
 
 FEWEST_TESTED = 10
+_STATISTICS = 5
 FEWEST_REQUESTS = 30
 FEWEST_REFERENCE = 100
 
@@ -62,7 +63,7 @@ def drift(
     """
     check_settings(rate=rate, outside=outside, matters=matters, per_day=per_day)
     check_whole("seed", seed, least=0)
-    check_whole("draws", draws, least=int(np.ceil(1 / rate - 1e-9)))
+    check_whole("draws", draws, least=int(np.ceil(_STATISTICS / rate - 1e-9)) - 1)
     requests, notes = ready(reference, requests, training)
     inputs = named_inputs(reference, requests)
     per_day = requests.per_day if per_day is None else per_day

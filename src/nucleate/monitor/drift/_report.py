@@ -89,7 +89,7 @@ class NewGroup:
         share, low, high: of all requests, with a 95 % interval; the group was looked for, so that
             the share is rather too high.
         near: the clusters that most of them are nearest to.
-        spread: root mean square distance from their mean, whitened.
+        spread: typical distance from their middle (root of the median square), whitened.
         cluster_spread: the same of the reference's clusters: that of the middle one, and what 95 %
             stay below.
         dense: whether the group is as dense as those: a new cluster rather than a thin cloud.

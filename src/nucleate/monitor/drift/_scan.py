@@ -9,6 +9,7 @@ from scipy.special import xlogy
 
 FEWEST_IN_GROUP = 5
 MOST_POOLED = 500
+_BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Pool:
     """
 
     rows: Int[np.ndarray, "pooled"]
-    circles: Float[np.ndarray, "circle pooled"]
+    circles: Float[np.ndarray, "size center pooled"]
 
     @classmethod
     def of(
@@ -38,12 +39,12 @@ class Pool:
         if len(rows) > MOST_POOLED:
             rows = np.sort(rng.choice(rows, MOST_POOLED, replace=False))
         count = len(rows)
-        found = np.zeros((0, count), dtype=np.float32)
+        found = np.zeros((0, count, count), dtype=np.float32)
         if count >= 2 * FEWEST_IN_GROUP:
             order = cdist(vectors[rows], vectors[rows]).argsort(1, kind="stable")
             rank = np.empty_like(order)
             np.put_along_axis(rank, order, np.arange(count)[None].repeat(count, 0), 1)
-            found = np.concatenate([rank < size for size in _sizes(count)]).astype(np.float32)
+            found = np.array([rank < size for size in _sizes(count)], dtype=np.float32)
         return cls(rows, found)
 
     def highest(self, requests: Bool[np.ndarray, "draw row"]) -> Float[np.ndarray, "draw"]:
@@ -51,19 +52,33 @@ class Pool:
         if not len(self.circles):
             return np.zeros(len(requests))
         return np.concatenate(
-            [self._ratios(requests[at : at + 128]).max(1) for at in range(0, len(requests), 128)]
+            [
+                self._ratios(requests[at : at + _BATCH])[0].max(1)
+                for at in range(0, len(requests), _BATCH)
+            ]
         )
 
     def group(self, requests: Bool[np.ndarray, "row"]) -> Int[np.ndarray, "member"]:
         """The requests in the circle with the highest ratio, as rows of all samples."""
-        best = self.circles[self._ratios(requests[None])[0].argmax()] > 0
+        ratios, centers = self._ratios(requests[None])
+        size = ratios[0].argmax()
+        best = self.circles[size, centers[0, size]] > 0
         return np.asarray(self.rows[best & requests[self.rows]])
 
-    def _ratios(self, requests: Bool[np.ndarray, "draw row"]) -> Float[np.ndarray, "draw circle"]:
+    def _ratios(
+        self, requests: Bool[np.ndarray, "draw row"]
+    ) -> tuple[Float[np.ndarray, "draw size"], Int[np.ndarray, "draw size"]]:
+        """Of each size the highest ratio, and its center: the one with most requests around it.
+
+        Of circles of one size the ratio grows with the requests in them, wherever they are denser
+        inside than outside.
+        """
         named = requests[:, self.rows].astype(np.float32)
-        inside = (named @ self.circles.T).astype(np.float64)
-        size = self.circles.sum(1).astype(np.float64)[None]
-        total, all_rows = named.sum(1).astype(np.float64)[:, None], float(len(self.rows))
+        sizes, count = self.circles.shape[:2]
+        counts = (named @ self.circles.reshape(-1, count).T).reshape(-1, sizes, count)
+        inside = counts.max(2).astype(np.float64)
+        size = self.circles[:, 0].sum(1).astype(np.float64)[None]
+        total, all_rows = named.sum(1).astype(np.float64)[:, None], float(count)
         beyond, rest = total - inside, all_rows - size
         ratio = (
             xlogy(inside, inside / size)
@@ -74,7 +89,7 @@ class Pool:
             - xlogy(all_rows - total, 1 - total / all_rows)
         )
         dense = (inside / size > beyond / rest) & (inside >= FEWEST_IN_GROUP)
-        return np.asarray(np.where(dense, ratio, 0))
+        return np.where(dense, ratio, 0), counts.argmax(2)
 
 
 def _sizes(count: int) -> list[int]:
@@ -86,6 +101,6 @@ def _sizes(count: int) -> list[int]:
 
 
 def spread(vectors: Float[np.ndarray, "row rank"]) -> float:
-    """Root mean square distance from the mean, as an unbiased variance has it."""
-    centered = vectors - vectors.mean(0)
-    return float(np.sqrt(np.square(centered).sum() / (len(vectors) - 1)))
+    """Typical distance of rows from their middle: robust, as a group may hold a few strangers."""
+    squared = np.square(vectors - np.median(vectors, axis=0)).sum(1)
+    return float(np.sqrt(np.median(squared) * len(vectors) / (len(vectors) - 1)))

@@ -35,8 +35,8 @@ class LookSums:
             half = rows[(self.rows + row_parity) % 2 :: 2]
             self.sums[row_parity] += half.sum(0, dtype=np.float64)
         self.counts += np.bincount(sample.cluster, minlength=len(self.counts))
-        if sample.vectors is not None:
-            kept = sample.take(sample.p <= outside)
+        kept = sample.take(sample.p <= outside)
+        if sample.vectors is not None and len(kept):
             assert kept.vectors is not None
             # In the precision of the state, so that a restored monitor goes on as it would have.
             rounded = kept.vectors.astype(np.float16).astype(np.float32)

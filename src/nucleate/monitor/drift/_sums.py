@@ -90,9 +90,9 @@ class Layout:
 
     def statistics_of(
         self,
-        reference: Float[np.ndarray, "*set column"],
+        reference: Float[np.ndarray, "*#set column"],
         reference_rows: int,
-        requests: Float[np.ndarray, "*set column"],
+        requests: Float[np.ndarray, "*#set column"],
         request_rows: int,
     ) -> Float[np.ndarray, "*set statistic"]:
         """Statistics of two sums of rows, each on a scale that hardly depends on the rows' number.
@@ -122,7 +122,7 @@ class Layout:
             found["residuals"] = scale * np.square(difference).sum(-1)
         return np.stack([found[name] for name in self.statistics], -1)
 
-    def outside_count(self, sums: Float[np.ndarray, "*set column"]) -> Float[np.ndarray, "*set"]:
+    def outside_count(self, sums: Float[np.ndarray, "*#set column"]) -> Float[np.ndarray, "*set"]:
         """How many of the rows are outside."""
         return np.asarray(sums[..., self._bins][..., : self.outside + 1].sum(-1))
 
@@ -132,7 +132,7 @@ class Layout:
 
 
 def g_statistic(
-    one: Float[np.ndarray, "*set cell"], m: float, other: Float[np.ndarray, "*set cell"], n: float
+    one: Float[np.ndarray, "*#set cell"], m: float, other: Float[np.ndarray, "*#set cell"], n: float
 ) -> Float[np.ndarray, "*set"]:
     """G of a two-row table of counts: twice the log likelihood ratio."""
     one, other = one.astype(np.float64), other.astype(np.float64)
@@ -144,7 +144,7 @@ def g_statistic(
 def drawn_sums(
     rows: Float[np.ndarray, "row column"],
     counts: Int[np.ndarray, "*set draw"],
-) -> Float[np.ndarray, "*set column"]:
+) -> Float[np.ndarray, "*#set column"]:
     """Sums of sets of rows, each given by the numbers of the rows that it holds."""
     sets = counts.reshape(-1, counts.shape[-1])
     offset = np.arange(len(sets))[:, None] * len(rows)
