@@ -187,7 +187,9 @@ def _calibrated(atlas: Atlas, material: Material) -> Atlas:
     confusion = np.zeros((count, count), dtype=np.int64)
     np.add.at(confusion, (code, squared.argmin(1)), 1)
     none = np.zeros(0)
-    found = Calibration(none, none, none, none, none, temperature_of(squared, code), 1.0)
+    found = Calibration(
+        none, none, none, none, none, temperature_of(squared, code, 1 / atlas.width), 1.0
+    )
     atlas = replace(atlas, confusion=confusion, calibration=found)
     states = atlas.look(material.vectors[held_out]).unusual
     found = replace(found, states=np.sort(states))
