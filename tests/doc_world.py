@@ -79,6 +79,7 @@ def build(folder: Path) -> dict[str, Any]:
     prompts = nc.PromptSet.from_records(
         folder / "prompts.jsonl", words, positions=["instruction_end", "last"]
     )
+    _reviewed(folder / "reviewed")
     for name, page in _studies():
         (folder / name).write_text(page, encoding="utf-8")
     names = _arrays(net, words, prompts)
@@ -97,6 +98,20 @@ def build(folder: Path) -> dict[str, Any]:
         "nc": nc, "model": net, "tokenizer": words, "prompts": prompts, "run": run, "panel": panel,
         "args": arguments, "rows": examples, "np": np, "torch": torch,
     }  # fmt: skip
+
+
+def _reviewed(folder: Path) -> None:
+    """Requests as they are scored, with what people said of them; one group fares worse."""
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    lines = ["request,cluster,lang,age,wrong,outside"]
+    for row in range(600):
+        task, lang, age = (
+            draw.choice(names) for names in (list(_TASKS), ["en", "ja"], ["<40", ">=40"])
+        )
+        wrong = draw.random() < (0.4 if lang == "ja" else 0.1)
+        lines.append(f"{row:016x},{task},{lang},{age},{int(wrong)},{draw.random() < 0.05}")
+    (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _studies() -> Iterator[tuple[str, str]]:

@@ -128,11 +128,11 @@ def test_without_fairlearn_the_extra_is_named(nucleate, tmp_path, monkeypatch):
 
 
 def test_a_journal_that_was_changed_leaves_with_1_and_says_where(nucleate, tmp_path):
-    from nucleate.monitor.audit import append
+    from nucleate.monitor.audit import append_entry
 
     journal = tmp_path / "j"
     for _ in range(3):
-        head = append(journal, "audit", verdict="gap", hashes={}).head
+        head = append_entry(journal, "audit", verdict="gap", hashes={}).head
     assert nucleate("audit", "verify", journal).returncode == 0
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[1:]))

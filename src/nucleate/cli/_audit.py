@@ -83,14 +83,14 @@ def run(
         raise BadInput("a journal names a report by its hash; give --out audit.json as well")
     if answer and pairs is None:
         raise BadInput("--answer is a column of the pairs; give --pairs as well")
-    from nucleate.monitor.audit import Rules, audit, read_pairs, read_scored
+    from nucleate.monitor.audit import Rules, audit_table, read_pairs, read_scored
     from nucleate.runs import write_json
 
     rules = Rules(least, level, matters)
     groups, errors = group or [], error or []
     table = read_scored(scored, groups=groups, errors=errors, task=task)
     changed = None if pairs is None else read_pairs(pairs, answers=answer or [])
-    found = audit(
+    found = audit_table(
         table, rules, searched=errors or None, pairs=changed, permutations=permutations, seed=seed
     )
     report = found.to_dict()
@@ -108,9 +108,9 @@ def run(
 
 
 def _enter(journal: Path, out: Path, found: "Audit", *, quiet: bool) -> None:
-    from nucleate.monitor.audit import append, file_hash
+    from nucleate.monitor.audit import append_entry, file_hash
 
-    chain = append(
+    chain = append_entry(
         journal, "audit", verdict=found.verdict, hashes={"report": file_hash(out), **found.inputs},
         counts={"rows": found.rows, "gaps": len(found.gaps)},
     )  # fmt: skip
@@ -131,9 +131,9 @@ def verify(
     The exit code is 0 where nothing is wrong, and 1 where something is. Lines that were cut off at
     the end are told only by a head that was kept elsewhere.
     """
-    from nucleate.monitor.audit import verify as check
+    from nucleate.monitor.audit import verify_journal
 
-    found = check(journal, head)
+    found = verify_journal(journal, head)
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
     else:

@@ -13,6 +13,7 @@ from nucleate import __version__
 from nucleate._core.errors import BadInput, Interrupted, RunFailed
 from nucleate._core.platforms import check_platform
 from nucleate.cli import (
+    _alarms,
     _app,
     _atlas,
     _audit,
@@ -69,6 +70,7 @@ app.command("forecast", cls=Command)(_forecast.forecast)
 app.command("router", cls=Command)(_router.router)
 app.add_typer(_atlas.app, name="atlas")
 app.command("score", cls=Command)(_score.score)
+app.command("watch", cls=Command)(_alarms.watch)
 app.command("drift", cls=Command)(_drift.drift)
 app.add_typer(_audit.app, name="audit")
 app.command("app", cls=Command)(_app.app)

@@ -1,3 +1,7 @@
+from .alarms import Alarm as Alarm
+from .alarms import AlarmObserver as AlarmObserver
+from .alarms import Webhook as Webhook
+from .alarms import healthy_checkpoint as healthy_checkpoint
 from .atlas import Atlas as Atlas
 from .atlas import Reference as Reference
 from .atlas import Scores as Scores
@@ -6,7 +10,7 @@ from .atlas import text_hash as text_hash
 from .audit import Audit as Audit
 from .audit import AuditTable as AuditTable
 from .audit import Rules as Rules
-from .audit import audit as audit
+from .audit import audit_table as audit_table
 from .drift import DriftMonitor as DriftMonitor
 from .drift import DriftReport as DriftReport
 from .drift import DriftSample as DriftSample

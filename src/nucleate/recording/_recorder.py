@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 from torch import nn
 
 from nucleate._core.errors import BadInput
-from nucleate.activations import check_readable, is_sharded, read
+from nucleate.activations import Reading, check_readable, is_sharded, read
 from nucleate.prompts import PromptSet
 from nucleate.recording._arguments import check, finite, whole_step
 from nucleate.recording._first_batches import FirstBatches
+from nucleate.recording._observers import Observer, Observers, check_observers
 from nucleate.recording._output import Output, check_free
 from nucleate.recording._place import (
     Likeness,
@@ -65,6 +66,8 @@ class Recorder:
         tokenizer: the model's; with it, the first batches that the model is trained on are compared
             with the prompts, and one warning tells if they are tokenized differently. A callback
             takes the trainer's. Without one, only a token in front of all rows can be told.
+        observers: look on at each reading, such as `nucleate.monitor.alarms.AlarmObserver`; one
+            that raises is logged and called no more. A copy in another process has none.
 
     Attributes:
         prompts: the rows that are read.
@@ -107,9 +110,12 @@ class Recorder:
         overwrite: bool = False,
         hyperparameters: Mapping[str, Any] | None = None,
         tokenizer: Any = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         check(where, prompts, schedule, hyperparameters, tokenizer)
+        looking_on = check_observers(observers)
         self._open(where, prompts, schedule, overwrite, dict(hyperparameters or {}), tokenizer)
+        self._observers = Observers(looking_on)
         if tokenizer is not None:
             self.prompts.check_tokenizer(tokenizer)
         if self._output is not None:
@@ -144,6 +150,7 @@ class Recorder:
         self._refused: BadInput | None = None
         self._unwritable = False
         self._session: Session | None = None
+        self._observers = Observers(())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # All that matters is in the folder: a copy in another process opens it again. A copy may
@@ -252,6 +259,7 @@ class Recorder:
         with self._guarded():
             if self._writes():
                 self._append_scalars(whole_step(step), finite(scalars))
+                self._note(step, self._observers.log(step, scalars))
             self._show_life(step)
 
     def rewind(self, step: int) -> None:
@@ -277,6 +285,7 @@ class Recorder:
                 if any(record.get("step", -1) > step for record in run.journal.live()):
                     self._output.append("rewind", durable=True, to=step)
                 self._done = set(run.steps)
+                self._observers.begin(run, step)
 
     def flush(self) -> None:
         """Wait until everything that was read is on disk, or recording has failed."""
@@ -363,7 +372,7 @@ class Recorder:
             if wanted and self._decide(step, due, always=always):
                 if due is not None and due < step:
                     self.moved[due] = step
-                self._take(step, self._read(model, step), scalars)
+                self._take(step, *self._read(model, step), scalars)
             if first and self._writes():
                 self._first_batches = FirstBatches(model, self.prompts, self.tokenizer)
             self._compare_rows()
@@ -423,7 +432,7 @@ class Recorder:
         """
         self.flush()
         held = all_agree(not is_main() or (self.error is None and step in self._done))
-        snapshot = self._read(model, step) if held else None
+        reading, snapshot = self._read(model, step) if held else (None, None)
         likeness: Likeness | None = None
         if snapshot is not None and self._output is not None:
             likeness = likeness_of(self._output.run, step, snapshot)
@@ -436,7 +445,7 @@ class Recorder:
         if held:
             if snapshot is not None and likeness != "same":
                 self.rewind(step - 1)
-                self._take(step, snapshot, scalars)
+                self._take(step, reading, snapshot, scalars)
             self._now.settle(step)
 
     def _agree_to(self, refusal: str | None) -> None:
@@ -461,10 +470,10 @@ class Recorder:
             known = model_settings(model) | self._taken | self._hyperparameters
             self._output.save_hyperparameters(known)
 
-    def _read(self, model: nn.Module, step: int) -> PackedSnapshot | None:
-        """Read the prompt set, where this rank has to; packed on rank 0, None on the others."""
+    def _read(self, model: nn.Module, step: int) -> tuple[Reading | None, PackedSnapshot | None]:
+        """Read the prompt set, where this rank has to; packed on rank 0 only."""
         began = time.perf_counter()
-        snapshot = None
+        reading, snapshot = None, None
         if is_main() or is_sharded(model):
             reading = read(model, self.prompts)
             # Packed here: tensor work in the writer's thread would bring up a second team of
@@ -472,10 +481,16 @@ class Recorder:
             if is_main():
                 snapshot = pack_snapshot(step, reading.states, reading.scores)
         self._now.has_read(step, time.perf_counter() - began)
-        return snapshot
+        return reading, snapshot
 
-    def _take(self, step: int, snapshot: PackedSnapshot | None, scalars: Mapping[str, Any]) -> None:
-        """Hand a snapshot to the writer."""
+    def _take(
+        self,
+        step: int,
+        reading: Reading | None,
+        snapshot: PackedSnapshot | None,
+        scalars: Mapping[str, Any],
+    ) -> None:
+        """Hand a snapshot to the writer, and what was read to those that look on."""
         self._done.add(step)
         self._now.settle(step)
         if snapshot is not None and self._output is not None:
@@ -483,6 +498,15 @@ class Recorder:
                 self._now.warned = True
                 _log.warning("states at step %d are not finite %s", step, snapshot.not_finite_at)
             self._output.put(partial(self._commit, step, snapshot, finite(scalars)))
+            if reading is not None and self._observers:
+                seen = self._observers.reading(step, reading.states, reading.scores, scalars)
+                self._note(step, seen)
+
+    def _note(self, step: int, events: Sequence[Mapping[str, Any]]) -> None:
+        """Leave what observers say in the journal, as of this step."""
+        for event in events:
+            assert self._output is not None
+            self._output.append("event", **{**event, "step": step})
 
     def _commit(self, step: int, snapshot: PackedSnapshot, scalars: dict[str, Any]) -> None:
         # What was read before a reading failed is sound and still written.

@@ -6,7 +6,7 @@ import sys
 CODE = """
 import numpy as np
 from nucleate import BadInput
-from nucleate.monitor.audit import AuditTable, Rules, append
+from nucleate.monitor.audit import AuditTable, Rules, append_entry
 
 two = np.array(["a", "b"])
 for call in (
@@ -16,10 +16,10 @@ for call in (
     lambda: Rules(matters=None),
     lambda: AuditTable(two, task=np.array(["x"])),
     lambda: AuditTable(two, outcomes={"wrong": np.array([True])}),
-    lambda: append("journal", "audit", verdict=1, hashes={}),
-    lambda: append("journal", "audit", verdict="gap", hashes={"report": 7}),
-    lambda: append("journal", "audit", verdict="gap", hashes={}, counts={"rows": "my text"}),
-    lambda: append("journal", "audit", verdict="gap", hashes={}, counts={"rows": 1.5}),
+    lambda: append_entry("journal", "audit", verdict=1, hashes={}),
+    lambda: append_entry("journal", "audit", verdict="gap", hashes={"report": 7}),
+    lambda: append_entry("journal", "audit", verdict="gap", hashes={}, counts={"rows": "my text"}),
+    lambda: append_entry("journal", "audit", verdict="gap", hashes={}, counts={"rows": 1.5}),
 ):
     try:
         call()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nucleate.monitor import text_hash
-from nucleate.monitor.audit import AuditTable, Pairs, Rules, audit
+from nucleate.monitor.audit import AuditTable, Pairs, Rules, audit_table
 
 
 def rows(seed=0, *, count=2000, rate=0.1, bad=0.1, langs=("en", "ja"), **columns):
@@ -17,7 +17,7 @@ def rows(seed=0, *, count=2000, rate=0.1, bad=0.1, langs=("en", "ja"), **columns
 
 
 def found_in(table, rules=None, **options):
-    return audit(table, rules, permutations=39, **options)
+    return audit_table(table, rules, permutations=39, **options)
 
 
 def test_a_badly_served_group_is_a_gap():

@@ -144,7 +144,7 @@ def test_pairs_that_are_none_are_refused(tmp_path, rows, sentence):
 def test_pairs_can_be_made_of_sentences_that_are_meant_for_it():
     with AUDIT.open(encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
-    texts = [str(each["input"]) for each in records if each["task"] == "winogender"]
+    texts = [each["input"]["sentence"] for each in records if each["task"] == "winogender"]
     rows = swapped_pairs(texts, SWAP, NULL)
     assert len({each["pair"] for each in rows}) > 100
     assert all(each["size"] > 0 for each in rows if each["variant"] != "base")

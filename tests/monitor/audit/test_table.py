@@ -7,8 +7,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from nucleate._core.errors import BadInput
+from nucleate.monitor.atlas import scored_table, text_hash
 from nucleate.monitor.audit import AuditTable, read_scored
 from nucleate.monitor.audit._table import file_hash
+from served_atlas import make_atlas, vectors_of
 
 HEAD = "request,cluster,lang,wrong,outside"
 ROWS = ["h1,a,en,0,False", "h2,b,ja,1,True", "h1,a,en,1,False"]
@@ -138,3 +140,24 @@ def test_damaged_vectors_are_refused(tmp_path):
 def test_no_rows_are_refused():
     with pytest.raises(BadInput, match="no rows"):
         AuditTable(np.array([], str))
+
+
+def test_a_table_that_an_atlas_scored_is_read_with_the_atlas_version(tmp_path):
+    atlas = make_atlas(tmp_path / "atlas")
+    vectors, texts = vectors_of(40, seed=1), [f"request {row}" for row in range(120)]
+    labels = {"lang": ["en", "ja"] * 60, "wrong": ["0", "1", "0"] * 40}
+    table = scored_table(atlas.score(vectors, texts), texts, labels, keep_text=True)
+    scored_folder = tmp_path / "scored"
+    scored_folder.mkdir()
+    table.to_csv(scored_folder / "scores.csv", index=False)
+    (scored_folder / "scores.json").write_text(json.dumps({"atlas": atlas.version}))
+    save_file({"vectors": vectors}, scored_folder / "vectors.safetensors")
+    found = read_scored(scored_folder, groups=["lang"], errors=["wrong"])
+    assert set(found.cluster) <= set(atlas.clusters)
+    assert found.own_texts.tolist() == [text_hash(text) for text in texts]
+    assert found.outcomes["wrong"].sum() == 40
+    assert found.outcomes["outside"].tolist() == table["outside"].tolist()
+    assert found.inputs["atlas"] == atlas.version
+    (scored_folder / "scores.json").write_text("{")
+    with pytest.raises(BadInput, match="is damaged"):
+        read_scored(scored_folder)

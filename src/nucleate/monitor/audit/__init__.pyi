@@ -1,11 +1,11 @@
 from ._audit import Audit as Audit
-from ._audit import audit as audit
+from ._audit import audit_table as audit_table
 from ._cells import Cell as Cell
 from ._cells import Rules as Rules
 from ._cells import Where as Where
 from ._journal import Chain as Chain
-from ._journal import append as append
-from ._journal import verify as verify
+from ._journal import append_entry as append_entry
+from ._journal import verify_journal as verify_journal
 from ._leakage import Leak as Leak
 from ._leakage import leakage as leakage
 from ._pairs import Flips as Flips

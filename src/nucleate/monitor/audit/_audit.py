@@ -113,7 +113,7 @@ class Audit:
         return said
 
 
-def audit(
+def audit_table(
     table: AuditTable,
     rules: Rules | None = None,
     *,

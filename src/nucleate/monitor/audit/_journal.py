@@ -14,13 +14,13 @@ from typing import Any
 
 from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
+from nucleate.monitor.audit._table import HASH
 from nucleate.runs import Journal
 
 START = "0" * 64
 """What stands for the hash of a line before the first."""
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HEAD = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[\w .:+/-]{1,60}")
-_SIZE = re.compile(r"[0-9a-f]{8,128}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Chain:
         return [said, f"the given head is there; {_lines(self.grown)} added since"]
 
 
-def verify(path: Path | str, head: str | None = None) -> Chain:
+def verify_journal(path: Path | str, head: str | None = None) -> Chain:
     """Check that no line of a journal was altered, removed, put elsewhere, or cut off.
 
     Args:
@@ -78,7 +78,7 @@ def verify(path: Path | str, head: str | None = None) -> Chain:
         BadInput: there is no such file, or the head is no hash.
     """
     path = as_path("path", path)
-    if head is not None and not _HASH.fullmatch(head):
+    if head is not None and not _HEAD.fullmatch(head):
         raise BadInput(f"head is {head!r}; give the 64 hexadecimal digits that were printed")
     if not path.is_file():
         raise BadInput(f"{path} does not exist; give the journal that an audit wrote")
@@ -138,7 +138,7 @@ def _fault(entry: dict[str, Any] | None, number: int, before: str) -> str | None
     return f"line {number} says that it is number {own}: lines were removed, added or put elsewhere"
 
 
-def append(
+def append_entry(
     path: Path | str,
     kind: str,
     *,
@@ -196,7 +196,7 @@ def _check_words(
                 f"the journal's {name} is no short word; give at most 60 letters, digits and spaces"
             )
     for name, value in hashes.items():
-        if not isinstance(value, str) or not _SIZE.fullmatch(value):
+        if not isinstance(value, str) or not HASH.fullmatch(value):
             raise BadInput(f"the journal's {name} is no hash; give hexadecimal digits")
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int):

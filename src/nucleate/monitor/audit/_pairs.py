@@ -87,7 +87,8 @@ def swapped_pairs(
 
     Notes:
         A null edit matched in the number of words may still move a state more or less than the
-        attribute's: choose words as common, and look at the pairs.
+        attribute's: choose words as common, and look at the pairs. Words are told by what stands
+        around letters: languages that leave no spaces need edits made by hand.
     """
     swap, null = ({key.lower(): value for key, value in each.items()} for each in (swap, null))
     both = sorted(set(swap) & set(null))

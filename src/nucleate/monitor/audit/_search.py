@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Slice:
         searched_rows, searched_rate: of the half that it was found on; the rate there is too high
             by the choice, and is shown for that.
         mostly: the clusters that most of its rows are of, with their shares.
+        members: numbers of all its rows, of both halves; not in reports.
         examples: a few of its rows that went wrong: numbers of rows, or hashes of texts.
     """
 
@@ -40,10 +41,11 @@ class Slice:
     searched_rate: float
     mostly: tuple[tuple[str, float], ...]
     examples: tuple[str, ...]
+    members: tuple[int, ...] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        own = {name: value for name, value in vars(self).items() if name != "cell"}
+        own = {name: each for name, each in vars(self).items() if name not in ("cell", "members")}
         found: dict[str, Any] = json_value(self.cell.to_dict() | own)
         return found
 
@@ -282,6 +284,7 @@ def _slice(
         float(events[rows & first].mean()),
         tuple((str(clusters[at]), float(sizes[at] / sizes.sum())) for at in order),
         tuple(_named(text) for text in list(dict.fromkeys(wrong.tolist()))[:_EXAMPLES]),
+        tuple(np.flatnonzero(rows).tolist()),
     )
 
 

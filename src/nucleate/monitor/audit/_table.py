@@ -1,6 +1,8 @@
 """The rows of an audit: of each request its cluster, its groups, and whether it went wrong."""
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +16,9 @@ from nucleate._core.errors import BadInput
 from nucleate._core.names import nearest
 from nucleate._core.tables import Row, is_missing, read_table
 
-TABLE, VECTORS = "scores.csv", "vectors.safetensors"
+TABLE, VECTORS, ABOUT = "scores.csv", "vectors.safetensors", "scores.json"
 TEXT = ("request", "text")
+HASH = re.compile(r"[0-9a-f]{8,128}")
 LONGEST_NAME = 80
 """Characters of a value that is still a name, and no text that a report must not hold."""
 MOST_VALUES = 50
@@ -150,7 +153,7 @@ def read_scored(
             )
     text = text or next((name for name in TEXT if name in known), None)
     outcomes = [*errors, *([outside] if outside in known else [])]
-    inputs = {"scored": file_hash(file)}
+    inputs = {"scored": file_hash(file)} | _atlas(path / ABOUT)
     vectors = None
     if (path / VECTORS).is_file():
         vectors = _vectors(path / VECTORS, len(rows))
@@ -170,6 +173,18 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _atlas(path: Path) -> dict[str, str]:
+    """The version of the atlas that a folder was scored with, where it says so."""
+    if not path.is_file():
+        return {}
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}); score again") from error
+    version = about.get("atlas") if isinstance(about, dict) else None
+    return {"atlas": version} if isinstance(version, str) and HASH.fullmatch(version) else {}
 
 
 def _names(rows: list[Row], column: str, *, needed: bool = False) -> Shaped[np.ndarray, "row"]:

@@ -35,7 +35,7 @@ def _texts(language: Language) -> dict[str, str]:
     return dict(json.loads(folder.joinpath(f"{language}.json").read_text(encoding="utf-8")))
 
 
-def word(name: str, language: Language, **values: object) -> str:
+def word(name: str, language: Language, /, **values: object) -> str:
     """A text of the pages with values put in."""
     return _texts(language)[name].format(**values)
 

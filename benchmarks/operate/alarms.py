@@ -1,0 +1,369 @@
+"""How often alarms are false, and how soon faults are found, over small trainings.
+
+    python benchmarks/operate/alarms.py make FOLDER [--healthy 240] [--faults 20] [--jobs 1]
+    python benchmarks/operate/alarms.py show FOLDER [--write]
+    python benchmarks/operate/alarms.py cost
+
+`make` trains (some four seconds of a core each) and keeps the series in FOLDER; what is there is
+not made again. `show` prints the tables. `--write` puts the worst of the healthy runs into the
+package, from which limits follow where nobody gives reference runs. `cost` takes the time of the
+series beside that of the training.
+
+Healthy runs differ in their seed (weights, batches). With references: of each run 39 others, drawn
+once for each tenth of the runs, are the references. Without: the limits come from the other nine
+tenths of the runs. Either way no run is judged by limits that it took part in.
+"""
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from alarm_trainings import FAULTS, Setting, Training
+
+OTHERS = {
+    "gpt2, 64 wide": Setting(arch="gpt2", width=64),
+    "own outputs": Setting(outputs="own"),
+    "16 tasks": Setting(tasks=16, batch=128),
+    "rate halved": Setting(rate=1e-3),
+}
+
+
+def path_of(folder: Path, setting: Setting) -> Path:
+    parts = [
+        setting.arch, setting.width, setting.tasks, setting.outputs, setting.rate, setting.steps,
+        (setting.fault or "healthy").replace(" ", "-"), setting.at, setting.seed,
+    ]  # fmt: skip
+    return folder / ("_".join(map(str, parts)) + ".json")
+
+
+def make_one(folder: Path, setting: Setting) -> str:
+    import torch
+
+    from nucleate.monitor.alarms import Gauge, Series
+
+    torch.set_num_threads(1)
+    path = path_of(folder, setting)
+    if path.exists():
+        return path.name
+    training = Training(setting)
+    gauge = Gauge(training.prompts)
+    series = None
+    for reading in training.readings():
+        if series is None:
+            columns = gauge.columns(reading.states.streams)
+            series = Series(path.stem, gauge.tasks, columns, gauge.prompts_hash, [])
+        numbers = gauge.read(reading.step, reading.states, reading.scores, reading.training_loss)
+        series.numbers.append(numbers)
+    assert series is not None
+    series.save(path)
+    path.with_suffix(".pair").write_text(json.dumps(training.pair))
+    return path.name
+
+
+def settings(healthy: int, faults: int, others: int) -> list[Setting]:
+    base = Setting()
+    found = [replace(base, seed=seed) for seed in range(healthy)]
+    # Faults at different steps, of seeds that no healthy run has.
+    for fault in FAULTS:
+        for number in range(faults):
+            at = 100 + 5 * (number % 5)
+            steps = at + 55
+            found.append(replace(base, seed=10_000 + number, fault=fault, at=at, steps=steps))
+    for setting in OTHERS.values():
+        found += [replace(setting, seed=20_000 + number) for number in range(others)]
+    return found
+
+
+def make(folder: Path, wanted: list[Setting], jobs: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for count, _ in enumerate(pool.map(make_one, [folder] * len(wanted), wanted), 1):
+            if count % 20 == 0:
+                print(f"{count}/{len(wanted)} {time.monotonic() - began:.0f} s", flush=True)
+
+
+FOLDS = 10
+REFERENCES = 30
+WITHIN = 50
+FAMILIES: dict[str, list[str] | None] = {
+    "all": None, "states": ["states"], "answers by task": ["answers"],
+    "loss and accuracy": ["loss"], "training loss": ["training"],
+}  # fmt: skip
+
+
+def interval(count: int, of: int) -> str:
+    """Clopper-Pearson, 95 %."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(count, of).proportion_ci()
+    return f"{count}/{of} = {count / of:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def against(worst, rate: float, sources, references=()):
+    """A standard whose limits are over some statistics only."""
+    from nucleate.monitor.alarms import Standard, limits_from
+
+    loss, training = (limits_from(worst, rate, [name]) for name in ("loss", "training"))
+    return Standard(limits_from(worst, rate, sources), loss, training, tuple(references))
+
+
+def first_after(alarms, at: int) -> int | None:
+    """Steps from the fault to the first alarm."""
+    return min((alarm.step - at for alarm in alarms if alarm.step > at), default=None)
+
+
+class Shown:
+    """The series of a folder, and the tables of them."""
+
+    def __init__(self, folder: Path, wanted: list[Setting], rate: float) -> None:
+        from nucleate.monitor.alarms import Series, worst_of
+
+        self.folder, self.rate = folder, rate
+        self.random = np.random.default_rng(0)
+        known = {each: path_of(folder, each) for each in wanted}
+        self.series = {each: Series.load(path) for each, path in known.items() if path.exists()}
+        plain = [each for each in self.series if each.fault is None]
+        base = Setting()
+        self.healthy = [self.series[e] for e in plain if replace(e, seed=0) == base]
+        self.faulty = [each for each in self.series if each.fault is not None]
+        self.worst = worst_of(self.healthy, bands=False, origin=ORIGIN)
+        self.fold = self.random.permutation(len(self.healthy)) % FOLDS
+
+    def healthy_rates(self) -> None:
+        from nucleate.monitor.alarms import Worst, alarms_of, standard
+
+        print(f"\nHealthy trainings with an alarm, {len(self.healthy)} runs, rate {self.rate:g}")
+        for name, sources in FAMILIES.items():
+            count, kinds = 0, {}
+            for fold in range(FOLDS):
+                kept = Worst(self.worst.names, self.worst.table[self.fold != fold], "")
+                limit = against(kept, self.rate, sources)
+                for index in np.flatnonzero(self.fold == fold):
+                    alarms = alarms_of(self.healthy[index], limit)
+                    count += bool(alarms)
+                    for kind in {alarm.statistic for alarm in alarms}:
+                        kinds[kind] = kinds.get(kind, 0) + 1
+            print(f"  own past, {name}: {interval(count, len(self.healthy))} {kinds}")
+        for size in (19, REFERENCES, 60):
+            count, kinds = 0, {}
+            for fold in range(FOLDS):
+                others = self.random.permutation(np.flatnonzero(self.fold != fold))[:size]
+                limit = standard([self.healthy[k] for k in others], rate=self.rate)
+                for index in np.flatnonzero(self.fold == fold):
+                    alarms = alarms_of(self.healthy[index], limit)
+                    count += bool(alarms)
+                    for kind in {(alarm.rule, alarm.statistic) for alarm in alarms}:
+                        kinds[kind] = kinds.get(kind, 0) + 1
+            print(f"  {size} reference runs: {interval(count, len(self.healthy))} {kinds}")
+
+    def other_rates(self) -> None:
+        from nucleate.monitor.alarms import alarms_of, standard
+
+        print("\nHealthy trainings of other kinds with an alarm")
+        limit = against(self.worst, self.rate, None)
+        for name, setting in OTHERS.items():
+            own = [s for e, s in self.series.items() if replace(e, seed=0) == setting]
+            if not own:
+                continue
+            count = sum(bool(alarms_of(each, limit)) for each in own)
+            line = f"  {name}: limits of the package {interval(count, len(own))}"
+            if len(own) >= 2 * 19:
+                half = len(own) // 2
+                there = standard(own[:half], rate=self.rate)
+                count = sum(bool(alarms_of(each, there)) for each in own[half:])
+                line += f"; {half} of their own as references {interval(count, len(own) - half)}"
+            print(line)
+
+    def faults(self) -> None:
+        from nucleate.monitor.alarms import worst_of
+
+        some = [self.healthy[k] for k in self.random.permutation(len(self.healthy))[:REFERENCES]]
+        with_bands = worst_of(some, bands=True)
+        for title, worst, references in (
+            ("own past only", self.worst, ()),
+            (f"{REFERENCES} reference runs", with_bands, some),
+        ):
+            print(f"\nFaults, {title}: found within {WITHIN} steps, median steps of those found")
+            limits = {
+                name: against(worst, self.rate, sources, references)
+                for name, sources in FAMILIES.items()
+            }
+            for fault in FAULTS:
+                self._fault(fault, limits)
+
+    def _fault(self, fault: str, limits) -> None:
+        from nucleate.monitor.alarms import alarms_of
+
+        runs = [each for each in self.faulty if each.fault == fault]
+        if not runs:
+            return
+        raised = {
+            name: [alarms_of(self.series[each], limit) for each in runs]
+            for name, limit in limits.items()
+        }
+        delay = {
+            name: [first_after(a, each.at) for a, each in zip(alarms, runs, strict=True)]
+            for name, alarms in raised.items()
+        }
+        print(f"  {fault}, {len(runs)} runs; accuracy {self._accuracies(runs)}")
+        for name, values in delay.items():
+            found = [v for v in values if v is not None and v <= WITHIN]
+            middle = f"{np.median(found):.0f}" if found else "-"
+            early = sum(
+                any(a.step <= each.at for a in alarms)
+                for alarms, each in zip(raised[name], runs, strict=True)
+            )
+            print(
+                f"    {name:18} {interval(len(found), len(runs))}, median {middle}, before {early}"
+            )
+        for other in ("loss and accuracy", "training loss"):
+            for ours in ("all", "states"):
+                print(f"    {ours} against {other}: {lead(delay[ours], delay[other])}")
+        if fault in ("mixed labels", "narrow"):
+            self._named(fault, runs, raised["all"])
+
+    def _accuracies(self, runs: list[Setting]) -> str:
+        before, after = [], []
+        for each in runs:
+            series = self.series[each]
+            place = [c.statistic for c in series.columns].index("accuracy")
+            values = dict(zip(series.steps, series.values[:, place], strict=True))
+            before.append(values[each.at])
+            after.append(values[each.at + WITHIN])
+        return f"{np.median(before):.2f} -> {np.nanmedian([*after, np.nan]):.2f}"
+
+    def _named(self, fault: str, runs: list[Setting], raised) -> None:
+        """Whether the tasks that the fault is about are those that the alarms name."""
+        exact, among, wrong, right = 0, 0, [], []
+        for each, alarms in zip(runs, raised, strict=True):
+            pair = json.loads(path_of(self.folder, each).with_suffix(".pair").read_text())
+            inside = [a for a in alarms if each.at < a.step <= each.at + WITHIN and a.tasks]
+            named = list(dict.fromkeys(task for alarm in inside for task in alarm.tasks))
+            if fault == "mixed labels":
+                exact += set(named) == set(pair)
+                among += set(pair) <= set(named)
+                wrong.append(len(set(named) - set(pair)))
+                continue
+            lost = self._lost(each)
+            right.append(len(lost & set(named)) / max(1, len(lost)))
+            wrong.append(len({pair[0]} & set(named)))
+            among += bool(lost & set(named))
+        n = len(runs)
+        if fault == "mixed labels":
+            print(f"    the pair named: {interval(among, n)}, and no other task: {exact}/{n}; "
+                  f"other tasks named: median {np.median(wrong):.0f}")  # fmt: skip
+        else:
+            print(
+                f"    a forgotten task named: {interval(among, n)}; share of the forgotten ones "
+                f"named: median {np.median(right):.2f}; the trained one named in {sum(wrong)}"
+            )
+
+    def _lost(self, setting: Setting) -> set[str]:
+        """Tasks of which at least a fifth fewer answers are right than at the fault."""
+        series = self.series[setting]
+        steps = list(series.steps)
+        values = series.values
+        before, after = (values[steps.index(s)] for s in (setting.at, setting.at + WITHIN))
+        return {
+            column.task
+            for k, column in enumerate(series.columns)
+            if column.statistic == "right" and before[k] - after[k] >= 0.2
+        }
+
+    def write(self) -> None:
+        """Put the worst of the healthy runs into the package."""
+        from nucleate.monitor import alarms
+
+        place = Path(alarms.__file__).parent / "healthy.json"
+        rows = [[None if np.isnan(v) else round(float(v), 4) for v in r] for r in self.worst.table]
+        known = {"origin": self.worst.origin, "names": self.worst.names, "worst": rows}
+        place.write_text(json.dumps(known, separators=(",", ":")) + "\n", encoding="utf-8")
+        print(f"wrote {place.name}: {len(rows)} runs")
+
+
+def cost() -> None:
+    """CPU time of the series and the rules beside that of the training, reading not counted."""
+    import torch
+
+    from nucleate.monitor.alarms import Gauge, Watch, standard
+    from nucleate.monitor.alarms._series import empty_series
+
+    torch.set_num_threads(1)
+    print("CPU time of the series and the rules over that of the training alone")
+    for name, setting in {"small": Setting(), **OTHERS}.items():
+        shares = []
+        for seed in range(3):
+            training = Training(replace(setting, seed=seed))
+            gauge, watch, spent = Gauge(training.prompts), None, 0.0
+            for reading in training.readings():
+                began = time.process_time()
+                if watch is None:
+                    empty = empty_series("cost", gauge, reading.states.streams)
+                    watch = Watch(empty, standard())
+                watch.add(
+                    gauge.read(reading.step, reading.states, reading.scores, reading.training_loss)
+                )
+                spent += time.process_time() - began
+            shares.append(spent / training.seconds)
+        readings = setting.steps // setting.every + 1
+        print(
+            f"  {name}: {' '.join(f'{share:.2%}' for share in shares)} ({setting.steps} steps in "
+            f"{training.seconds:.1f} s, {readings} readings of {spent / readings * 1e3:.1f} ms)"
+        )
+
+
+ORIGIN = (
+    "small Llama models (2 blocks, 48 wide) trained for 200 steps on 8 synthetic tasks with shared "
+    "answers, read every 5 steps"
+)
+
+
+def lead(ours: list[int | None], theirs: list[int | None]) -> str:
+    """By how many steps ours is earlier, run by run; None never."""
+    pairs = list(zip(ours, theirs, strict=True))
+    both = [b - a for a, b in pairs if a is not None and b is not None]
+    middle = f"median {np.median(both):+.0f} steps" if both else "never both"
+    earlier, later = sum(d > 0 for d in both), sum(d < 0 for d in both)
+    only = sum(a is not None and b is None for a, b in pairs)
+    missed = sum(a is None and b is not None for a, b in pairs)
+    return (
+        f"{middle} (+ is earlier); earlier {earlier}, same {sum(d == 0 for d in both)}, later "
+        f"{later}, only ours {only}, only theirs {missed}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["make", "show", "cost"])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--healthy", type=int, default=240)
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--others", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0.05)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    wanted = settings(given.healthy, given.faults, given.others)
+    if given.what == "cost":
+        cost()
+    elif given.folder is None:
+        parser.error("name a folder")
+    elif given.what == "make":
+        make(given.folder, wanted, given.jobs)
+    else:
+        shown = Shown(given.folder, wanted, given.rate)
+        if given.write:
+            shown.write()
+        shown.healthy_rates()
+        shown.other_rates()
+        shown.faults()
+
+
+if __name__ == "__main__":
+    main()
