@@ -25,7 +25,7 @@ def test_a_pass_leaves_every_file_and_ends_with_0(run, tmp_path):
                      "thresholds.jsonl"}  # fmt: skip
     again = run("gate", "trial", "--run", "good", "--out", "gate", "--lang", "ja", "--json")
     assert json.loads(again.stdout)["verdict"] == "pass"
-    assert "次の段階へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
+    assert "先へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
 
 
 def test_each_verdict_has_its_exit_code(run, tmp_path):
