@@ -288,7 +288,7 @@ def test_an_atlas_that_was_changed_is_an_error(tmp_path):
 
 def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
     """Not a report made by this test: what drift, audit and the atlas really write."""
-    from nucleate.monitor import AuditTable, audit
+    from nucleate.monitor.audit import AuditTable, audit
     from nucleate.monitor.drift import DriftSample
     from nucleate.monitor.drift import drift as look
 
