@@ -17,13 +17,21 @@ from served import serving, watched
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 LANGUAGES = Path(__file__).parents[2] / "web" / "src" / "lang"
+ALARMS = (
+    {"alarm": "forgetting", "statistic": "right", "step": 4, "tasks": ["t2"], "now": 0.1,
+     "before": 0.9, "value": 0.8, "threshold": 0.3, "seen": 0, "healthy": 240, "rate": 0.05},
+    {"alarm": "not finite", "statistic": "finite", "step": 5, "tasks": ["states"], "seen": 0,
+     "healthy": 240, "rate": 0.05, "loss_alarm": 4},
+)  # fmt: skip
 SCREENS = ("runs", "run", "compare", "story", "evidence")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("shown")
-    any_runs.make(folder / "first", measured=True)
+    first = any_runs.make(folder / "first", measured=True)
+    for alarm in ALARMS:
+        first.journal.append("event", name="alarm", place="", **alarm)
     any_runs.make(folder / "second")
     with serving(folder) as address:
         yield address
@@ -67,6 +75,20 @@ def test_axe_finds_nothing(browser, address, screen, theme, lang, width):
             page.locator("details table").first.wait_for()
         assert _violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"),
+    [("en", ("Alarms of this training: 2", "Forgetting t2", "0 of 240", "1 steps earlier")),
+     ("ja", ("この学習の警報:2 件", "忘却 t2", "240 回中 0 回", "1 ステップ早い"))],
+)  # fmt: skip
+def test_alarms_are_listed_and_lead_to_their_step(page, address, lang, said):
+    _show(page, address, "run", lang=lang)
+    listed = page.locator("section[aria-labelledby=alarms-title]")
+    text = " ".join(listed.inner_text().split())
+    assert all(each in text for each in said), text
+    listed.get_by_role("button").click()
+    _until(page, step="4")
 
 
 def _focused(page: Page) -> str:

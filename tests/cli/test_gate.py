@@ -25,7 +25,7 @@ def test_a_pass_leaves_every_file_and_ends_with_0(run, tmp_path):
                      "thresholds.jsonl"}  # fmt: skip
     again = run("gate", "trial", "--run", "good", "--out", "gate", "--lang", "ja", "--json")
     assert json.loads(again.stdout)["verdict"] == "pass"
-    assert "次の段階へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
+    assert "先へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
 
 
 def test_each_verdict_has_its_exit_code(run, tmp_path):
@@ -70,6 +70,16 @@ def test_thresholds_put_on_record_before_the_training_are_said_to_be(run, tmp_pa
     assert none["thresholds"]["first_used"] is None
 
 
+def test_each_judgment_is_a_line_of_the_journal(run, tmp_path):
+    gated_run(tmp_path / "good")
+    for number in (1, 2):
+        words = ("gate", "trial", "--run", "good", "--out", "gate", "--journal", "j", "--json")
+        done = run(*words)
+        assert json.loads(done.stdout)["verdict"] == "pass"
+        assert f"journal: line {number}, head " in done.stderr
+    assert run("audit", "verify", "j").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -83,6 +93,7 @@ def test_thresholds_put_on_record_before_the_training_are_said_to_be(run, tmp_pa
         (["gate", "trial", "--run", "good", "--lang", "fr"], "'fr'"),
         (["gate", "trial", "--run", "good", "--requests-a-day", "-1"], "-1"),
         (["gate", "trial", "--run", "good", "--requests-a-day", "nan"], "nan"),
+        (["gate", "trial", "--run", "good", "--journal", "j"], "give --out as well"),
         (["gate", "trial", "--fix"], "give --out or --record"),
         (["gate", "list.json", "--run", "good"], "list.json"),
         (["gate", "trial", "--run", "good", "--out", "list.json"], "list.json"),

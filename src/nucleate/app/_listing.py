@@ -70,7 +70,14 @@ def stamp_of(folder: Path, *, journal: bool = True) -> tuple[int, ...]:
     """
     stamp: list[int] = []
     changing = "journal.jsonl" if journal else "states"
-    for name in ("manifest.json", changing, "panel.csv", "causal_map.csv", "summary.json"):
+    for name in (
+        "manifest.json",
+        changing,
+        "panel.csv",
+        "causal_map.csv",
+        "summary.json",
+        "alarms.json",
+    ):
         try:
             known = (folder / name).stat()
         except OSError:

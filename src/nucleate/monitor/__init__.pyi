@@ -1,3 +1,7 @@
+from .alarms import Alarm as Alarm
+from .alarms import AlarmObserver as AlarmObserver
+from .alarms import Webhook as Webhook
+from .alarms import healthy_checkpoint as healthy_checkpoint
 from .atlas import Atlas as Atlas
 from .atlas import Reference as Reference
 from .atlas import Scores as Scores

@@ -19,6 +19,7 @@ from nucleate.findings import (
 from nucleate.panel import LOWER_IS_BETTER, select_rows
 from nucleate.prompts import PromptSet
 from nucleate.runs import Run
+from nucleate.views._alarms import alarms_of
 from nucleate.views._of_run import grouping
 from nucleate.views._run_report import RunReport
 from nucleate.views._twin import twin_of
@@ -58,8 +59,8 @@ def view_of(run: Run, shown: RunReport) -> dict[str, Any]:
         "places": _of_columns(shown.places, _PLACE),
         "edits": _of_columns(_table(run, "edits"), _EDITS),
         "doses": records_json(shown.doses), "redirections": records_json(shown.redirections),
-        "notes": summary.notes, "config": shown.config, "provenance": shown.provenance,
-        "wordings": shown.wordings,
+        "notes": summary.notes, "alarms": alarms_of(run), "config": shown.config,
+        "provenance": shown.provenance, "wordings": shown.wordings,
         "tables": list(tables_of(run, shown)),
     }  # fmt: skip
 

@@ -3,13 +3,16 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gate_runs import gated_run, summary
 from nucleate import BadInput
-from nucleate.monitor import Evidence, read_evidence, read_page, run_gate
-from nucleate.monitor.gate import Criterion
+from nucleate.monitor import Evidence, fit_atlas, read_evidence, read_page, run_gate
+from nucleate.monitor.gate import Criterion, judge
+from nucleate.monitor.gate._false_alarms import DAYS
 from nucleate.monitor.gate._statistics import measure
+from nucleate.runs import write_json
 
 
 def asked(evidence, statistic, **given: Any) -> Criterion:
@@ -42,6 +45,21 @@ def audit(file, **given: Any):
     content = {"kind": "audit", "version": 1, "verdict": "no gap found", "n": 4000, "gaps": 0,
                "unsettled": 0, "inputs": {}}  # fmt: skip
     return written(file, **(content | given))
+
+
+def centers_of(count: int) -> np.ndarray:
+    return np.random.default_rng(7).normal(size=(count, 8)).astype(np.float32) * 4
+
+
+def atlas_of(folder, names=("t0", "t1", "t2")):
+    """A small atlas of made states, in a folder."""
+    code = np.repeat(np.arange(len(names)), 360 // len(names))
+    noise = np.random.default_rng(3).normal(size=(len(code), 8)).astype(np.float32)
+    texts = [f"wording {row}" for row in range(len(code))]
+    labels = [names[k] for k in code]
+    atlas = fit_atlas(centers_of(len(names))[code] + noise, labels, texts)
+    atlas.save(folder)
+    return atlas
 
 
 def test_the_numbers_of_a_run_are_those_of_its_summary(tmp_path):
@@ -222,11 +240,11 @@ def test_a_report_of_something_else_is_refused(tmp_path, content, told):
     run = gated_run(tmp_path / "run")
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     (run / "manifest.json").write_text(json.dumps(manifest | {"config_hash": "a" * 64}))
-    atlas = tmp_path / "atlas"
-    atlas.mkdir()
-    written(atlas / "atlas.json", kind="atlas", schema=1, version="a" * 64, clusters=["t0"])
+    atlas_of(tmp_path / "atlas")
     with pytest.raises(BadInput, match=told):
-        read_evidence([run], drift=written(tmp_path / "d.json", **content), atlas=atlas)
+        read_evidence(
+            [run], drift=written(tmp_path / "d.json", **content), atlas=tmp_path / "atlas"
+        )
 
 
 def test_a_report_that_is_not_there_is_refused(tmp_path):
@@ -238,12 +256,91 @@ def test_a_report_that_is_not_there_is_refused(tmp_path):
 
 def test_coverage_is_the_share_of_the_runs_tasks_that_the_atlas_has(tmp_path):
     run = gated_run(tmp_path / "run")
-    for clusters, share in ((["t0", "t1", "t2", "more"], 1.0), (["t0", "t1"], 2 / 3), ([], 0.0)):
-        written(tmp_path / "atlas.json", kind="atlas", schema=1, version="a", clusters=clusters)
-        evidence = read_evidence([run], atlas=tmp_path)
-        found = number(asked("atlas", "coverage", at_least=1), evidence)
+    coverage = asked("atlas", "coverage", at_least=1)
+    for names, share in ((("t0", "t1", "t2", "more"), 1.0), (("t0", "t1"), 2 / 3), (("x", "y"), 0)):
+        atlas_of(tmp_path / "atlas", names)
+        found = number(coverage, read_evidence([run], atlas=tmp_path / "atlas"))
         assert (found.value, found.n) == (pytest.approx(share), 3)
-    assert number(asked("atlas", "coverage", at_least=1), read_evidence(atlas=tmp_path)).missing
+    assert number(coverage, read_evidence(atlas=tmp_path / "atlas")).missing
+
+
+def test_recognition_is_of_held_out_rows_beside_the_most_frequent_task(tmp_path):
+    atlas = atlas_of(tmp_path / "atlas")
+    evidence = read_evidence(atlas=tmp_path / "atlas")
+    found = number(asked("atlas", "recognized", at_least="chance"), evidence)
+    assert found.n == atlas.confusion.sum() >= 40
+    assert found.value == atlas.confusion.trace() / found.n
+    assert 0 <= found.low < found.value <= found.high <= 1
+    assert found.null == pytest.approx(atlas.confusion.sum(1).max() / found.n)
+    report = run_gate(read_page("full"), evidence)
+    assert report.inputs["atlas"] == atlas.version
+
+
+def test_an_atlas_that_was_changed_is_an_error(tmp_path):
+    atlas_of(tmp_path / "atlas")
+    file = tmp_path / "atlas" / "atlas.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"t0"', '"t9"'), encoding="utf-8")
+    coverage = asked("atlas", "coverage", at_least=1)
+    assert number(coverage, read_evidence(atlas=tmp_path / "atlas")).broken
+    file.write_text("{", encoding="utf-8")
+    assert number(coverage, read_evidence(atlas=tmp_path / "atlas")).broken
+
+
+def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
+    """Not a report made by this test: what drift, audit and the atlas really write."""
+    from nucleate.monitor.audit import AuditTable, audit
+    from nucleate.monitor.drift import DriftSample
+    from nucleate.monitor.drift import drift as look
+
+    atlas = atlas_of(tmp_path / "atlas")
+    rng = np.random.default_rng(5)
+    fresh = centers_of(3)[rng.integers(0, 3, 400)] + rng.normal(size=(400, 8)).astype(np.float32)
+    requests = DriftSample.of_scores(atlas, atlas.score(fresh), fresh)
+    moved = look(DriftSample.of_reference(atlas, "states"), requests, draws=99, seed=1)
+    write_json(tmp_path / "drift.json", moved.to_dict())
+    table = AuditTable(
+        rng.choice(["t0", "t1"], 3000), {"lang": rng.choice(["en", "ja"], 3000)},
+        {"wrong": rng.random(3000) < 0.1},
+    )  # fmt: skip
+    judged = audit(table, permutations=19)
+    write_json(tmp_path / "audit.json", judged.to_dict())
+    evidence = read_evidence(
+        atlas=tmp_path / "atlas", drift=tmp_path / "drift.json", audit=tmp_path / "audit.json"
+    )
+    found = number(asked("drift", "found"), evidence)
+    assert (found.value, found.n) == (len(moved.found), 400)
+    assert not found.broken
+    gaps = number(asked("audit", "gaps"), evidence)
+    assert (gaps.value, gaps.n, gaps.broken) == (len(judged.gaps), 3000, "")
+    rates = {each.rule: each for each in run_gate(read_page("full"), evidence).false_alarms}
+    assert rates["drift"].rate == 0.05
+    assert rates["outside"].a_month is None
+
+
+@pytest.mark.parametrize(
+    ("requests_a_day", "looks", "a_month"),
+    [(0.0, None, None), (1000.0, None, 0.05 * 1000 * DAYS / 900),
+     (1000.0, {"size": 100, "horizon": 100}, 0.05 * 1000 * DAYS / 10_000)],
+)  # fmt: skip
+def test_false_alarms_a_month_follow_from_traffic_and_rate(
+    tmp_path, requests_a_day, looks, a_month
+):
+    evidence = read_evidence(drift=drift(tmp_path / "d.json", looks=looks))
+    report = run_gate(read_page("full"), evidence, requests_a_day=requests_a_day)
+    (rate,) = report.false_alarms
+    assert (rate.rule, rate.rate) == ("drift", 0.05)
+    assert rate.a_month == (None if a_month is None else pytest.approx(a_month))
+
+
+def test_alarms_of_a_training_are_counted_and_too_few_readings_decide_nothing(tmp_path):
+    content: dict[str, Any] = {"kind": "alarms", "version": 1, "readings": 30, "rate": 0.05}
+    raised = asked("alarms", "raised")
+    for verdict, alarms, reason in (
+        ("quiet", [], "held"), ("alarm", [{"step": 3}], "missed"), ("too few", [], "undecided"),
+        ("quiet", [{"step": 3}], "broken"),
+    ):  # fmt: skip
+        file = written(tmp_path / "a.json", verdict=verdict, alarms=alarms, **content)
+        assert judge(raised, number(raised, read_evidence(alarms=file)))[1] == reason
 
 
 def test_the_check_of_a_series_counts_its_flags(tmp_path):

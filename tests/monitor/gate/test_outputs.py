@@ -159,6 +159,7 @@ def test_both_languages_have_the_same_texts_with_the_same_values():
     for key in set(english) & set(japanese):
         values = [set(re.findall(r"{(\w+)}", text[key])) for text in (english, japanese)]
         assert values[0] == values[1], key
+    assert len(english) > 60
     only = {key for key in set(japanese) - set(english) if not key.startswith("counted.")}
     assert only == set()
 

@@ -203,6 +203,8 @@ export interface RunFile {
   doses: Row[];
   redirections: Row[];
   notes: string[];
+  /** What a watch over the training said; files of earlier versions do not have it. */
+  alarms?: Alarm[];
   config: Record<string, unknown>;
   provenance: Record<string, unknown>;
   /** How the first tasks are announced: a few instruction strings of each. */
@@ -210,6 +212,26 @@ export interface RunFile {
   tables: string[];
   /** Axes in which a place can be shown; files of earlier versions do not say. */
   bases?: string[];
+}
+
+/** One alarm of a watch over the training; docs/alarms.md says what each number is. */
+export interface Alarm {
+  alarm: string;
+  rule: string | null;
+  statistic: string | null;
+  step: number;
+  place: string | null;
+  tasks: string[];
+  now: Maybe;
+  before: Maybe;
+  value: Maybe;
+  threshold: Maybe;
+  /** In how many of the healthy runs it was as bad. */
+  seen: Maybe;
+  healthy: Maybe;
+  rate: Maybe;
+  /** When the same rule alarmed on loss and accuracy alone; null: not so far. */
+  loss_alarm: Maybe;
 }
 
 /** `run/<id>/rows.json`: what every row is. */

@@ -1,13 +1,10 @@
 """An alarm: what went wrong in a training, where and when, and how rare it is in healthy runs."""
 
 from dataclasses import asdict, dataclass
-from math import exp
 from typing import Any
 
 from nucleate.monitor.alarms._columns import STATISTICS, Kind
 from nucleate.monitor.alarms._limits import Limits, Rule
-
-_LOGS = ("loss", "training loss", "norm", "rank")
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,8 @@ class Alarm:
         value: how much worse the number is than the best level that the training held, or than the
             reference runs, in their spreads.
         threshold: the limit that `value` exceeds.
-        now: the number itself.
+        now: the number itself: a share, a loss in nats, a number of axes, a length; a separation as
+            log(1 + 1/CDNV).
         before: the level that it held; or the reference runs' mean.
         seen: in how many of the healthy runs this statistic was as bad.
         healthy: how many healthy runs there are.
@@ -80,7 +78,7 @@ class Alarm:
         return f"{title} ({self.statistic})"
 
     def _change(self) -> str:
-        now, before = _number(self.statistic, self.now), _number(self.statistic, self.before)
+        now, before = _number(self.now), _number(self.before)
         if self.rule == "own past":
             direction = "fell" if STATISTICS[self.statistic].bad < 0 else "rose"
             by = f"by {self.value:.2g}, limit {self.threshold:.2g}"
@@ -113,7 +111,5 @@ def _listed(tasks: tuple[str, ...]) -> str:
     return shown if len(tasks) <= 5 else f"{shown} and {len(tasks) - 5} more"
 
 
-def _number(statistic: str, value: float | None) -> str:
-    if value is None:
-        return "an unknown level"
-    return f"{exp(value) if statistic in _LOGS else value:.3g}"
+def _number(value: float | None) -> str:
+    return "an unknown level" if value is None else f"{value:.3g}"

@@ -1,6 +1,7 @@
 """What is watched: the numbers of a reading, each with its direction and the alarm it may raise."""
 
 from dataclasses import dataclass
+from math import exp
 from typing import Literal
 
 Kind = Literal[
@@ -36,6 +37,12 @@ class Statistic:
     floor: float
     words: str
 
+    def plain(self, value: float) -> float:
+        """A value without the logarithm that some are kept by."""
+        return exp(value) if self.name in _LOGARITHMS else value
+
+
+_LOGARITHMS = ("rank", "norm", "loss", "training loss")
 
 STATISTICS: dict[str, Statistic] = {
     each.name: each

@@ -124,7 +124,7 @@ def empty_series(name: str, gauge: Gauge, streams: Sequence[str]) -> Series:
 def read_run(run: Run, gauge: Gauge, *, after: int) -> Iterator[Numbers]:
     """The numbers of a run's readings after a step, one by one."""
     losses = training_losses(run)
-    before = max((step for step in run.steps if step <= after), default=0)
+    before = max((step for step in run.steps if step <= after), default=-1)
     for step in run.steps:
         if step > after:
             mean = mean_loss(losses, before, step)

@@ -211,7 +211,8 @@ class Watch:
         worst, value = self._against.limits.worst, float(excess[at])
         return Alarm(
             kind, rule, about.statistic, numbers.step, about.place, tuple(tasks), value,
-            float(self._limit[rule][at]), _known(numbers.values[at]), _known(level[at]),
+            float(self._limit[rule][at]),
+            _plain(about, numbers.values[at]), _plain(about, level[at]),
             worst.seen(rule, about.statistic, value), len(worst), self._against.limits.rate,
             self._first.get("loss"), self._first.get("training"),
         )  # fmt: skip
@@ -227,8 +228,8 @@ def _rule(name: str) -> Rule:
     return "own past" if name == "own past" else "reference runs"
 
 
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _plain(about: Column, value: float) -> float | None:
+    return about.about.plain(float(value)) if np.isfinite(value) else None
 
 
 def alarms_of(series: Series, against: Standard) -> list[Alarm]:

@@ -221,8 +221,8 @@ class DriftSample:
             vectors: of the requests, not yet whitened, so that states within clusters are seen too.
             hashes: of their texts.
         """
-        cluster, white, residual = placed(atlas, scores.cluster, vectors)
         detector = detector_of(atlas, scores.p_states, scores.p_surface)
+        cluster, white, residual = placed(atlas, scores.cluster, vectors, detector)
         return cls(
             atlas.clusters, cluster, np.asarray(scores.p, dtype=np.float64), white, residual,
             tuple(hashes), atlas.version, detector=detector,
@@ -233,6 +233,7 @@ def placed(
     atlas: "Atlas",
     cluster: Int[np.ndarray, "row"],
     vectors: Float[np.ndarray, "row width"] | None,
+    detector: str,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Clusters, whitened vectors and residuals of requests, as an atlas's reference has them.
 
@@ -243,7 +244,7 @@ def placed(
         BadInput: the clusters are those of words and there are no vectors to say it otherwise.
     """
     if vectors is None:
-        if atlas.in_use == "surface":
+        if detector == "surface":
             raise BadInput(
                 "the requests' clusters are by words, and the reference's by states; score them "
                 "with --keep-vectors"

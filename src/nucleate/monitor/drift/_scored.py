@@ -36,7 +36,7 @@ def read_drift_sample(atlas: "Atlas", path: Path | str) -> DriftSample:
     table = path / _TABLE if path.is_dir() else path
     if not table.is_file():
         raise BadInput(f"{table} is not there; give a folder that nucleate score wrote, or a table")
-    _check_version(atlas, path)
+    about = _about(atlas, path)
     rows = read_table(table, _COLUMNS)
     if not rows:
         raise BadInput(f"{table} has no rows; score some requests")
@@ -47,27 +47,24 @@ def read_drift_sample(atlas: "Atlas", path: Path | str) -> DriftSample:
             raise BadInput(f"{where} names the cluster {name!r}, which this atlas does not have")
     cluster = np.array([codes[name] for name in clusters])
     hashes: tuple[str, ...] = ()
-    if all(not is_missing(row.get("request")) for _, row in rows):
+    if all(_there(row.get("request")) for _, row in rows):
         hashes = tuple(str(row["request"]) for _, row in rows)
     given = None
     if path.is_dir() and (path / _VECTORS).is_file():
         given = _vectors(path / _VECTORS, len(rows))
-    cluster, vectors, residual = placed(atlas, cluster, given)
-    by_states, by_words = (
-        np.array([not is_missing(row.get(name)) and row.get(name) != "" for _, row in rows])
-        for name in ("p_states", "p_surface")
-    )
-    there = np.where(by_states, 1.0, np.nan), np.where(by_words, 1.0, np.nan)
+    detector = str(about["detector"]) if "detector" in about else _detector(atlas, rows)
+    cluster, vectors, residual = placed(atlas, cluster, given, detector)
     return DriftSample(
         atlas.clusters, cluster, np.array([_number(row, "p") for row in rows]), vectors, residual,
-        hashes, atlas.version, _times(rows), detector_of(atlas, *there),
+        hashes, atlas.version, _times(rows), detector,
     )  # fmt: skip
 
 
-def _check_version(atlas: "Atlas", path: Path) -> None:
+def _about(atlas: "Atlas", path: Path) -> dict[str, Any]:
+    """What stands beside a table about who scored it; nothing of a table alone."""
     about = path / _ABOUT
     if not path.is_dir() or not about.is_file():
-        return
+        return {}
     try:
         found = json.loads(about.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -78,12 +75,26 @@ def _check_version(atlas: "Atlas", path: Path) -> None:
             f"{path} was scored by the atlas {version}, and this one is {atlas.version}; score it "
             "again with this atlas"
         )
+    return dict(found)
+
+
+def _detector(atlas: "Atlas", rows: list[Row]) -> str:
+    """What p was made from, by which of the columns of p are filled."""
+    filled = [
+        np.array([1.0 if _there(row.get(name)) else np.nan for _, row in rows])
+        for name in ("p_states", "p_surface")
+    ]
+    return detector_of(atlas, *filled)
+
+
+def _there(value: Any) -> bool:
+    return not is_missing(value) and value != ""
 
 
 def _value(row: Row, column: str) -> Any:
     where, cells = row
     value = cells.get(column)
-    if is_missing(value) or value == "":
+    if not _there(value):
         raise BadInput(f"{where} has no value for {column!r}; give the table of nucleate score")
     return value
 
@@ -115,7 +126,7 @@ def _times(rows: list[Row]) -> Float[np.ndarray, "row"] | None:
     found = []
     for where, row in rows:
         value = row.get("time")
-        if is_missing(value) or value == "":
+        if not _there(value):
             return None
         try:
             found.append(_seconds(value))

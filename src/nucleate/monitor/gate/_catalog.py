@@ -39,7 +39,10 @@ STATISTICS: dict[str, dict[str, Statistic]] = {
     },
     "control": {"found": Statistic("count", "runs")},
     "series": {"flags": Statistic("count", "checkpoints")},
-    "atlas": {"coverage": Statistic("share", "tasks")},
+    "atlas": {
+        "coverage": Statistic("share", "tasks"),
+        "recognized": Statistic("share", "rows", has_null=True),
+    },
     "drift": {
         "found": Statistic("count", "requests"),
         "detectable": Statistic("share", "requests"),

@@ -217,7 +217,25 @@ def read_report(kind: str, path: Path | str) -> Report:
     if not isinstance(content, Mapping):
         return Report(kind, file, digest, None, f"{file.name} is damaged: it is no JSON object")
     _check_kind(kind, file, content)
+    if kind == "atlas":
+        return _atlas(file, digest)
     return Report(kind, file, digest, content)
+
+
+def _atlas(file: Path, digest: str) -> Report:
+    """An atlas whose files are as they were written."""
+    from nucleate.monitor.atlas import Atlas
+
+    try:
+        atlas = Atlas.load(file.parent)
+    except BadInput as error:
+        return Report("atlas", file, digest, None, str(error))
+    content = {
+        "clusters": list(atlas.clusters),
+        "version": atlas.version,
+        "confusion": atlas.confusion,
+    }
+    return Report("atlas", file, digest, content)
 
 
 def _check_kind(kind: str, file: Path, content: Mapping[str, Any]) -> None:
@@ -227,8 +245,9 @@ def _check_kind(kind: str, file: Path, content: Mapping[str, Any]) -> None:
     if found != kind:
         told = f"a report of kind {found!r}" if found else "no report of nucleate"
         raise BadInput(f"{file} is {told}, and is given as --{kind}; give the right file")
-    # An atlas has a schema, and its version is the hash of its content.
-    version = content.get("schema" if kind == "atlas" else "version", 1 if is_series else None)
+    if kind == "atlas":  # its version is the hash of its content, and its schema is its own affair
+        return
+    version = content.get("version", _VERSION if is_series else None)
     if version != _VERSION:
         raise BadInput(
             f"{file} has version {version!r}, and version {_VERSION} is read; make it anew"

@@ -4,33 +4,37 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nucleate.monitor.gate._evidence import Evidence
+from nucleate.monitor.gate._page import Traffic
 from nucleate.monitor.gate._report import AlarmRate
 
 DAYS = 365.25 / 12
 """Of a month."""
 
 
-def false_alarms(
-    evidence: Evidence, requests_a_day: float, trainings_a_month: float
-) -> list[AlarmRate]:
+def false_alarms(evidence: Evidence, traffic: Traffic) -> list[AlarmRate]:
     """The rate of false alarms of each rule whose report is there, and what it makes in a month.
 
     Args:
         evidence: reports state the rate that each rule keeps.
-        requests_a_day: 0: not known.
-        trainings_a_month: 0: not known.
+        traffic: requests and trainings; 0: not known.
     """
-    return list(_rates(evidence, requests_a_day * DAYS, trainings_a_month))
+    return list(_rates(evidence, traffic, traffic.requests_a_day * DAYS))
 
 
-def _rates(evidence: Evidence, requests: float, trainings: float) -> Iterator[AlarmRate]:
-    alarms, drift = (_content(evidence, kind) for kind in ("alarms", "drift"))
-    if isinstance(alarms.get("rate"), float):
-        yield _rate("alarms", alarms["rate"], "training", trainings)
-    if isinstance(drift.get("rate"), float):
-        looks = drift.get("looks") or {}
-        per_horizon = looks.get("size", drift.get("requests", 0)) * looks.get("horizon", 1)
-        yield _rate("drift", drift["rate"], "horizon", requests / per_horizon if per_horizon else 0)
+def _rates(evidence: Evidence, traffic: Traffic, requests: float) -> Iterator[AlarmRate]:
+    alarms, drift, atlas = (_content(evidence, kind) for kind in ("alarms", "drift", "atlas"))
+    if _is_rate(alarms.get("rate")):
+        yield _rate("alarms", alarms["rate"], "training", traffic.trainings_a_month)
+    if atlas:
+        yield _rate("outside", traffic.outside_rate, "request", requests)
+    if _is_rate(drift.get("rate")):
+        looks = drift.get("looks") or {"size": drift.get("requests"), "horizon": 1}
+        rows = (looks.get("size") or 0) * (looks.get("horizon") or 0)
+        yield _rate("drift", drift["rate"], "horizon", requests / rows if rows else 0.0)
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
 
 
 def _content(evidence: Evidence, kind: str) -> Mapping[str, Any]:

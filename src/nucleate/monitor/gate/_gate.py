@@ -49,8 +49,8 @@ def run_gate(
     """
     criteria = [_judged(criterion, evidence) for criterion in page.criteria]
     _check_traffic(requests_a_day=requests_a_day, trainings_a_month=trainings_a_month)
-    requests = page.traffic.requests_a_day if requests_a_day is None else requests_a_day
-    trainings = page.traffic.trainings_a_month if trainings_a_month is None else trainings_a_month
+    given = {"requests_a_day": requests_a_day, "trainings_a_month": trainings_a_month}
+    traffic = page.traffic.model_copy(update={k: v for k, v in given.items() if v is not None})
     return GateReport(
         nucleate=nucleate.__version__,
         time=time.time() if now is None else now,
@@ -64,9 +64,9 @@ def run_gate(
         next=page.next,
         criteria=criteria,
         thresholds=_thresholds(page, evidence, record),
-        requests_a_day=requests,
-        trainings_a_month=trainings,
-        false_alarms=false_alarms(evidence, requests, trainings),
+        requests_a_day=traffic.requests_a_day,
+        trainings_a_month=traffic.trainings_a_month,
+        false_alarms=false_alarms(evidence, traffic),
         inputs=_inputs(evidence),
         notes=_notes(evidence),
     )
@@ -161,6 +161,9 @@ def _inputs(evidence: Evidence) -> dict[str, str]:
             found[f"{what} {run.name}: summary.json"] = run.sha256
     for kind, report in evidence.reports.items():
         found[f"{kind}: {report.path.name}"] = report.sha256
+    atlas = evidence.reports.get("atlas")
+    if atlas is not None and atlas.content is not None:
+        found["atlas"] = str(atlas.content["version"])
     return {name: digest for name, digest in found.items() if digest}
 
 

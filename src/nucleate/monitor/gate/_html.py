@@ -10,7 +10,7 @@ from nucleate.monitor.gate._reader import reading
 from nucleate.monitor.gate._report import GateReport
 from nucleate.monitor.gate._words import check_language, word
 
-_MOST_CRITERIA, _MOST_LINES, _FEW = 14, 5, 6
+_MOST_CRITERIA, _FEW = 14, 6
 """What one printed page holds; the rest is counted, and all of it is in `gate.json`. Of few
 criteria the page also says why they are asked."""
 _MOST_TEXT = 420
@@ -44,7 +44,7 @@ def gate_html(report: GateReport, language: str = "en") -> str:
             word("page.more", chosen, n=len(listed) - most) if len(listed) > most else ""
         ),
         most_criteria=_MOST_CRITERIA,
-        most_lines=_MOST_LINES,
+        most_lines=5 if len(read.criteria) <= _FEW else 3,
         few=_FEW,
     )
 

@@ -165,6 +165,9 @@ class Traffic(_Strict):
 
     requests_a_day: float = Field(0.0, ge=0)
     trainings_a_month: float = Field(0.0, ge=0)
+    outside_rate: float = Field(
+        0.05, gt=0, lt=1, description="of false alarms that nucleate score is asked for"
+    )
 
 
 class Page(_Strict):

@@ -137,7 +137,10 @@ def gate_lines(report: GateReport, language: str = "en") -> list[str]:
         BadInput: another language.
     """
     read = reading(report, check_language(language))
-    lines = [plain(f"{read.stage}: {read.decision}. {read.meaning}")]
+    head = word(
+        "lines.head", read.language, stage=read.stage, decision=read.decision, meaning=read.meaning
+    )
+    lines = [plain(head)]
     lines += [plain(f"[{one.mark}] {one.title}: {one.sentence}") for one in read.criteria]
     lines += [plain(f"{read.heading('thresholds')} {line}") for line in read.thresholds]
     lines += [plain(f"{read.heading('notes')}: {line}") for line in read.notes]

@@ -78,9 +78,9 @@ class Subject(_Strict):
 class AlarmRate(_Strict):
     """How often one rule alarms although nothing is wrong."""
 
-    rule: Literal["alarms", "drift", "outside", "audit"]
+    rule: Literal["alarms", "outside", "drift"]
     rate: float = Field(ge=0, description="at most; of one unit")
-    unit: Literal["training", "horizon", "request", "report"]
+    unit: Literal["training", "request", "horizon"]
     units_a_month: float | None = Field(description="null: the traffic is not known")
     a_month: float | None = Field(description="expected false alarms a month")
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from nucleate.findings import Summary
 from nucleate.monitor.gate._evidence import Evidence, RunEvidence
 from nucleate.monitor.gate._measured import Measured, broken, exact, missing
@@ -131,6 +133,30 @@ def _coverage(report: Mapping[str, Any], evidence: Evidence) -> Measured:
     return exact(len(known) / len(tasks), len(tasks))
 
 
+def _recognized(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Share of held-out rows that are nearest to their own cluster; by chance the most frequent's.
+
+    The interval is Wilson's (1927, "Probable inference, the law of succession").
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    confusion = np.asarray(report["confusion"])
+    right, rows = int(confusion.trace()), int(confusion.sum())
+    low, high = proportion_confint(right, rows, method="wilson")
+    chance = float(confusion.sum(1).max() / rows)
+    return Measured(right / rows, float(low), float(high), rows, chance)
+
+
+def _raised(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
+    """Alarms that stand after a training."""
+    alarms, verdict = report["alarms"], str(report["verdict"])
+    if (verdict == "alarm") != bool(alarms):
+        return broken(f"the report says {verdict!r} and names {len(alarms)} alarms")
+    few = verdict == "too few"
+    found = exact(len(alarms), int(report["readings"]))
+    return replace(found, undecided="too few readings for an alarm" if few else "")
+
+
 def _drift_found(report: Mapping[str, Any], _evidence: Evidence) -> Measured:
     """Kinds of shift beyond the rate of false alarms; none, where one could be missed, is open."""
     found = sum(bool(signal["found"]) for signal in report["signals"])
@@ -176,6 +202,8 @@ _OF_RUN: dict[str, Callable[[Criterion, RunEvidence, Summary], Measured]] = {
 _OF_REPORT: dict[tuple[str, str], Callable[[Mapping[str, Any], Evidence], Measured]] = {
     ("series", "flags"): _flags,
     ("atlas", "coverage"): _coverage,
+    ("atlas", "recognized"): _recognized,
+    ("alarms", "raised"): _raised,
     ("drift", "found"): _drift_found,
     ("drift", "detectable"): _detectable,
     ("audit", "gaps"): _gaps,

@@ -12,6 +12,8 @@ from nucleate.monitor.service._limits import Limits, Refused
 JSON = "application/json"
 PACKED = "application/octet-stream"
 WIDTH_HEADER = "x-nucleate-width"
+BLANK = " \t\n\v\f\r"
+"""A text of nothing else is empty; named one by one, for a schema's white space is not Python's."""
 LARGEST = 1e9
 """Size of a number up to which distances can be computed in float32."""
 _NUMBERS = {int, float}
@@ -38,7 +40,7 @@ def rows_of(
     Args:
         body: as it came.
         kind: its content type.
-        width: the header `x-nucleate-width`, which packed bodies need.
+        width: the header `x-nucleate-width`, which packed bodies need; held against the atlas's.
         limits: of rows and texts.
         expected: width of the atlas.
         reads: whether a model is there that reads texts.
@@ -49,19 +51,25 @@ def rows_of(
     """
     kind = kind.partition(";")[0].strip().lower()
     if kind == PACKED:
-        return _packed(body, width, limits, expected)
+        _check_width(width, expected)
+        return _packed(body, limits, expected)
     if kind == JSON:
+        if width is not None:
+            _check_width(width, expected)
         return _listed(body, limits, expected, reads)
     raise Refused(415, f"the content type is {_short(kind)}; send {JSON} or {PACKED}")
 
 
-def _packed(body: bytes, width: str | None, limits: Limits, expected: int) -> Rows:
+def _check_width(width: str | None, expected: int) -> None:
     if width != str(expected):
         raise Refused(
             422,
             f"the header {WIDTH_HEADER} is {_short(width)}, but this atlas reads vectors of width "
             f"{expected}; send {WIDTH_HEADER}: {expected} and float32 numbers, little-endian",
         )
+
+
+def _packed(body: bytes, limits: Limits, expected: int) -> Rows:
     if not body or len(body) % (4 * expected):
         raise Refused(
             422,
@@ -129,7 +137,7 @@ def _sane(vectors: Float32[np.ndarray, "row width"]) -> Float32[np.ndarray, "row
 
 def _texts(given: list[Any], limits: Limits) -> list[str]:
     for number, text in enumerate(given):
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not text.strip(BLANK):
             raise Refused(422, f"rows[{number}].text is no text, or an empty one")
         if len(text) > limits.text:
             raise Refused(

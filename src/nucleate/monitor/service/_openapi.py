@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nucleate.monitor.service._bodies import JSON, LARGEST, PACKED, WIDTH_HEADER
+from nucleate.monitor.service._bodies import BLANK, JSON, LARGEST, PACKED, WIDTH_HEADER
 from nucleate.monitor.service._held import Held
 from nucleate.monitor.service._limits import Limits
 
@@ -79,7 +79,7 @@ def components(held: Held, limits: Limits, *, reads: bool, token: bool) -> dict[
         "maxItems": width,
         "description": f"A hidden state at {held.about['stream']}, {held.about['position']}.",
     }
-    text = {"type": "string", "minLength": 1, "maxLength": limits.text, "pattern": r"\S"}
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text, "pattern": f"[^{BLANK}]"}
     forms = [{"vector": vector}, {"vector": vector, "text": text}]
     forms += [{"text": text}] if reads else []
     rows = [
