@@ -288,7 +288,7 @@ def test_an_atlas_that_was_changed_is_an_error(tmp_path):
 
 def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
     """Not a report made by this test: what drift, audit and the atlas really write."""
-    from nucleate.monitor.audit import AuditTable, audit
+    from nucleate.monitor.audit import AuditTable, audit_table
     from nucleate.monitor.drift import DriftSample
     from nucleate.monitor.drift import drift as look
 
@@ -302,7 +302,7 @@ def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
         rng.choice(["t0", "t1"], 3000), {"lang": rng.choice(["en", "ja"], 3000)},
         {"wrong": rng.random(3000) < 0.1},
     )  # fmt: skip
-    judged = audit(table, permutations=19)
+    judged = audit_table(table, permutations=19)
     write_json(tmp_path / "audit.json", judged.to_dict())
     evidence = read_evidence(
         atlas=tmp_path / "atlas", drift=tmp_path / "drift.json", audit=tmp_path / "audit.json"
