@@ -21,7 +21,8 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
+from scipy.optimize import brentq
+from statsmodels.stats.proportion import power_proportions_2indep, proportion_confint
 
 from nucleate.monitor.audit import (
     AuditTable,
@@ -164,10 +165,28 @@ def stated(rng: np.random.Generator, level: float) -> None:
                 if _excess(rows, rate, level / count) <= to - rate
             )  # fmt: skip
             print(f"  {rate:g} to {to:g}, first of {count} tests: {needed} rows")
+    for rate in (0.02, 0.1):
+        cells = []
+        for rows in (30, 100, 250):
+            excess = _excess_by_formula(rows, rate, alpha)
+            cells.append(f"{rows}: {excess:.3f} ({_power(rng, rows, rate, excess, alpha):.2f})")
+        print(f"  by the normal formula, others at {rate:g}: {', '.join(cells)}")
 
 
 def _excess(rows: int, rate: float, alpha: float) -> float:
     return float(detectable(np.array([rows]), np.array([4750]), np.array([rate]), alpha)[0])
+
+
+def _excess_by_formula(rows: int, rate: float, alpha: float) -> float:
+    """What the usual formula for two shares says instead."""
+
+    def lacking(excess: float) -> float:
+        power = power_proportions_2indep(
+            excess, rate, rows, ratio=4750 / rows, alpha=alpha, return_results=False
+        )
+        return float(power) - 0.9
+
+    return float(brentq(lacking, 1e-3, 0.999 - rate))
 
 
 def _power(rng: np.random.Generator, rows: int, rate: float, excess: float, alpha: float) -> float:
