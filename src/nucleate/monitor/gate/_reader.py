@@ -15,7 +15,6 @@ from nucleate.monitor.gate._words import (
     word,
 )
 
-
 _MOST_NAMES = 3
 
 
