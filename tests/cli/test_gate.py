@@ -7,6 +7,7 @@ import pytest
 from gate_runs import gated_run
 from in_process import runner
 from nucleate.monitor import read_page
+from nucleate.runs import Run
 
 
 @pytest.fixture
@@ -65,6 +66,15 @@ def test_thresholds_put_on_record_before_the_training_are_said_to_be(run, tmp_pa
     assert found["thresholds"]["before_evidence"] is True
     late = json.loads(run("gate", "trial", "--run", "good", "--out", "other", "--json").stdout)
     assert late["thresholds"]["before_evidence"] is False
+    Run(tmp_path / "good").journal.append("part", name="panel", seconds=1.0)
+    later = json.loads(run("gate", "trial", "--run", "good", "--out", "other", "--json").stdout)
+    assert later["thresholds"]["before_evidence"] is False  # measured later, trained before
+    words = ("gate", "trial", "--run", "good", "--run", "again", "--out")
+    gated_run(tmp_path / "again", seed=1)  # ends after the thresholds, but the first one did not
+    assert (
+        json.loads(run(*words, "other", "--json").stdout)["thresholds"]["before_evidence"] is False
+    )
+    assert json.loads(run(*words, "gate", "--json").stdout)["thresholds"]["before_evidence"] is True
     none = json.loads(run("gate", "trial", "--run", "good", "--json").stdout)
     assert none["thresholds"]["before_evidence"] is None
     assert none["thresholds"]["first_used"] is None

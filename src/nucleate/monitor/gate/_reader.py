@@ -15,6 +15,8 @@ from nucleate.monitor.gate._words import (
     word,
 )
 
+_MOST_NAMES = 3
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -99,7 +101,9 @@ def _deciding(report: GateReport, language: Language) -> str:
         if each.verdict in wanted and (report.verdict != "inconclusive" or each.severity == "fail")
     ]
     between = "、" if language == "ja" else "; "
-    return between.join(_title(each, language) for each in named)
+    names = [_title(each, language) for each in named[:_MOST_NAMES]]
+    more = len(named) - len(names)
+    return between.join([*names, *([word("page.others", language, n=more)] if more else [])])
 
 
 def _shown(judged: Judged, language: Language) -> Shown:
