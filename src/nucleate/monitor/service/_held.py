@@ -39,6 +39,9 @@ class Feed(Protocol):
     def report(self) -> Mapping[str, Any]:
         """What is known of drift now, as `nucleate drift --json` says it."""
 
+    def show(self) -> None:
+        """Bring the metrics up to date."""
+
     def close(self) -> None:
         """Look at the rows that wait, and keep the state."""
 
