@@ -224,9 +224,8 @@ def main() -> None:
     for name in seeds[0].sets:
         draws = areas(seeds, name)
         rows = ", ".join(str(len(seed.sets[name])) for seed in seeds)
-        print(
-            f"\n{name} ({rows} rows; {len(seeds[0].inside)} or so inside): AUROC, detected at 5 %"
-        )
+        inside = ", ".join(str(len(seed.inside)) for seed in seeds)
+        print(f"\n{name} ({rows} rows; inside {inside}): AUROC, detected at 5 %")
         report["auroc"][name], report["paired"][name] = {}, {}
         for detector, values in sorted(draws.items(), key=lambda item: -item[1][0]):
             share = detected(seeds, name, detector)

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 import requests_of
 from nucleate._core.errors import BadInput
 from nucleate.monitor.atlas import fit_atlas, load_encoder
-from nucleate.monitor.atlas._detectors import Trial, auroc_draws, judge_detectors
+from nucleate.monitor.atlas._detectors import Trial, _decided, auroc_draws, judge_detectors
 
 CODE = np.repeat(np.arange(requests_of.CLUSTERS), requests_of.EACH)
 
@@ -64,6 +64,30 @@ def test_words_that_only_disturb_are_left_out():
     )  # fmt: skip
     assert found["in_use"] == "states"
     assert found["state"] == "surface takes away"
+
+
+@pytest.mark.parametrize(
+    ("over_surface", "accuracy", "state", "in_use"),
+    [
+        ((0.09, 0.07, 0.11), (0.08, 0.02, 0.13), "states add", "both"),
+        ((0.0, -0.01, 0.02), (0.08, 0.02, 0.13), "states add", "both"),
+        ((-0.045, -0.057, -0.033), (0.009, -0.042, 0.060), "states take away", "surface"),
+        ((0.001, -0.002, 0.004), (0.0, -0.005, 0.005), "states add nothing", "surface"),
+        ((0.001, -0.002, 0.03), (0.0, -0.005, 0.005), "undecided", "both"),
+        ((0.001, -0.002, 0.004), (0.0, -0.05, 0.05), "undecided", "both"),
+    ],
+)
+@pytest.mark.parametrize("over_states", [-0.02, 0.02])
+def test_what_is_used_follows_from_the_intervals(
+    over_surface, accuracy, state, in_use, over_states
+):
+    """Clusters that the model has learnt are no reason to leave the words out."""
+    gain = {
+        "both - surface": list(over_surface),
+        "both - states": [over_states, over_states - 0.01, over_states + 0.01],
+        "cluster accuracy, states - surface": list(accuracy),
+    }
+    assert _decided(gain, True, False)[:2] == (in_use, state)
 
 
 def test_few_rows_decide_nothing():
