@@ -82,11 +82,15 @@ def test_an_atlas_of_words_scores_a_file_without_a_model(world, nucleate):
     assert "detector: surface" in done.stdout
 
 
-def test_show_and_diff_say_what_an_atlas_knows(fitted, nucleate):
+def test_show_says_what_an_atlas_knows(fitted, nucleate):
     shown = json.loads(nucleate("atlas", "show", fitted, "--json").stdout)
     assert {each["cluster"] for each in shown["clusters"]} == {f"task {k}" for k in range(5)}
     words = nucleate("atlas", "show", fitted).stdout
     assert "5 clusters, read at" in words
+
+
+@pytest.mark.slow
+def test_diff_says_nothing_of_an_atlas_and_itself(fitted, nucleate):
     done = nucleate("atlas", "diff", fitted, fitted, "--common-basis", "--json")
     assert not any(each["words"] for each in json.loads(done.stdout)["clusters"])
 
