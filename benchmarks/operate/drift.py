@@ -1,7 +1,8 @@
 """How often drift is said where there is none, and which drift is found.
 
     python -m benchmarks.operate.drift [--world gaussian words states] [--seeds 0 1 2]
-        [--repeats 200] [--power 100] [--only looks horizon anytime speed] [--out FOLDER]
+        [--repeats 200] [--power 100] [--draws 2000] [--only looks horizon anytime speed]
+        [--out FOLDER]
 
 Worlds:
 
@@ -266,7 +267,7 @@ def of_worlds(worlds: list[World], repeats: int) -> Iterator[tuple[int, World]]:
 def looks(worlds: list[World], repeats: int, power: int) -> dict[str, Any]:
     """One test each."""
     report: dict[str, Any] = {}
-    cases = [("", 0.0, n, 2 * repeats) for n in (100, 500, 2000)]
+    cases = [("", 0.0, n, repeats) for n in (100, 500, 2000)]
     cases += [(*shift, power) for shift in SHIFTS]
     for shift, moved, n, times in cases:
         found: list[DriftReport] = []
@@ -287,7 +288,9 @@ def looks(worlds: list[World], repeats: int, power: int) -> dict[str, Any]:
     return report
 
 
-def horizons(worlds: list[World], repeats: int, power: int, method: str) -> dict[str, Any]:
+def horizons(
+    worlds: list[World], repeats: int, power: int, method: str, draws: int
+) -> dict[str, Any]:
     """A hundred looks each."""
     report: dict[str, Any] = {}
     for shift, moved, times in (
@@ -297,7 +300,12 @@ def horizons(worlds: list[World], repeats: int, power: int, method: str) -> dict
         for number, world in of_worlds(worlds, times):
             rng = seeded(2, number)
             monitor = DriftMonitor(
-                world.draw(rng, REFERENCE), size=SIZE, horizon=HORIZON, method=method, seed=number
+                world.draw(rng, REFERENCE),
+                size=SIZE,
+                horizon=HORIZON,
+                method=method,
+                draws=draws,
+                seed=number,
             )
             turn = TURN if shift else 0
             if turn:
@@ -307,6 +315,8 @@ def horizons(worlds: list[World], repeats: int, power: int, method: str) -> dict
             alarms.append(found.looks.first_alarm or 0)
             since.append(found.looks.since or 0)
             by.append(found.found)
+            if (number + 1) % 20 == 0:
+                print(f"    {number + 1} repeats, {np.count_nonzero(alarms)} alarms", flush=True)
         first = np.array(alarms)
         name = f"{method}, {shift or 'none'} {moved:g}"
         right = (first > TURN) if shift else (first > 0)
@@ -355,6 +365,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--power", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=2000, help="simulated horizons")
     parser.add_argument("--only", nargs="+", default=["looks", "horizon", "anytime", "speed"])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="folder of drift.json")
@@ -375,7 +386,7 @@ def main() -> None:
             found["looks"] = looks(worlds, given.repeats, given.power)
         for part, method in (("anytime", "anytime"), ("horizon", "scan")):
             if part in given.only:
-                found[part] = horizons(worlds, given.repeats, given.power, method)
+                found[part] = horizons(worlds, given.repeats, given.power, method, given.draws)
         report[name] = found
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)

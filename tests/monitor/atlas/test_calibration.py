@@ -97,11 +97,11 @@ def test_the_sum_of_two_scores_that_go_together_keeps_the_rate():
 def test_the_temperature_is_that_under_which_rows_were_drawn():
     rng = np.random.default_rng(3)
     squared = rng.gamma(4, 8, (3000, 5)).astype(np.float32)
-    odds = np.exp(-squared / (2 * 6.0))
+    odds = squared ** (-0.5 / 0.2)
     odds /= odds.sum(1, keepdims=True)
     code = (odds.cumsum(1) < rng.random((len(odds), 1))).sum(1).clip(max=4)
-    found = temperature_of(squared, code)
-    assert found == pytest.approx(6.0, rel=0.2)
+    found = temperature_of(squared, code, 0.01)
+    assert found == pytest.approx(0.2, rel=0.2)
     nearest, probability, margin = confidence(squared, found)
     right = (nearest == code).astype(float)
     assert calibration_error(probability, right)[0] < 0.03

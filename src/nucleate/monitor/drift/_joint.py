@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 
@@ -49,6 +49,6 @@ class Joint:
         return np.asarray(np.where(single <= allowed[-1], self.draws, np.inf).min(0))
 
     @cached_property
-    def _at_least(self) -> Float[np.ndarray, "draw statistic"]:
+    def _at_least(self) -> Int[np.ndarray, "draw statistic"]:
         """Of each draw, how many draws are at least as large, itself included."""
-        return np.asarray(rankdata(-self.draws, method="max", axis=0))
+        return np.asarray(rankdata(-self.draws, method="max", axis=0)).astype(np.int64)
