@@ -54,6 +54,7 @@ def judge_detectors(
     right: Mapping[str, Bool[np.ndarray, "row"]],
     *,
     seed: int,
+    unseen: bool = True,
     draws: int = DRAWS,
 ) -> dict[str, Any]:
     """Compare detectors, and say which one to use.
@@ -63,6 +64,9 @@ def judge_detectors(
         right: for `states` and `surface`, which rows of known clusters they put into their own
             cluster.
         seed: of the bootstrap over rows.
+        unseen: whether the rows outside are new to the model. States tell clusters that it has
+            learnt from each other better than it will tell new ones, so that those are no reason to
+            leave the words out.
         draws: of the bootstrap.
 
     Returns:
@@ -87,7 +91,7 @@ def judge_detectors(
     )
     outside = int(sum(trial.outside.sum() for trial in trials))
     inside = rows - outside if len(trials) == 1 else rows
-    in_use, state, why = _decided(gain, min(inside, outside) >= _FEWEST)
+    in_use, state, why = _decided(gain, min(inside, outside) >= _FEWEST, unseen)
     return {
         "auroc": {name: _interval(values) for name, values in areas.items()},
         "gain": gain,
@@ -100,7 +104,7 @@ def judge_detectors(
     }
 
 
-def _decided(gain: Mapping[str, list[float]], enough: bool) -> tuple[str, str, str]:
+def _decided(gain: Mapping[str, list[float]], enough: bool, unseen: bool) -> tuple[str, str, str]:
     over_surface, over_states = gain["both - surface"], gain["both - states"]
     accuracy = gain["cluster accuracy, states - surface"]
     told = (
@@ -108,7 +112,7 @@ def _decided(gain: Mapping[str, list[float]], enough: bool) -> tuple[str, str, s
     )
     if not enough:
         return "both", "too few", f"fewer than {_FEWEST} rows inside or outside: both are used"
-    if over_states[2] < 0:
+    if over_states[2] < 0 and unseen:
         loss = (
             f"both less states {over_states[0]:+.3f} [{over_states[1]:+.3f}, {over_states[2]:+.3f}]"
         )

@@ -7,12 +7,14 @@ from jaxtyping import Float
 
 from nucleate.monitor.drift._sums import Layout, drawn_sums
 
+_STOCK, _BATCH = 100, 256
+
 
 def window_statistics(
     layout: Layout,
     reference: Float[np.ndarray, "column"],
     reference_rows: int,
-    looks: Float[np.ndarray, "look column"],
+    totals: Float[np.ndarray, "look_and_one column"],
     size: int,
     window: int,
 ) -> Float[np.ndarray, "full statistic"]:
@@ -22,15 +24,23 @@ def window_statistics(
         layout: of the sums.
         reference: sum over the reference's rows.
         reference_rows: how many these are.
-        looks: sum over the requests of each look.
+        totals: sum over the requests of all looks up to each, zero at first.
         size: requests a look.
         window: looks a window.
     """
-    if len(looks) < window:
+    if len(totals) <= window:
         return np.zeros((0, len(layout.statistics)))
-    total = np.concatenate([np.zeros((1, looks.shape[1])), np.cumsum(looks, 0, dtype=np.float64)])
-    sums = total[window:] - total[:-window]
+    sums = totals[window:] - totals[:-window]
     return layout.statistics_of(reference[None], reference_rows, sums, window * size)
+
+
+def running_totals(
+    looks: Float[np.ndarray, "look column"],
+) -> Float[np.ndarray, "look_and_one column"]:
+    """Sums of all looks up to each, zero at first."""
+    found = np.zeros((len(looks) + 1, looks.shape[1]))
+    np.cumsum(looks, 0, out=found[1:])
+    return found
 
 
 def simulate_highest(
@@ -58,12 +68,26 @@ def simulate_highest(
         rng: of all draws.
     """
     count = len(rows)
+    references = drawn_many(rows, rng, draws, count)
+    # Horizons are put together from one large stock of looks: what a horizon shows depends on
+    # which looks follow one another, and these are drawn anew for each.
+    stock = drawn_many(rows, rng, _STOCK * horizon, size)
     found = np.full((draws, len(windows), len(layout.statistics)), -np.inf)
-    for draw in found:
-        reference = drawn_sums(rows, rng.integers(count, size=count)).astype(np.float64)
-        looks = drawn_sums(rows, rng.integers(count, size=(horizon, size)))
+    for draw, reference in zip(found, references, strict=True):
+        totals = running_totals(stock[rng.integers(len(stock), size=horizon)])
         for at, window in enumerate(windows):
             if window <= horizon:
-                values = window_statistics(layout, reference, count, looks, size, window)
+                values = window_statistics(layout, reference, count, totals, size, window)
                 draw[at] = values.max(0)
     return found.reshape(draws, -1)
+
+
+def drawn_many(
+    rows: Float[np.ndarray, "row column"], rng: np.random.Generator, sets: int, size: int
+) -> Float[np.ndarray, "set column"]:
+    """Sums of many sets of rows drawn with replacement, a few at a time."""
+    found = np.empty((sets, rows.shape[1]))
+    for at in range(0, sets, _BATCH):
+        some = found[at : at + _BATCH]
+        some[:] = drawn_sums(rows, rng.integers(len(rows), size=(len(some), size)))
+    return found

@@ -1,9 +1,10 @@
 """Several statistics at one level: the smallest of their p values, against its own null."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 
@@ -26,17 +27,20 @@ class Joint:
         The observed values count among the draws, so that p is never 0 and, where observed and
         drawn values are exchangeable, p <= a in at most a share a of cases.
         """
-        everything = np.concatenate([np.asarray(observed)[None], self.draws])
-        single = _tail_shares(everything)
-        smallest = single.min(1)
-        return np.array([(smallest <= each).mean() for each in single[0]])
+        count = len(self.draws) + 1
+        observed = np.asarray(observed)
+        own = (1 + (self.draws >= observed).sum(0)) / count
+        # Of each draw, how many draws and the observed value are at least as large.
+        smallest = ((self._at_least + (observed >= self.draws)) / count).min(1)
+        smallest = np.append(smallest, own.min())
+        return np.asarray((smallest[:, None] <= own + 1e-12).mean(0))
 
     def critical(self, rate: float) -> Float[np.ndarray, "statistic"]:
         """What some statistic reaches in at most a share `rate` of draws.
 
         Values from there up count. Infinite where there are too few draws to say.
         """
-        single = _tail_shares(self.draws)
+        single = self._at_least / len(self.draws)
         smallest = np.sort(single.min(1))
         reached = (1 + np.searchsorted(smallest, smallest, side="right")) / (1 + len(smallest))
         allowed = smallest[reached <= rate]
@@ -44,9 +48,7 @@ class Joint:
             return np.full(self.draws.shape[1], np.inf)
         return np.asarray(np.where(single <= allowed[-1], self.draws, np.inf).min(0))
 
-
-def _tail_shares(
-    values: Float[np.ndarray, "draw statistic"],
-) -> Float[np.ndarray, "draw statistic"]:
-    """The share of draws that are at least as large, by statistic."""
-    return np.asarray(rankdata(-values, method="max", axis=0) / len(values))
+    @cached_property
+    def _at_least(self) -> Int[np.ndarray, "draw statistic"]:
+        """Of each draw, how many draws are at least as large, itself included."""
+        return np.asarray(rankdata(-self.draws, method="max", axis=0)).astype(np.int64)

@@ -12,7 +12,7 @@ from nucleate._core.errors import BadInput
 from nucleate._core.seeds import component_seed
 from nucleate.monitor.drift._amounts import Halves
 from nucleate.monitor.drift._anytime import Evidence, evidence, log_e
-from nucleate.monitor.drift._horizon import simulate_highest, window_statistics
+from nucleate.monitor.drift._horizon import running_totals, simulate_highest, window_statistics
 from nucleate.monitor.drift._joint import Joint
 from nucleate.monitor.drift._sample import DriftSample
 from nucleate.monitor.drift._scan import Pool
@@ -156,12 +156,14 @@ class Base:
 
     def statistics(self, looks: Sequence[LookSums]) -> Float[np.ndarray, "window statistic"]:
         """Of the windows that end with the last look; -inf of those that are not full."""
-        sums = np.array([look.sums.sum(0) for look in looks])
+        recent = looks[-max(self.settings.windows) :]
+        totals = running_totals(np.array([look.sums.sum(0) for look in recent]))
         found = np.full((len(self.settings.windows), len(self.layout.statistics)), -np.inf)
         for at, window in enumerate(self.settings.windows):
             values = window_statistics(
-                self.layout, self.sum, len(self.rows), sums[-window:], self.settings.size, window
-            )
+                self.layout, self.sum, len(self.rows), totals[-window - 1 :], self.settings.size,
+                window,
+            )  # fmt: skip
             found[at] = values[-1] if len(values) else -np.inf
         return found
 

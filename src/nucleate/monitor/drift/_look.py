@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from nucleate._core.arguments import check_number, check_whole
 from nucleate._core.errors import BadInput
@@ -19,6 +20,7 @@ FEWEST_TESTED = 10
 _STATISTICS = 5
 FEWEST_REQUESTS = 30
 FEWEST_REFERENCE = 100
+_BATCH = 128
 
 
 def drift(
@@ -121,24 +123,34 @@ class _Tested:
         self.layout, self.reference, self.requests = layout, reference, requests
         self.rows = np.concatenate([layout.rows(reference), layout.rows(requests)])
         m, n = len(reference), len(requests)
-        rng = np.random.default_rng(component_seed(seed, "drift permutations"))
-        named = np.zeros((1 + draws, m + n), dtype=bool)
-        named[0, m:] = True
-        for draw in named[1:]:
-            draw[rng.choice(m + n, n, replace=False, shuffle=False)] = True
-        total = self.rows.sum(0, dtype=np.float64)
-        sums = np.concatenate(
-            [named[at : at + 128].astype(np.float32) @ self.rows for at in range(0, 1 + draws, 128)]
-        ).astype(np.float64)
-        values = layout.statistics_of(total - sums, m, sums, n)
+        self.rng = np.random.default_rng(component_seed(seed, "drift permutations"))
         self.pool = None
         if reference.vectors is not None and requests.vectors is not None:
             vectors = np.concatenate([reference.vectors, requests.vectors])
             out = np.concatenate([reference.p, requests.p]) <= outside
-            self.pool = Pool.of(vectors, out, rng)
-            values = np.column_stack([values, self.pool.highest(named)])
+            self.pool = Pool.of(vectors, out, self.rng)
+        apart = np.arange(m + n)[None] >= m
+        drawn = [self._drawn(min(_BATCH, draws - at)) for at in range(0, draws, _BATCH)]
+        values = np.concatenate([self._values(apart), *drawn])
         self.observed, self.joint = values[0], Joint(values[1:])
-        self.rng = rng
+
+    def _drawn(self, draws: int) -> Float[np.ndarray, "draw statistic"]:
+        """Statistics where as many rows as there are requests are called so at random."""
+        named = np.zeros((draws, len(self.rows)), dtype=bool)
+        for draw in named:
+            rows = self.rng.choice(len(self.rows), len(self.requests), replace=False, shuffle=False)
+            draw[rows] = True
+        return self._values(named)
+
+    def _values(self, named: Bool[np.ndarray, "draw row"]) -> Float[np.ndarray, "draw statistic"]:
+        """Statistics where some rows are called requests, the others reference."""
+        m, n = len(self.reference), len(self.requests)
+        sums = (named.astype(np.float32) @ self.rows).astype(np.float64)
+        total = self.rows.sum(0, dtype=np.float64)
+        values = self.layout.statistics_of(total - sums, m, sums, n)
+        if self.pool is None:
+            return values
+        return np.column_stack([values, self.pool.highest(named)])
 
     def beyond(self, limits: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Which pairs of sums are an alarm, by the statistics of sums."""

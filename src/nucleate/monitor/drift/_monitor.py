@@ -149,7 +149,8 @@ class DriftMonitor:
         if self.settings.method == "anytime":
             p = min(1.0, 1 / self._base.evidence(self._looks).value)
         else:
-            p = min(signal.p or 0.0 for signal in self._signals(done))
+            of_sums, of_group = self._p_values(done)
+            p = min(float(of_sums.min()), of_group)
         self._lowest = min(self._lowest, p)
         if p <= self.settings.rate:
             self._first = self._first or done
@@ -218,9 +219,8 @@ class DriftMonitor:
             return self._events(look)
         base, settings = self._base, self.settings
         values = base.statistics(self._looks[:look])
-        joint = self._simulated()
-        p = joint.p_values(values.ravel()).reshape(values.shape) * settings.rate / self._share
-        limits = joint.critical(self._share).reshape(values.shape)
+        p, group_p = self._p_values(look)
+        limits = self._simulated().critical(self._share).reshape(values.shape)
         found = []
         for column, name in enumerate(base.layout.statistics):
             # Of windows with the same p, the one that is furthest beyond its limit.
@@ -235,14 +235,23 @@ class DriftMonitor:
             )  # fmt: skip
         group = self._group(look)
         if group is not None:
-            own = min(1.0, group.p * settings.group_tests / GROUP_SHARE)
             found.append(
                 Signal(
-                    "new group", group.value, own, np.nan, own <= settings.rate,
+                    "new group", group.value, group_p, np.nan, group_p <= settings.rate,
                     window=group.window,
                 )
             )  # fmt: skip
         return tuple(found)
+
+    def _p_values(self, look: int) -> tuple[np.ndarray, float]:
+        """Over the whole horizon: of each window and statistic, and of a new group."""
+        rate = self.settings.rate
+        values = self._base.statistics(self._looks[:look])
+        p = self._simulated().p_values(values.ravel()).reshape(values.shape) * rate / self._share
+        group = self._group(look)
+        if group is None:
+            return p, 1.0
+        return p, min(1.0, group.p * self.settings.group_tests / GROUP_SHARE)
 
     def _events(self, look: int) -> tuple[Signal, ...]:
         """Evidence from shares of clusters and from scores."""

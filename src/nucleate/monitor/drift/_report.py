@@ -136,7 +136,7 @@ class Looks:
         first_alarm: the look at which the first alarm was raised, counted from 1.
         since: the look since which requests differ, as it is estimated after an alarm.
         still: whether the last look is beyond a limit too.
-        evidence: of the anytime-valid method: an e-value, alarm from 1 / rate; None otherwise.
+        evidence: of the anytime-valid method: an e-value, alarm at 1 / rate or more; else None.
     """
 
     done: int
@@ -207,9 +207,9 @@ class DriftReport:
         if self.looks is not None:
             one = self.looks
             over += f", look {one.done} of {one.horizon}, {one.size} requests each"
-        p = "" if self.p is None else f" (p {self.p:.3g}, alarm from {self.rate:g} down)"
+        p = "" if self.p is None else f" (p {self.p:.3g}, alarm at {self.rate:g} or less)"
         if self.looks is not None and self.looks.evidence is not None:
-            p = f" (evidence {self.looks.evidence:.3g}, alarm from {1 / self.rate:g} up)"
+            p = f" (evidence {self.looks.evidence:.3g}, alarm at {1 / self.rate:g} or more)"
         yield f"{self.verdict.value}{p}: {over}"
         if self.looks is not None and self.looks.first_alarm is not None:
             one = self.looks
