@@ -101,6 +101,7 @@ def fit(
     with watching(quiet=quiet) as watcher:
         watcher.say(f"nucleate atlas fit {source}: {len(rows)} rows -> {out}")
         options.prepare_torch(threads)
+        from nucleate.findings import json_value
         from nucleate.monitor.atlas import (
             atlas_report,
             fit_model_atlas,
@@ -120,7 +121,7 @@ def fit(
     found.save(out)
     report = atlas_report(found)
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(json_value(report)))
         return
     for line in report_lines(report):
         say(line)
@@ -134,11 +135,12 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Say what an atlas knows: place, clusters, confusions, false alarms, detectors."""
+    from nucleate.findings import json_value
     from nucleate.monitor.atlas import Atlas, atlas_report, report_lines
 
     report = atlas_report(Atlas.load(atlas), rate)
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(json_value(report)))
         return
     for line in report_lines(report, top):
         say(line)
