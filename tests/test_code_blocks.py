@@ -19,6 +19,7 @@ _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _ELSEWHERE = (
     "make ", "nucleate reproduce", "nucleate study run", "nucleate forecast",
     "nucleate study table policies.yaml --rank", "nucleate gate trial --run", "nucleate gate conf",
+    "nucleate serve my-atlas",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """How often an audit finds a badly served group, and how often it names one where there is none.
 
-    python -m benchmarks.operate.audit [--repeats 200] [--leaks 200] [--rows 5000] [--only PART ...]
+    python -m benchmarks.operate.audit [--repeats 200] [--leaks 100] [--rows 5000] [--only PART ...]
 
 Every data set has twenty clusters of a twentieth each, a column of three languages that has nothing
 to do with anything, errors at .1 and requests outside at .05, and states of width 32.
@@ -199,7 +199,7 @@ def _power(rng: np.random.Generator, rows: int, rate: float, excess: float, alph
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--leaks", type=int, default=200)
+    parser.add_argument("--leaks", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--only", nargs="*", help="stated, pairs, clean, gap, leaks")

@@ -1,6 +1,6 @@
 """How often the first stage of the gate passes a model that has learned nothing, and one that has.
 
-    python benchmarks/operate/gate.py [--folder runs] [--seeds 10] [--trained 5] [--run RUN ...]
+    python benchmarks/operate/gate.py [--folder runs] [--seeds 10] [--trained 3] [--run RUN ...]
 
 Three kinds of runs of one small size, each judged by the shipped page `trial`:
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/gate"))
     parser.add_argument("--seeds", type=int, default=10, help="of untrained and scrambled each")
-    parser.add_argument("--trained", type=int, default=5, help="seeds of trained models")
+    parser.add_argument("--trained", type=int, default=3, help="seeds of trained models")
     parser.add_argument("--run", type=Path, action="append", default=[])
     asked = parser.parse_args()
     counts = {"untrained": asked.seeds, "scrambled": asked.seeds, "trained": asked.trained}

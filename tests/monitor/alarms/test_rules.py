@@ -82,6 +82,12 @@ def test_limits_are_exceeded_at_the_rate_that_was_asked_for():
         assert abs(hits / 2000 - rate) < 4 * deviation, (rate, runs, hits / 2000)
 
 
+def test_where_healthy_runs_only_get_better_no_difference_is_no_alarm():
+    """Their worst is below 0: a limit there would alarm when a loss stops falling."""
+    worst = Worst((("own past", "loss"),), -0.1 - 0.01 * np.arange(20.0)[:, None], "")
+    assert limits_from(worst, 0.05).by_name["own past", "loss"] == STATISTICS["loss"].floor
+
+
 def test_too_few_healthy_runs_are_refused_with_the_rate_that_they_hold():
     worst = Worst((("own past", "right"),), np.zeros((9, 1)), "")
     with pytest.raises(BadInput, match=r"9 healthy runs cannot hold a rate of 0.05 .* at least 19"):

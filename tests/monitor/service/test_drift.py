@@ -76,6 +76,7 @@ def test_what_is_no_drift_state_is_refused_at_the_start_or_put_aside(
             _read_state(file, reference)
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_read_stops_the_start(atlas_folder, tmp_path):
     (tmp_path / "drift.json").write_bytes(b"{")
     with pytest.raises(BadInput, match="drift state"):

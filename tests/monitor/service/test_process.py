@@ -87,6 +87,7 @@ def test_it_serves_reloads_on_a_signal_and_stops_without_losing_a_request(tmp_pa
     assert "POST /v1/score 200 rows=3" in errors
 
 
+@pytest.mark.slow
 def test_a_token_from_the_environment_is_asked_for(tmp_path):
     make_atlas(tmp_path / "a")
     words = (tmp_path / "a", "--drift-look", "0", "--quiet", "--drain", "0")

@@ -52,7 +52,7 @@ STATISTICS: dict[str, Statistic] = {
             "log(1 + 1/CDNV) of a task and the task nearest to it",
         ),
         Statistic(
-            "centroid", "states", "lost task", -1, 0, 0.03,
+            "centroid", "states", "lost task", -1, 0, 0.1,
             "share of a task's rows whose nearest task mean is their own",
         ),
         Statistic(

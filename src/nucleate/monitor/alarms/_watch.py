@@ -11,6 +11,7 @@ from nucleate.monitor.alarms._columns import Column, Kind
 from nucleate.monitor.alarms._excess import Band, Fall, aligned
 from nucleate.monitor.alarms._gauge import Numbers
 from nucleate.monitor.alarms._limits import (
+    RULES,
     Limits,
     Rule,
     check_rate,
@@ -131,12 +132,10 @@ class Watch:
         if against.references:
             steps = against.references[0].steps
             self._band = Band(steps, aligned(against.references, steps), self._columns)
-        self._limit = {
-            rule: self._limits_of(against.limits, rule) for rule in ("own past", "reference runs")
-        }
+        self._limit = self._limits_of(against.limits)
         self._beside = {
-            name: {rule: self._limits_of(limits, rule) for rule in ("own past", "reference runs")}
-            for name, limits in (("loss", against.loss), ("training", against.training))
+            "loss": self._limits_of(against.loss),
+            "training": self._limits_of(against.training),
         }
 
     @property
@@ -144,9 +143,12 @@ class Watch:
         """The first step at which the same rule alarmed on `loss` or `training` alone."""
         return dict(self._first)
 
-    def _limits_of(self, limits: Limits, rule: str) -> np.ndarray:
-        found = [limits.by_name.get((_rule(rule), c.statistic), np.inf) for c in self._columns]
-        return np.array(found)
+    def _limits_of(self, limits: Limits) -> dict[Rule, np.ndarray]:
+        known = limits.by_name
+        return {
+            rule: np.array([known.get((rule, c.statistic), np.inf) for c in self._columns])
+            for rule in RULES
+        }
 
     def add(self, numbers: Numbers) -> list[Alarm]:
         """Take the next reading; the alarms that it raises."""
@@ -154,8 +156,8 @@ class Watch:
         new: list[Alarm] = []
         if numbers.not_finite:
             new += self._not_finite(numbers)
-        excess = {"own past": self._fall.add(numbers.values)}
-        levels = {"own past": self._fall.level}
+        excess: dict[Rule, np.ndarray] = {"own past": self._fall.add(numbers.values)}
+        levels: dict[Rule, np.ndarray] = {"own past": self._fall.level}
         if self._band is not None:
             levels["reference runs"] = self._band.at(numbers.step)[0]
             excess["reference runs"] = self._band.add(numbers.step, numbers.values)
@@ -165,7 +167,7 @@ class Watch:
                 self._first.setdefault(name, numbers.step)
         for rule, found in excess.items():
             over = np.flatnonzero(found > self._limit[rule])
-            new += self._of(_rule(rule), numbers, found, over, levels[rule])
+            new += self._of(rule, numbers, found, over, levels[rule])
         self.alarms += new
         return new
 
@@ -222,10 +224,6 @@ class Watch:
             return []
         self._raised.add(("not finite", ""))
         return [not_finite(numbers.step, numbers.not_finite, self._against.limits)]
-
-
-def _rule(name: str) -> Rule:
-    return "own past" if name == "own past" else "reference runs"
 
 
 def _plain(about: Column, value: float) -> float | None:

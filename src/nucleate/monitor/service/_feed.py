@@ -105,6 +105,8 @@ class DriftFeed:
                     self._channel.send(None)
                     return
             except (EOFError, OSError):
+                if self._closing:
+                    return
                 self._report = {"kind": "drift", "version": 1, "verdict": "failed"}
                 self.show()
                 LOG.error("the process that watches drift has ended: drift is not watched")
@@ -147,8 +149,9 @@ class DriftFeed:
         with self._ready:
             self._closing = True
             self._ready.notify()
+        until = time.monotonic() + _SECONDS_TO_FINISH
         self._thread.join(_SECONDS_TO_FINISH)
-        self._process.join(_SECONDS_TO_FINISH)
+        self._process.join(max(until - time.monotonic(), 0))
         if self._process.exitcode is None:
             LOG.warning("drift was being computed: its state is that of the last look saved")
             self._process.kill()
