@@ -22,6 +22,8 @@ from nucleate.monitor.service._watcher import Watching, watch
 LOG = logging.getLogger("nucleate.service")
 _TOGETHER = 100
 """Rows that are sent at once: each sending costs as much as a few rows."""
+_MOST_TOGETHER = 1_000
+"""Rows, or one request, that are sent at once at most: they are copied on their way."""
 _MOST_WAITING = 20_000
 _HOUR = 3600.0
 _HOURS_A_MONTH = 720
@@ -94,13 +96,15 @@ class DriftFeed:
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._rows >= _TOGETHER or self._closing)
-                given = list(self._waiting)
-                self._waiting.clear()
-                self._rows = 0
+                given, rows = [], 0
+                while self._waiting and rows < _MOST_TOGETHER:
+                    given.append(self._waiting.popleft())
+                    rows += len(given[-1][0])
+                self._rows -= rows
             try:
                 if given:
                     self._channel.send(_joined(given))
-                    self._took(self._channel.recv(), sum(len(scores) for scores, _ in given))
+                    self._took(self._channel.recv(), rows)
                 elif self._closing:
                     self._channel.send(None)
                     return

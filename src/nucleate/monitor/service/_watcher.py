@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from nucleate._core.errors import BadInput
 from nucleate.monitor.atlas import Atlas, Scores
-from nucleate.monitor.drift import DriftMonitor, DriftSample
 from nucleate.runs import write_whole
 
 LOG = logging.getLogger("nucleate.service")
@@ -81,7 +80,10 @@ class _Watched:
     """A monitor and the file that its state is kept in."""
 
     def __init__(self, atlas: Atlas, file: Path | None, how: Watching) -> None:
+        # Here, so that the service, which starts this process, does not load all of it too.
         from threadpoolctl import threadpool_limits
+
+        from nucleate.monitor.drift import DriftMonitor, DriftSample
 
         threadpool_limits(1)  # the other cores answer requests
         self._atlas, self._file, self._saved = atlas, file, time.monotonic()
@@ -98,6 +100,8 @@ class _Watched:
             self.monitor = DriftMonitor.restore(kept, reference, training=atlas.texts_hashes)
 
     def add(self, scores: Scores, vectors: Float[np.ndarray, "row width"]) -> dict[str, Any]:
+        from nucleate.monitor.drift import DriftSample
+
         silent = np.full(len(scores), np.nan)
         by_states = replace(scores, p=scores.p_states, p_surface=silent)
         report = self.monitor.add(DriftSample.of_scores(self._atlas, by_states, vectors))
