@@ -3,7 +3,7 @@
     python -m benchmarks.operate.http [PART ...] [--seconds 30] [--requests 720000] [--seed 0]
 
 Parts: `latency` (200 requests a second of one vector, as JSON and packed, beside an empty answer),
-`watched` (the same while drift is watched and its thresholds are simulated), `batches` (packed
+`watched` (the same while drift is watched), `batches` (packed
 bodies), `memory` (an hour's worth of requests, sent faster), `reload` and `stop` (under load:
 requests that were sent and not answered), `alerts` (how often the rule of the outside share is
 wrong, simulated). By default all of them.
