@@ -129,7 +129,7 @@ def limits_from(worst: Worst, rate: float, sources: Sequence[Source] | None = No
 
 def _least(rule: Rule, statistic: str) -> float:
     """Where healthy runs only ever get better: what is no difference is no alarm either."""
-    return STATISTICS[statistic].floor if rule == "own past" else 1.0
+    return STATISTICS[statistic].least if rule == "own past" else 1.0
 
 
 def worst_of(runs: Sequence[Series], *, bands: bool, origin: str = "") -> Worst:

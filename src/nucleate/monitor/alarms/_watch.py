@@ -7,7 +7,7 @@ import numpy as np
 
 from nucleate._core.errors import BadInput
 from nucleate.monitor.alarms._alarm import Alarm, not_finite
-from nucleate.monitor.alarms._columns import Column, Kind
+from nucleate.monitor.alarms._columns import Column, Kind, Source
 from nucleate.monitor.alarms._excess import Band, Fall, aligned
 from nucleate.monitor.alarms._gauge import Numbers
 from nucleate.monitor.alarms._limits import (
@@ -21,6 +21,10 @@ from nucleate.monitor.alarms._limits import (
     worst_of,
 )
 from nucleate.monitor.alarms._series import Series
+
+_FAMILIES: tuple[Sequence[Source] | None, ...] = (None, ("loss",), ("training",))
+_CAUTION = 2
+"""The package's healthy runs are not of the kind that is watched: they hold half the rate."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Standard:
 def standard(references: Sequence[Series] = (), *, rate: float = 0.05) -> Standard:
     """Find the limits that hold a rate of false alarms.
 
+    Without references, or with too few, they are those of the package's healthy runs at half the
+    rate, since a training of another kind is not one of those.
+
     Args:
         references: series of healthy runs: other seeds of the training that is watched, of the same
             prompts, places and schedule of learning.
@@ -60,20 +67,26 @@ def standard(references: Sequence[Series] = (), *, rate: float = 0.05) -> Standa
     for other in given[1:]:
         check_alike(other, given[0])
     enough = len(given) >= max(fewest_runs(rate), 4)
-    worst = worst_of(given, bands=True, origin="the reference runs") if enough else shipped()
     note = ""
+    if enough:
+        worst, strict = worst_of(given, bands=True, origin="the reference runs"), rate
+    else:
+        worst, strict = shipped(), rate / _CAUTION
+        if len(worst) < fewest_runs(strict):
+            raise BadInput(
+                f"the {len(worst)} healthy runs of the package cannot hold a rate of {rate:g}; ask "
+                f"for {_CAUTION / (len(worst) + 1):.1g} or more, or give {fewest_runs(rate)} "
+                "reference runs"
+            )
     if given and not enough:
         note = (
             f"too few reference runs: {len(given)}, and a rate of {rate:g} needs "
             f"{max(fewest_runs(rate), 4)}; the training is compared with its own past only"
         )
-    return Standard(
-        limits_from(worst, rate),
-        limits_from(worst, rate, ["loss"]),
-        limits_from(worst, rate, ["training"]),
-        given if enough else (),
-        note,
+    every, loss, training = (
+        replace(limits_from(worst, strict, sources), rate=rate) for sources in _FAMILIES
     )
+    return Standard(every, loss, training, given if enough else (), note)
 
 
 def check_alike(series: Series, reference: Series) -> None:
