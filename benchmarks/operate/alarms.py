@@ -29,7 +29,6 @@ OTHERS = {
     "gpt2, 64 wide": Setting(arch="gpt2", width=64),
     "own outputs": Setting(outputs="own"),
     "16 tasks": Setting(tasks=16, batch=128),
-    "rate halved": Setting(rate=1e-3),
 }
 
 
