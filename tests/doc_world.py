@@ -80,6 +80,9 @@ def build(folder: Path) -> dict[str, Any]:
         folder / "prompts.jsonl", words, positions=["instruction_end", "last"]
     )
     _reviewed(folder / "reviewed")
+    for name, seed, each in (("known", 0, 120), ("train", 1, 40), ("requests", 2, 20)):
+        given = "".join(json.dumps(row) + "\n" for row in _requests(seed, each))
+        (folder / f"{name}.jsonl").write_text(given, encoding="utf-8")
     for name, page in _studies():
         (folder / name).write_text(page, encoding="utf-8")
     names = _arrays(net, words, prompts)
@@ -98,6 +101,18 @@ def build(folder: Path) -> dict[str, Any]:
         "nc": nc, "model": net, "tokenizer": words, "prompts": prompts, "run": run, "panel": panel,
         "args": arguments, "rows": examples, "np": np, "torch": torch,
     }  # fmt: skip
+
+
+def _requests(seed: int, each: int) -> list[dict[str, str]]:
+    """Requests in the words of a task, with some that all tasks share."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for task, answers in _TASKS.items():
+        own, shared = [task, *answers.values()], [*_VERBS, *answers, "the", "its", "of"]
+        for _ in range(each):
+            words = [*draw.choice(own, 4), *draw.choice(shared, 4)]
+            found.append({"text": " ".join(draw.permutation(words)), "task": task, "time": "1"})
+    return found
 
 
 def _reviewed(folder: Path) -> None:

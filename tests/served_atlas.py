@@ -23,11 +23,12 @@ def vectors_of(per_cluster: int, *, seed: int, width: int = WIDTH) -> np.ndarray
 
 def make_atlas(
     folder: Path, *, names: tuple[str, ...] = CLUSTERS, seed: int = 0, width: int = WIDTH,
+    per_cluster: int = 120,
     **options: Any,
 ) -> Atlas:  # fmt: skip
     """Fit an atlas and write it."""
-    vectors = vectors_of(120, seed=seed, width=width)
-    labels = [name for name in names for _ in range(120)]
+    vectors = vectors_of(per_cluster, seed=seed, width=width)
+    labels = [name for name in names for _ in range(per_cluster)]
     texts = [f"{name} wording {row} of {seed}" for row, name in enumerate(labels)]
     atlas = fit_atlas(vectors, labels, texts, **options)
     atlas.save(folder)

@@ -18,7 +18,8 @@ _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 # `make` is what a checkout is set up with, and trainings take minutes: their own tests run them.
 _ELSEWHERE = (
     "make ", "nucleate reproduce", "nucleate study run", "nucleate forecast",
-    "nucleate study table policies.yaml --rank",
+    "nucleate study table policies.yaml --rank", "nucleate gate trial --run", "nucleate gate conf",
+    "nucleate serve my-atlas",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """How often an audit finds a badly served group, and how often it names one where there is none.
 
-    python -m benchmarks.operate.audit [--repeats 200] [--leaks 200] [--seed 0] [--rows 5000]
+    python -m benchmarks.operate.audit [--repeats 200] [--leaks 100] [--rows 5000] [--only PART ...]
 
 Every data set has twenty clusters of a twentieth each, a column of three languages that has nothing
 to do with anything, errors at .1 and requests outside at .05, and states of width 32.
@@ -21,7 +21,8 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
+from scipy.optimize import brentq
+from statsmodels.stats.proportion import power_proportions_2indep, proportion_confint
 
 from nucleate.monitor.audit import (
     AuditTable,
@@ -164,10 +165,28 @@ def stated(rng: np.random.Generator, level: float) -> None:
                 if _excess(rows, rate, level / count) <= to - rate
             )  # fmt: skip
             print(f"  {rate:g} to {to:g}, first of {count} tests: {needed} rows")
+    for rate in (0.02, 0.1):
+        cells = []
+        for rows in (30, 100, 250):
+            excess = _excess_by_formula(rows, rate, alpha)
+            cells.append(f"{rows}: {excess:.3f} ({_power(rng, rows, rate, excess, alpha):.2f})")
+        print(f"  by the normal formula, others at {rate:g}: {', '.join(cells)}")
 
 
 def _excess(rows: int, rate: float, alpha: float) -> float:
     return float(detectable(np.array([rows]), np.array([4750]), np.array([rate]), alpha)[0])
+
+
+def _excess_by_formula(rows: int, rate: float, alpha: float) -> float:
+    """What the usual formula for two shares says instead."""
+
+    def lacking(excess: float) -> float:
+        power = power_proportions_2indep(
+            excess, rate, rows, ratio=4750 / rows, alpha=alpha, return_results=False
+        )
+        return float(power) - 0.9
+
+    return float(brentq(lacking, 1e-3, 0.999 - rate))
 
 
 def _power(rng: np.random.Generator, rows: int, rate: float, excess: float, alpha: float) -> float:
@@ -180,19 +199,21 @@ def _power(rng: np.random.Generator, rows: int, rate: float, excess: float, alph
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--leaks", type=int, default=200)
+    parser.add_argument("--leaks", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--only", nargs="*", help="stated, pairs, clean, gap, leaks")
     given = parser.parse_args()
-    for part in (
-        lambda rng: stated(rng, Rules().level),
-        lambda rng: pairs(rng, 5 * given.repeats),
-        lambda rng: clean(rng, given.rows, given.repeats),
-        lambda rng: gap(rng, given.rows, given.repeats),
-        lambda rng: leaks(rng, given.leaks),
-    ):
+    parts = {
+        "stated": lambda rng: stated(rng, Rules().level),
+        "pairs": lambda rng: pairs(rng, 5 * given.repeats),
+        "clean": lambda rng: clean(rng, given.rows, given.repeats),
+        "gap": lambda rng: gap(rng, given.rows, given.repeats),
+        "leaks": lambda rng: leaks(rng, given.leaks),
+    }
+    for name in given.only or parts:
         began = time.process_time()
-        part(np.random.default_rng(given.seed))
+        parts[name](np.random.default_rng(given.seed))
         print(f"  ({time.process_time() - began:.0f} processor s)", flush=True)
 
 

@@ -31,6 +31,7 @@ from benchmarks.operate.intents import (
     prompts_of,
     trained,
 )
+from joblib import Parallel, delayed
 
 from nucleate.monitor.atlas import (
     Atlas,
@@ -117,33 +118,35 @@ def _encoded(self: Seed, encoder: Any) -> np.ndarray:
 
 
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
-    both = np.concatenate([inside, outside])
-    _, code, counts = np.unique(both, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[code]
-    n = len(outside)
-    return float((rank[len(inside) :].sum() - n * (n + 1) / 2) / (n * len(inside)))
+    """Share of pairs in which the row outside is the more unusual, ties half."""
+    ordered = np.sort(inside)
+    below = np.searchsorted(ordered, outside, side="left")
+    up_to = np.searchsorted(ordered, outside, side="right")
+    return float((below + up_to).mean() / (2 * len(inside)))
 
 
 def areas(seeds: list[Seed], name: str, rng_seed: int = 0) -> dict[str, np.ndarray]:
     """Mean AUROC over seeds of every detector: first the value, then bootstrap draws."""
     rng = np.random.default_rng(rng_seed)
+    tables = []
+    for seed in seeds:
+        inside = {each: seed.at(each, seed.inside) for each in seed.scores}
+        tables.append((inside, {each: seed.at(each, seed.sets[name]) for each in seed.scores}))
     found: dict[str, list[float]] = {}
     for draw in range(DRAWS + 1):
-        outside_rows = None
+        same: np.ndarray | None = None
         sums: dict[str, list[float]] = {}
-        for seed in seeds:
-            outside, inside = seed.sets[name], seed.inside
-            if draw:
-                inside = rng.choice(inside, len(inside))
-                if name == "held-out intents" or outside_rows is None:
-                    outside_rows = rng.choice(outside, len(outside))
-                outside = outside_rows
-            for detector in seed.scores:
-                value = auroc(seed.at(detector, inside), seed.at(detector, outside))
-                sums.setdefault(detector, []).append(value)
-        for detector, values in sums.items():
-            found.setdefault(detector, []).append(float(np.mean(values)))
-    return {detector: np.array(values) for detector, values in found.items()}
+        for inside, outside in tables:
+            count = len(outside["states"])
+            if same is None or name == "held-out intents":
+                same = rng.integers(0, count, count) if draw else np.arange(count)
+            rows = len(inside["states"])
+            drawn = rng.integers(0, rows, rows) if draw else np.arange(rows)
+            for each in inside:
+                sums.setdefault(each, []).append(auroc(inside[each][drawn], outside[each][same]))
+        for each, values in sums.items():
+            found.setdefault(each, []).append(float(np.mean(values)))
+    return {each: np.array(values) for each, values in found.items()}
 
 
 def detected(seeds: list[Seed], name: str, detector: str) -> float:
@@ -205,19 +208,24 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--encoder", help="folder of a sentence encoder, printed beside")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="folder of scoring.json")
     given = parser.parse_args()
     encoder = None if given.encoder is None else load_encoder(given.encoder)
-    seeds = [Seed(seed, given.data, encoder) for seed in given.seeds]
+    # A process a seed, and one for the control.
+    asked = [(seed, False) for seed in given.seeds] + [(given.seeds[0], True)]
+    *seeds, control = Parallel(n_jobs=given.jobs)(
+        delayed(Seed)(seed, given.data, None if fresh else encoder, fresh=fresh)
+        for seed, fresh in asked
+    )
     report: dict[str, Any] = {"seeds": given.seeds, "auroc": {}, "paired": {}, "false_alarms": {}}
     for number, seed in zip(given.seeds, seeds, strict=True):
         _describe(number, seed)
     for name in seeds[0].sets:
         draws = areas(seeds, name)
         rows = ", ".join(str(len(seed.sets[name])) for seed in seeds)
-        print(
-            f"\n{name} ({rows} rows; {len(seeds[0].inside)} or so inside): AUROC, detected at 5 %"
-        )
+        inside = ", ".join(str(len(seed.inside)) for seed in seeds)
+        print(f"\n{name} ({rows} rows; inside {inside}): AUROC, detected at 5 %")
         report["auroc"][name], report["paired"][name] = {}, {}
         for detector, values in sorted(draws.items(), key=lambda item: -item[1][0]):
             share = detected(seeds, name, detector)
@@ -240,7 +248,6 @@ def main() -> None:
                 f"{found['error']:.4f}), splits [{low:.3f}, {high:.3f}], {found['rows']} rows; "
                 f"above {FAR_MORE}: {len(found['far_more'])} intents {found['far_more']}"
             )
-    control = Seed(given.seeds[0], given.data, None, fresh=True)
     print("\nweights drawn anew (control)")
     _describe(given.seeds[0], control)
     report["control"] = control.atlas.settings["detectors"]

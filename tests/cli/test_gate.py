@@ -7,6 +7,7 @@ import pytest
 from gate_runs import gated_run
 from in_process import runner
 from nucleate.monitor import read_page
+from nucleate.runs import Run
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_a_pass_leaves_every_file_and_ends_with_0(run, tmp_path):
                      "thresholds.jsonl"}  # fmt: skip
     again = run("gate", "trial", "--run", "good", "--out", "gate", "--lang", "ja", "--json")
     assert json.loads(again.stdout)["verdict"] == "pass"
-    assert "次の段階へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
+    assert "先へ進めます" in (tmp_path / "gate" / "gate.html").read_text(encoding="utf-8")
 
 
 def test_each_verdict_has_its_exit_code(run, tmp_path):
@@ -65,9 +66,28 @@ def test_thresholds_put_on_record_before_the_training_are_said_to_be(run, tmp_pa
     assert found["thresholds"]["before_evidence"] is True
     late = json.loads(run("gate", "trial", "--run", "good", "--out", "other", "--json").stdout)
     assert late["thresholds"]["before_evidence"] is False
+    Run(tmp_path / "good").journal.append("part", name="panel", seconds=1.0)
+    later = json.loads(run("gate", "trial", "--run", "good", "--out", "other", "--json").stdout)
+    assert later["thresholds"]["before_evidence"] is False  # measured later, trained before
+    words = ("gate", "trial", "--run", "good", "--run", "again", "--out")
+    gated_run(tmp_path / "again", seed=1)  # ends after the thresholds, but the first one did not
+    assert (
+        json.loads(run(*words, "other", "--json").stdout)["thresholds"]["before_evidence"] is False
+    )
+    assert json.loads(run(*words, "gate", "--json").stdout)["thresholds"]["before_evidence"] is True
     none = json.loads(run("gate", "trial", "--run", "good", "--json").stdout)
     assert none["thresholds"]["before_evidence"] is None
     assert none["thresholds"]["first_used"] is None
+
+
+def test_each_judgment_is_a_line_of_the_journal(run, tmp_path):
+    gated_run(tmp_path / "good")
+    for number in (1, 2):
+        words = ("gate", "trial", "--run", "good", "--out", "gate", "--journal", "j", "--json")
+        done = run(*words)
+        assert json.loads(done.stdout)["verdict"] == "pass"
+        assert f"journal: line {number}, head " in done.stderr
+    assert run("audit", "verify", "j").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -83,6 +103,7 @@ def test_thresholds_put_on_record_before_the_training_are_said_to_be(run, tmp_pa
         (["gate", "trial", "--run", "good", "--lang", "fr"], "'fr'"),
         (["gate", "trial", "--run", "good", "--requests-a-day", "-1"], "-1"),
         (["gate", "trial", "--run", "good", "--requests-a-day", "nan"], "nan"),
+        (["gate", "trial", "--run", "good", "--journal", "j"], "give --out as well"),
         (["gate", "trial", "--fix"], "give --out or --record"),
         (["gate", "list.json", "--run", "good"], "list.json"),
         (["gate", "trial", "--run", "good", "--out", "list.json"], "list.json"),

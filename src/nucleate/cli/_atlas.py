@@ -1,6 +1,7 @@
 """`nucleate atlas`: the clusters that a model has, kept as what requests are held against."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Group, help="Keep a model's clusters, to hold requests against.", no_args_is_help=True
 )
+
+
+class DetectorName(StrEnum):
+    """How unusual a state is."""
+
+    knn = "knn"
+    mahalanobis = "mahalanobis"
+    relative = "relative"
+
+
 Rate = Annotated[
     float, typer.Option(help="Share of requests of known clusters that may be called outside.")
 ]
@@ -49,8 +60,8 @@ def fit(
         typer.Option(help="Comma-separated labels of rows that belong to no cluster, as oos."),
     ] = None,
     detector: Annotated[
-        str, typer.Option(help="How unusual a state is: knn, mahalanobis or relative.")
-    ] = "knn",
+        DetectorName, typer.Option(help="What a state is unusual by: neighbors, or centroids.")
+    ] = DetectorName.knn,
     neighbors: Annotated[int, typer.Option(min=1, help="Nearest rows that count.")] = 5,
     bank_rows: Annotated[int, typer.Option(min=1, help="Rows that are kept for that.")] = 4000,
     keep_text: Annotated[
@@ -90,6 +101,7 @@ def fit(
     with watching(quiet=quiet) as watcher:
         watcher.say(f"nucleate atlas fit {source}: {len(rows)} rows -> {out}")
         options.prepare_torch(threads)
+        from nucleate.findings import json_value
         from nucleate.monitor.atlas import (
             atlas_report,
             fit_model_atlas,
@@ -101,7 +113,7 @@ def fit(
         found = fit_model_atlas(
             network, rows, label=label, trained_texts=known,
             outside=options.names_in(outside) or (), template=template or "",
-            detector=detector,  # type: ignore[arg-type]  # refused there
+            detector=detector.value,
             neighbors=neighbors, bank_rows=bank_rows, keep_text=keep_text,
             encoder=None if encoder is None else load_encoder(encoder), seed=seed,
             progress=stoppable(watcher, "rows read"),
@@ -109,7 +121,7 @@ def fit(
     found.save(out)
     report = atlas_report(found)
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(json_value(report)))
         return
     for line in report_lines(report):
         say(line)
@@ -123,11 +135,12 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Say what an atlas knows: place, clusters, confusions, false alarms, detectors."""
+    from nucleate.findings import json_value
     from nucleate.monitor.atlas import Atlas, atlas_report, report_lines
 
     report = atlas_report(Atlas.load(atlas), rate)
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(json_value(report)))
         return
     for line in report_lines(report, top):
         say(line)

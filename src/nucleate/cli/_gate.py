@@ -54,6 +54,9 @@ def gate(
         Path | None,
         typer.Option(help="Record of thresholds; by default thresholds.jsonl in the folder."),
     ] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="Add a line about the report to this journal; needs --out.")
+    ] = None,
     lang: Annotated[_Language, typer.Option(help="Language of pages and words.")] = _Language.en,
     allow_warn: Annotated[
         bool, typer.Option("--allow-warn", help="Exit code 0 rather than 1 on warnings.")
@@ -76,6 +79,8 @@ def gate(
     if template:
         typer.echo(page_text(page), nl=False)
         return
+    if journal is not None and out is None:
+        raise BadInput("a journal names a report by its hash; give --out as well")
     criteria = read_page(page)
     if out is not None:
         from nucleate.runs import check_writable
@@ -108,11 +113,21 @@ def gate(
     )
     if out is not None:
         write_gate(report, out, language=lang.value)
+        if journal is not None:
+            _enter(journal, out, report)
     if as_json:
         typer.echo(report.model_dump_json())
     else:
         _show(report, lang.value, out)
     raise typer.Exit(exit_code(report.verdict, allow_warn=allow_warn))
+
+
+def _enter(journal: Path, out: Path, report: "GateReport") -> None:
+    from nucleate.monitor.audit import append_entry, file_hash
+
+    hashes = {"report": file_hash(out / "gate.json"), "page": report.thresholds.digest}
+    chain = append_entry(journal, "gate", verdict=report.verdict, hashes=hashes)
+    say(f"journal: line {len(chain.entries)}, head {chain.head}", err=True)
 
 
 def _show(report: "GateReport", language: str, out: Path | None) -> None:

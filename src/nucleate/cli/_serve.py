@@ -1,23 +1,40 @@
 """`nucleate serve`: scores, drift and the gate over HTTP."""
 
 import logging
+import socket
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nucleate._core.errors import BadInput
+from nucleate.cli import _options as options
 from nucleate.cli._text import say
+
+if TYPE_CHECKING:
+    from nucleate.monitor.service import FeedMaker, ModelReader, Service, Token
 
 PORT = 8770
 
 
 def serve(
     atlas: Annotated[Path | None, typer.Argument(help="A folder of `nucleate atlas fit`.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A run or a model (folder, or REPOSITORY[@REVISION]) that reads texts; without "
+            "it clients send vectors, and no model is in the process."
+        ),
+    ] = None,
     gate: Annotated[
         Path | None, typer.Option(help="Report of `nucleate gate` on this version.")
     ] = None,
+    drift_look: Annotated[
+        int,
+        typer.Option(min=0, help="Rows of a look for drift; 100 looks are a horizon; 0: no drift."),
+    ] = 500,
     drift_state: Annotated[
         Path | None, typer.Option(help="File in which the drift monitor outlives the process.")
     ] = None,
@@ -58,6 +75,11 @@ def serve(
             metavar="FOLDER", help="Write a Grafana dashboard and Prometheus alert rules; no more."
         ),
     ] = None,
+    tokenizer: options.Tokenizer = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = None,
+    attention: options.Attention = None,
+    threads: options.Threads = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Keep no access log on standard error.")
     ] = False,
@@ -73,9 +95,11 @@ def serve(
     if atlas is None:
         raise BadInput("name the folder of an atlas, as in nucleate serve ATLAS")
     from nucleate.app import bind, is_loopback
-    from nucleate.monitor.service import Limits, check_extra, read_token
+    from nucleate.monitor.service import check_extra
 
     check_extra()
+    from nucleate.monitor.service import Limits, Service, Sources, read_token
+
     token = read_token(token_file)
     given = {"body": max_body, "rows": max_rows, "text": max_text, "at_once": max_at_once}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
@@ -84,13 +108,21 @@ def serve(
             f"others can reach {host}, and there is no token; give one with --token-file FILE or "
             "NUCLEATE_TOKEN, or listen at 127.0.0.1"
         )
-    taken = bind(host, port)
-    from nucleate.monitor.service import Service, Sources
+    sources = Sources(atlas, gate, drift_state, rate)
+    feed = _feed(drift_look, rate) if drift_look else None
+    with bind(host, port) as taken:
+        _log_to_stderr(quiet=quiet)
+        reader = None
+        if model is not None:
+            options.prepare_torch(threads)
+            reader = _reader(model, tokenizer, options.loading(device, dtype, attention))
+        service = Service(sources, limits=limits, reader=reader, feed=feed)
+        _serve(service, taken, token, drain)
+
+
+def _serve(service: "Service", taken: socket.socket, token: "Token | None", drain: float) -> None:
     from nucleate.monitor.service import serve as serve_until_told
 
-    _log_to_stderr(quiet=quiet)
-    sources = Sources(atlas, gate, drift_state, rate)
-    service = Service(sources, limits=limits)
     name, number = taken.getsockname()[:2]
     address = f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}"
 
@@ -99,9 +131,25 @@ def serve(
         say("stop with Ctrl-C or SIGTERM; SIGHUP reads the atlas again")
         sys.stdout.flush()
 
-    loopback = ["127.0.0.1", "localhost", "::1", "[::1]"]
-    hosts = loopback if token is None else ["*"]
+    # Without a token only the names of this machine are answered to.
+    hosts = ["127.0.0.1", "localhost", "::1", "[::1]"] if token is None else ["*"]
     serve_until_told(service, taken, token=token, hosts=hosts, drain=drain, ready=ready)
+
+
+def _reader(model: str, tokenizer: str | None, loading: dict[str, Any]) -> "ModelReader":
+    from nucleate.checkpoints import load_tokenizer
+    from nucleate.cli._atlas import series_of
+    from nucleate.monitor.service import ModelReader
+
+    series = series_of(model)
+    network = series.checkpoints[-1].load(**loading).eval()
+    return ModelReader(network, load_tokenizer(series, tokenizer))
+
+
+def _feed(look: int, rate: float) -> "FeedMaker":
+    from nucleate.monitor.service import DriftFeed, Watching
+
+    return partial(DriftFeed, how=Watching(look=look, outside=rate))
 
 
 def _write_monitoring(folder: Path) -> None:

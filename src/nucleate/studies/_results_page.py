@@ -86,11 +86,13 @@ def _claims_lines(claims: Claims, table: ClaimsTable, picture: str) -> list[str]
         *(f"**Note: {note}.**\n" for note in table.notes),
         f"![The main number of each claim, seed by seed]({picture})", "",
         *_markdown(
-            ["claim", "verdict", "main number, mean [95 %]", "seeds", "without task information"],
+            ["claim", "verdict", "main number [95 %]", "seeds", "without task information"],
             [[f"{r.name} {r.says}", f"**{r.verdict}**", _main(r), str(r.seeds),
               "not run" if r.null is None else f"{_main(r.null)}, {r.null.verdict}"]
              for r in ranked],
         ), "",
+        "Numbers are means over seeds with intervals by Student's t; leads in time (C4) are "
+        "medians with intervals by the sign test.", "",
         "A claim is judged so:", "", *(f"- {rule}" for rule in CLAIM_RULES), "",
     ]  # fmt: skip
     for result in ranked:
@@ -107,7 +109,7 @@ def _details(result: ClaimResult) -> list[str]:
          "–" if null is None else f"{null.held}: {_value(null)}"]
         for one, null in zip(result.conditions, nulls, strict=True)
     ]  # fmt: skip
-    head = ["", "asked", "holds", "mean [95 %]", "seeds", "without task information"]
+    head = ["", "asked", "holds", "found [95 %]", "seeds", "without task information"]
     return [
         f"## {result.name}: {result.verdict}", "", f"{result.says} {result.reason}.", "",
         *_markdown(head, rows), "",

@@ -74,4 +74,4 @@ def _panel(ax: "Axes", result: ClaimResult) -> None:
 def _wrapped(text: str, width: int) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, width)[:3])
+    return "\n".join(textwrap.wrap(text, width, max_lines=3, placeholder=" …"))

@@ -96,9 +96,9 @@ def test_what_a_run_lacks_is_missing_with_its_remedy(tmp_path):
         ({"unseen_cell": 0.06}, "inconclusive"),
         ({"ari": 0.05, "found": "none"}, "inconclusive"),
         ({"ari": 0.3, "found": "undecided"}, "inconclusive"),
-        ({"uses": ("not used",)}, "fail"),
-        ({"uses": ("undecided",)}, "inconclusive"),
-        ({"uses": ()}, "inconclusive"),
+        ({"uses": ("not used",)}, "warn"),
+        ({"uses": ("undecided",)}, "warn"),
+        ({"uses": ()}, "warn"),
         ({"strings": 9}, "inconclusive"),
         ({"chance": None}, "inconclusive"),
         ({"seen": 0.05, "unseen_string": 0.05, "unseen_cell": 0.0, "uses": ("not used",)}, "fail"),
@@ -250,7 +250,7 @@ def test_a_report_of_something_else_is_refused(tmp_path, content, told):
 def test_a_report_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BadInput, match="there is no drift report"):
         read_evidence(drift=tmp_path / "none.json")
-    with pytest.raises(BadInput, match="there is no atlas report"):
+    with pytest.raises(BadInput, match="there is no atlas "):
         read_evidence(atlas=tmp_path)
 
 
@@ -288,7 +288,7 @@ def test_an_atlas_that_was_changed_is_an_error(tmp_path):
 
 def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
     """Not a report made by this test: what drift, audit and the atlas really write."""
-    from nucleate.monitor import AuditTable, audit
+    from nucleate.monitor.audit import AuditTable, audit_table
     from nucleate.monitor.drift import DriftSample
     from nucleate.monitor.drift import drift as look
 
@@ -302,7 +302,7 @@ def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
         rng.choice(["t0", "t1"], 3000), {"lang": rng.choice(["en", "ja"], 3000)},
         {"wrong": rng.random(3000) < 0.1},
     )  # fmt: skip
-    judged = audit(table, permutations=19)
+    judged = audit_table(table, permutations=19)
     write_json(tmp_path / "audit.json", judged.to_dict())
     evidence = read_evidence(
         atlas=tmp_path / "atlas", drift=tmp_path / "drift.json", audit=tmp_path / "audit.json"

@@ -24,6 +24,7 @@ from nucleate.monitor import (
     write_gate,
 )
 from nucleate.monitor.gate import gate_lines, gate_markdown, junit_xml, model_card
+from nucleate.monitor.gate._report import Changed
 from nucleate.monitor.gate._verdict import WORST_FIRST
 from nucleate.monitor.gate._words import LANGUAGES, _texts
 from served import browsing, watched
@@ -159,6 +160,7 @@ def test_both_languages_have_the_same_texts_with_the_same_values():
     for key in set(english) & set(japanese):
         values = [set(re.findall(r"{(\w+)}", text[key])) for text in (english, japanese)]
         assert values[0] == values[1], key
+    assert len(english) > 60
     only = {key for key in set(japanese) - set(english) if not key.startswith("counted.")}
     assert only == set()
 
@@ -201,12 +203,31 @@ def test_another_language_is_refused(mixed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def longest(report: GateReport) -> GateReport:
+    """The same with long sentences everywhere, and thresholds that were changed."""
+    straddling = {"value": 0.5, "low": 0.41, "high": 0.59, "n": 5000, "null": 0.05,
+                  "verdict": "inconclusive", "reason": "straddles", "severity": "fail"}  # fmt: skip
+    changed = [Changed(criterion="new wordings", key="at_least", before=0.6, now=0.5)] * 4
+    thresholds = report.thresholds.model_copy(update={"changed": changed})
+    return report.model_copy(
+        update={
+            "verdict": "inconclusive",
+            "criteria": [one.model_copy(update=straddling) for one in report.criteria],
+            "thresholds": thresholds,
+            "subjects": report.subjects * 3,
+            "notes": ["the runs were read on different prompts"] * 4,
+        }
+    )
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_the_page_prints_on_one_sheet_and_fits_a_narrow_screen(mixed, tmp_path):
+@pytest.mark.parametrize("long", [False, True])
+def test_the_page_prints_on_one_sheet_and_fits_a_narrow_screen(mixed, tmp_path, long):
+    report = longest(mixed) if long else mixed
     with browsing() as browser, watched(browser, width=380) as page:
         for language in LANGUAGES:
             file = tmp_path / f"{language}.html"
-            file.write_text(gate_html(mixed, language), encoding="utf-8")
+            file.write_text(gate_html(report, language), encoding="utf-8")
             page.goto(file.as_uri())
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 380, language

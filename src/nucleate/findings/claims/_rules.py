@@ -10,6 +10,7 @@ from scipy.stats import binomtest, spearmanr
 
 from nucleate._core.errors import BadInput
 from nucleate.dynamics import between_tasks
+from nucleate.findings._seed_test import median_interval
 from nucleate.findings.claims._verdict import (
     Arms,
     ClaimResult,
@@ -154,7 +155,7 @@ def _precede(arms: _Arms, t: Thresholds) -> list[Condition]:
 
 
 def _order(says: str, ahead: np.ndarray, least: float) -> Condition:
-    """Whether something is earlier: the median, and a sign test over seeds."""
+    """Whether something is earlier: the median with its interval, and a sign test over seeds."""
     known = ahead[~np.isnan(ahead)]
     if not len(known):
         return Condition(says, "unsure", math.nan, math.nan, math.nan, 0)
@@ -167,7 +168,8 @@ def _order(says: str, ahead: np.ndarray, least: float) -> Condition:
     elif median <= 0:
         held = "no"
     each = tuple(ahead.tolist())
-    return Condition(says, held, median, math.nan, math.nan, len(known), before, False, each, least)
+    low, high = median_interval(known)
+    return Condition(says, held, median, low, high, len(known), before, False, each, least)
 
 
 def _solve(arms: _Arms, t: Thresholds) -> list[Condition]:

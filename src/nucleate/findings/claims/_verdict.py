@@ -52,8 +52,9 @@ class Condition:
     Attributes:
         says: in words, with its threshold.
         held: whether it holds.
-        value: mean over seeds of the number it is about; the median where a seed has none.
-        low, high: its 95 % interval by Student's t; NaN where there is none.
+        value: mean over seeds of the number it is about; for an order in time, the median.
+        low, high: its 95 % interval, by Student's t or, of a median, by the sign test; NaN where
+            there is none.
         seeds: how many it rests on.
         met: in how many of them it is met; None where it is no matter of single seeds.
         falsifies: whether the claim falls if it holds.

@@ -77,6 +77,7 @@ class Gauge:
         member = np.zeros((2 * len(names), len(cells)), dtype=np.float32)
         member[cells, np.arange(len(cells))] = 1
         self._sum = member
+        self._mean = member / np.maximum(self._cells, 1).reshape(-1, 1).astype(np.float32)
         both = np.asarray((self._cells > 0).all(0))
         self.uncrossed = tuple(n for n, known in zip(self.tasks, both, strict=True) if not known)
         self._pairs = both[:, None] & both[None] & ~np.eye(len(names), dtype=bool)
@@ -122,13 +123,16 @@ class Gauge:
             scores: `correct` and `nll` of each row, where rows have answers.
             training_loss: mean since the last reading, where it is known.
         """
+        T = len(self.tasks)
         values: list[np.ndarray] = []
         rivals, bad = [], []
         for stream, position in self.places(states.streams):
             points = states.at(stream, position).detach().float().cpu().numpy()
-            if not np.isfinite(points).all():
+            if np.isfinite(points).all():
+                found, nearest = self._of_place(points)
+            else:
                 bad.append(f"states of {stream} @ {position}")
-            found, nearest = self._of_place(points)
+                found, nearest = np.full(2 * T + 3, np.nan), np.zeros(T, dtype=np.int64)
             values.append(found)
             rivals.append(nearest)
         values.append(self._of_answers(scores, bad))
@@ -140,24 +144,29 @@ class Gauge:
     def _of_place(
         self, points: Float[np.ndarray, "row width"]
     ) -> tuple[Float[np.ndarray, "number"], Int[np.ndarray, "task"]]:
-        T = len(self.tasks)
-        if not np.isfinite(points).all():
-            return np.full(2 * T + 3, np.nan), np.zeros(T, dtype=np.int64)
-        norm = _log(float(np.sqrt(np.square(points).sum(1)).mean()))
+        norm = _log(float(np.sqrt(_squares(points)).mean()))
         points = points - points.mean(0)
-        means = ((self._sum @ points) / np.maximum(self._cells, 1).reshape(-1, 1)).reshape(2, T, -1)
-        pairs = np.log1p(np.maximum(self._separation(points, means), 0))
+        means = self._mean @ points
+        lengths = _squares(means)
+        pairs = np.log1p(np.maximum(self._separation(_squares(points), means, lengths), 0))
         known = np.where(self._pairs, pairs, np.inf)
         nearest = known.argmin(1)
         least = known.min(1)
         least[~np.isfinite(least)] = np.nan
         mean = float(pairs[self._pairs].mean()) if self._pairs.any() else np.nan
         rank = _log(_rankme(points))
-        found = [least, self._centroid(points, means), np.array([mean, rank, norm])]
+        found = [
+            least,
+            self._centroid(points @ means.T - lengths / 2),
+            np.array([mean, rank, norm]),
+        ]
         return np.concatenate(found), nearest
 
     def _separation(
-        self, points: Float[np.ndarray, "row width"], means: Float[np.ndarray, "half task width"]
+        self,
+        squares: Float[np.ndarray, "row"],
+        means: Float[np.ndarray, "cell width"],
+        lengths: Float[np.ndarray, "cell"],
     ) -> Float[np.ndarray, "task task"]:
         """Squared distance of two means over the variance within, as `pairwise_separation`.
 
@@ -165,22 +174,17 @@ class Gauge:
         add by chance is not the same in both, so that it is 0 on average where tasks do not differ.
         """
         T = len(self.tasks)
-        square = self._sum @ np.square(points).sum(1)
-        length = np.square(means).sum(2).ravel()
-        inside = (square - self._cells.ravel() * length).reshape(2, T).sum(0)
+        inside = (self._sum @ squares - self._cells.ravel() * lengths).reshape(2, T).sum(0)
         spread = np.maximum(inside, 0) / np.maximum(self._cells.sum(0) - 2, 1)
-        cross = means[0] @ means[1].T
+        cross = means[:T] @ means[T:].T
         own = cross.diagonal()
         gap = own[:, None] + own[None] - cross - cross.T
-        floor = _FLOOR * float(np.square(points).sum(1).mean()) + 1e-30
+        floor = _FLOOR * float(squares.mean()) + 1e-30
         found: np.ndarray = gap / np.maximum((spread[:, None] + spread[None]) / 2, floor)
         return found
 
-    def _centroid(
-        self, points: Float[np.ndarray, "row width"], means: Float[np.ndarray, "half task width"]
-    ) -> Float[np.ndarray, "task"]:
+    def _centroid(self, score: Float[np.ndarray, "row cell"]) -> Float[np.ndarray, "task"]:
         """Share of each task's rows that lie nearest to its mean in the other half of strings."""
-        score = points @ means.reshape(-1, means.shape[2]).T - np.square(means).sum(2).ravel() / 2
         score[:, self._cells.ravel() == 0] = -np.inf
         other = np.where(self._half[:, None], *np.split(score, 2, 1))
         hit = other.argmax(1) == self._codes
@@ -222,6 +226,11 @@ def _shares(
     rows = np.bincount(codes, minlength=tasks)
     hits = np.bincount(codes, weights=hit, minlength=tasks)
     return np.where(rows > 0, hits / np.maximum(rows, 1), np.nan)
+
+
+def _squares(points: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row"]:
+    found: np.ndarray = np.einsum("ij,ij->i", points, points)
+    return found
 
 
 def _rankme(points: Float[np.ndarray, "row width"]) -> float:

@@ -122,7 +122,14 @@ def limits_from(worst: Worst, rate: float, sources: Sequence[Source] | None = No
     factor = max(float(largest[place - 1]), 0.0)
     mean, deviation = table.mean(0), table.std(0) + _SMALL
     limit = mean + factor * deviation
-    return Limits({worst.names[k]: float(v) for k, v in zip(kept, limit, strict=True)}, rate, worst)
+    names = [worst.names[k] for k in kept]
+    by_name = {name: max(float(v), _least(*name)) for name, v in zip(names, limit, strict=True)}
+    return Limits(by_name, rate, worst)
+
+
+def _least(rule: Rule, statistic: str) -> float:
+    """Where healthy runs only ever get better: what is no difference is no alarm either."""
+    return STATISTICS[statistic].least if rule == "own past" else 1.0
 
 
 def worst_of(runs: Sequence[Series], *, bands: bool, origin: str = "") -> Worst:

@@ -7,10 +7,11 @@ import numpy as np
 
 from nucleate._core.errors import BadInput
 from nucleate.monitor.alarms._alarm import Alarm, not_finite
-from nucleate.monitor.alarms._columns import Column, Kind
+from nucleate.monitor.alarms._columns import Column, Kind, Source
 from nucleate.monitor.alarms._excess import Band, Fall, aligned
 from nucleate.monitor.alarms._gauge import Numbers
 from nucleate.monitor.alarms._limits import (
+    RULES,
     Limits,
     Rule,
     check_rate,
@@ -20,6 +21,10 @@ from nucleate.monitor.alarms._limits import (
     worst_of,
 )
 from nucleate.monitor.alarms._series import Series
+
+_FAMILIES: tuple[Sequence[Source] | None, ...] = (None, ("loss",), ("training",))
+_CAUTION = 2
+"""The package's healthy runs are not of the kind that is watched: they hold half the rate."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ class Standard:
 def standard(references: Sequence[Series] = (), *, rate: float = 0.05) -> Standard:
     """Find the limits that hold a rate of false alarms.
 
+    Without references, or with too few, they are those of the package's healthy runs at half the
+    rate, since a training of another kind is not one of those.
+
     Args:
         references: series of healthy runs: other seeds of the training that is watched, of the same
             prompts, places and schedule of learning.
@@ -59,20 +67,26 @@ def standard(references: Sequence[Series] = (), *, rate: float = 0.05) -> Standa
     for other in given[1:]:
         check_alike(other, given[0])
     enough = len(given) >= max(fewest_runs(rate), 4)
-    worst = worst_of(given, bands=True, origin="the reference runs") if enough else shipped()
     note = ""
+    if enough:
+        worst, strict = worst_of(given, bands=True, origin="the reference runs"), rate
+    else:
+        worst, strict = shipped(), rate / _CAUTION
+        if len(worst) < fewest_runs(strict):
+            raise BadInput(
+                f"the {len(worst)} healthy runs of the package cannot hold a rate of {rate:g}; ask "
+                f"for {_CAUTION / (len(worst) + 1):.1g} or more, or give {fewest_runs(rate)} "
+                "reference runs"
+            )
     if given and not enough:
         note = (
             f"too few reference runs: {len(given)}, and a rate of {rate:g} needs "
             f"{max(fewest_runs(rate), 4)}; the training is compared with its own past only"
         )
-    return Standard(
-        limits_from(worst, rate),
-        limits_from(worst, rate, ["loss"]),
-        limits_from(worst, rate, ["training"]),
-        given if enough else (),
-        note,
+    every, loss, training = (
+        replace(limits_from(worst, strict, sources), rate=rate) for sources in _FAMILIES
     )
+    return Standard(every, loss, training, given if enough else (), note)
 
 
 def check_alike(series: Series, reference: Series) -> None:
@@ -131,12 +145,10 @@ class Watch:
         if against.references:
             steps = against.references[0].steps
             self._band = Band(steps, aligned(against.references, steps), self._columns)
-        self._limit = {
-            rule: self._limits_of(against.limits, rule) for rule in ("own past", "reference runs")
-        }
+        self._limit = self._limits_of(against.limits)
         self._beside = {
-            name: {rule: self._limits_of(limits, rule) for rule in ("own past", "reference runs")}
-            for name, limits in (("loss", against.loss), ("training", against.training))
+            "loss": self._limits_of(against.loss),
+            "training": self._limits_of(against.training),
         }
 
     @property
@@ -144,9 +156,12 @@ class Watch:
         """The first step at which the same rule alarmed on `loss` or `training` alone."""
         return dict(self._first)
 
-    def _limits_of(self, limits: Limits, rule: str) -> np.ndarray:
-        found = [limits.by_name.get((_rule(rule), c.statistic), np.inf) for c in self._columns]
-        return np.array(found)
+    def _limits_of(self, limits: Limits) -> dict[Rule, np.ndarray]:
+        known = limits.by_name
+        return {
+            rule: np.array([known.get((rule, c.statistic), np.inf) for c in self._columns])
+            for rule in RULES
+        }
 
     def add(self, numbers: Numbers) -> list[Alarm]:
         """Take the next reading; the alarms that it raises."""
@@ -154,8 +169,8 @@ class Watch:
         new: list[Alarm] = []
         if numbers.not_finite:
             new += self._not_finite(numbers)
-        excess = {"own past": self._fall.add(numbers.values)}
-        levels = {"own past": self._fall.level}
+        excess: dict[Rule, np.ndarray] = {"own past": self._fall.add(numbers.values)}
+        levels: dict[Rule, np.ndarray] = {"own past": self._fall.level}
         if self._band is not None:
             levels["reference runs"] = self._band.at(numbers.step)[0]
             excess["reference runs"] = self._band.add(numbers.step, numbers.values)
@@ -165,7 +180,7 @@ class Watch:
                 self._first.setdefault(name, numbers.step)
         for rule, found in excess.items():
             over = np.flatnonzero(found > self._limit[rule])
-            new += self._of(_rule(rule), numbers, found, over, levels[rule])
+            new += self._of(rule, numbers, found, over, levels[rule])
         self.alarms += new
         return new
 
@@ -222,10 +237,6 @@ class Watch:
             return []
         self._raised.add(("not finite", ""))
         return [not_finite(numbers.step, numbers.not_finite, self._against.limits)]
-
-
-def _rule(name: str) -> Rule:
-    return "own past" if name == "own past" else "reference runs"
 
 
 def _plain(about: Column, value: float) -> float | None:

@@ -38,6 +38,7 @@ class FitSettings:
     bank_rows: int
     keep_text: bool
     seed: int
+    unit_length: bool
 
     def __post_init__(self) -> None:
         check_whole("neighbors", self.neighbors, least=1)
@@ -121,9 +122,14 @@ def _fitted(material: Material, settings: FitSettings, fingerprints: dict[str, s
     """Clusters and bank, not yet calibrated."""
     fit = material.rows("fit")
     vectors, code = material.vectors[fit], material.code[fit]
-    whole = fit_geometry(vectors, code, code)
+    length = settings.unit_length
+    whole = fit_geometry(vectors, code, code, unit_length=length)
     group = subclusters(whole.whiten(vectors), code, settings.seed)
-    geometry = whole if np.array_equal(group, code) else fit_geometry(vectors, code, group)
+    geometry = (
+        whole
+        if np.array_equal(group, code)
+        else fit_geometry(vectors, code, group, unit_length=length)
+    )
     kept = fit[_spread(code, settings.bank_rows, settings.seed)]
     texts = material.texts_of(kept)
     bank = Bank(
@@ -156,6 +162,7 @@ def _noted(
     return {
         "seed": settings.seed,
         "detector": settings.detector,
+        "unit_length": settings.unit_length,
         "in_use": "states",
         "neighbors": min(settings.neighbors, bank),
         "rows": {name: len(material.rows(name)) for name in SPLITS},
@@ -180,7 +187,9 @@ def _calibrated(atlas: Atlas, material: Material) -> Atlas:
     confusion = np.zeros((count, count), dtype=np.int64)
     np.add.at(confusion, (code, squared.argmin(1)), 1)
     none = np.zeros(0)
-    found = Calibration(none, none, none, none, none, temperature_of(squared, code), 1.0)
+    found = Calibration(
+        none, none, none, none, none, temperature_of(squared, code, 1 / atlas.width), 1.0
+    )
     atlas = replace(atlas, confusion=confusion, calibration=found)
     states = atlas.look(material.vectors[held_out]).unusual
     found = replace(found, states=np.sort(states))

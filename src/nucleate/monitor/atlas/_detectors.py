@@ -54,6 +54,7 @@ def judge_detectors(
     right: Mapping[str, Bool[np.ndarray, "row"]],
     *,
     seed: int,
+    unseen: bool = True,
     draws: int = DRAWS,
 ) -> dict[str, Any]:
     """Compare detectors, and say which one to use.
@@ -63,6 +64,9 @@ def judge_detectors(
         right: for `states` and `surface`, which rows of known clusters they put into their own
             cluster.
         seed: of the bootstrap over rows.
+        unseen: whether the rows outside are new to the model. States tell clusters that it has
+            learnt from each other better than it will tell new ones, so that those are no reason to
+            leave the words out.
         draws: of the bootstrap.
 
     Returns:
@@ -87,7 +91,7 @@ def judge_detectors(
     )
     outside = int(sum(trial.outside.sum() for trial in trials))
     inside = rows - outside if len(trials) == 1 else rows
-    in_use, state, why = _decided(gain, min(inside, outside) >= _FEWEST)
+    in_use, state, why = _decided(gain, min(inside, outside) >= _FEWEST, unseen)
     return {
         "auroc": {name: _interval(values) for name, values in areas.items()},
         "gain": gain,
@@ -100,36 +104,32 @@ def judge_detectors(
     }
 
 
-def _decided(gain: Mapping[str, list[float]], enough: bool) -> tuple[str, str, str]:
+def _decided(gain: Mapping[str, list[float]], enough: bool, unseen: bool) -> tuple[str, str, str]:
+    """What to use, the state that the comparison is in, and why."""
     over_surface, over_states = gain["both - surface"], gain["both - states"]
     accuracy = gain["cluster accuracy, states - surface"]
-    told = (
-        f"both less surface {over_surface[0]:+.3f} [{over_surface[1]:+.3f}, {over_surface[2]:+.3f}]"
-    )
+    told = f"both less surface {_told(over_surface)}"
     if not enough:
         return "both", "too few", f"fewer than {_FEWEST} rows inside or outside: both are used"
-    if over_states[2] < 0:
-        loss = (
-            f"both less states {over_states[0]:+.3f} [{over_states[1]:+.3f}, {over_states[2]:+.3f}]"
-        )
-        return (
-            "states",
-            "surface takes away",
-            f"the words make it worse: {loss}; states alone are used",
-        )
+    if over_states[2] < 0 and unseen:
+        loss = f"both less states {_told(over_states)}"
+        why = f"the words make it worse: {loss}; states alone are used"
+        return "states", "surface takes away", why
     if over_surface[1] > 0 or accuracy[1] > NOTHING:
-        return "both", "states add", f"states add to the words: {told}"
+        found = f"cluster accuracy, states less surface {_told(accuracy)}"
+        return "both", "states add", f"states add to the words: {told}; {found}"
+    if over_surface[2] < 0:
+        why = f"states make it worse: {told}; the words alone are used, which need no model"
+        return "surface", "states take away", why
     if over_surface[2] < NOTHING and accuracy[2] < NOTHING:
-        return (
-            "surface", "states add nothing",
-            f"states add nothing to the words, at most {NOTHING:g}: {told}; the words alone are "
-            "used, which need no model",
-        )  # fmt: skip
-    return (
-        "both",
-        "undecided",
-        f"whether states add to the words is undecided: {told}; both are used",
-    )
+        why = f"states add nothing to the words, at most {NOTHING:g}: {told}; the words alone are "
+        return "surface", "states add nothing", why + "used, which need no model"
+    why = f"whether states add to the words is undecided: {told}; both are used"
+    return "both", "undecided", why
+
+
+def _told(value: list[float]) -> str:
+    return f"{value[0]:+.3f} [{value[1]:+.3f}, {value[2]:+.3f}]"
 
 
 def _interval(draws: Float[np.ndarray, "draw"]) -> list[float]:

@@ -12,7 +12,13 @@ _MOST = 40
 
 
 def diff_atlases(
-    before: Atlas, after: Atlas, *, common_basis: bool = False, alpha: float = 0.05, seed: int = 0
+    before: Atlas,
+    after: Atlas,
+    *,
+    common_basis: bool = False,
+    alpha: float = 0.05,
+    draws: int = 499,
+    seed: int = 0,
 ) -> ClusterChanges:
     """Say which clusters moved, merged, parted, split or vanished between two atlases.
 
@@ -24,6 +30,7 @@ def diff_atlases(
         common_basis: whether a dimension means the same in both: True for a model and one that was
             trained on from it, read at one place.
         alpha: how often anything may be said of versions that do not differ.
+        draws: pairs of samples, at least 12 / alpha.
         seed: of all draws.
 
     Raises:
@@ -36,7 +43,12 @@ def diff_atlases(
             "basis in common; leave it out"
         )
     return cluster_changes(
-        _kept(before, seed), _kept(after, seed), common_basis=common_basis, alpha=alpha, seed=seed
+        _kept(before, seed),
+        _kept(after, seed),
+        common_basis=common_basis,
+        alpha=alpha,
+        draws=draws,
+        seed=seed,
     )
 
 

@@ -33,6 +33,7 @@ def fit_atlas(
     units: Sequence[str] | None = None,
     trained_texts: Iterable[str] = (),
     outside: Iterable[str] = (),
+    unit_length: bool = False,
     detector: Detector = "knn",
     neighbors: int = 5,
     bank_rows: int = 4000,
@@ -61,6 +62,9 @@ def fit_atlas(
             than it will know traffic.
         outside: labels of rows that belong to no cluster, such as known off-topic requests. With
             them it is decided which detector is used; else with clusters left out one by one.
+        unit_length: whether every vector is brought to one length first. Right for states of a
+            model, whose blocks take the length away before they read; not for vectors whose length
+            says something.
         detector: how unusual a state is: the mean distance to its nearest rows (`knn`), the squared
             distance to the nearest centroid (`mahalanobis`), or that less the squared distance from
             all rows as one cloud (`relative`; Ren et al. 2021). All after whitening.
@@ -85,7 +89,7 @@ def fit_atlas(
         says. Probabilities and p values hold for requests like the calibration rows; where traffic
         differs from them they do not, and that is what drift is for.
     """
-    settings = FitSettings(detector, neighbors, bank_rows, keep_text, seed)
+    settings = FitSettings(detector, neighbors, bank_rows, keep_text, seed, unit_length)
     rows = states.values.shape[2] if isinstance(states, States) else len(states)
     split, hashes, trained = split_rows(
         rows, labels, texts, units=units, trained_texts=trained_texts, shares=shares, seed=seed,

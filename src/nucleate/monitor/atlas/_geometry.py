@@ -20,6 +20,7 @@ class Geometry:
         owner: the cluster of each centroid; every cluster has one or more.
         background: from a whitened vector to coordinates in which all rows, whatever their
             cluster, have the identity as covariance.
+        unit_length: whether each vector is brought to the length root of width first.
     """
 
     center: Float[np.ndarray, "width"]
@@ -27,6 +28,7 @@ class Geometry:
     centroids: Float[np.ndarray, "centroid rank"]
     owner: Int[np.ndarray, "centroid"]
     background: Float[np.ndarray, "rank rank"]
+    unit_length: bool = False
 
     @cached_property
     def _offset(self) -> Float[np.ndarray, "rank"]:
@@ -43,6 +45,7 @@ class Geometry:
 
     def whiten(self, vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row rank"]:
         """Vectors in whitened coordinates."""
+        vectors = unit_rows(vectors) if self.unit_length else vectors
         return np.asarray(vectors @ self.whitening.T - self._offset)
 
     def squared_distances(
@@ -66,6 +69,17 @@ class Geometry:
         """Squared Mahalanobis distance from all rows taken as one cloud."""
         mapped = white @ self.background.T
         return np.asarray(np.einsum("rw,rw->r", mapped, mapped))
+
+
+def unit_rows(vectors: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row width"]:
+    """Each vector at the length root of width; one of zeros stays.
+
+    A block reads its stream through a norm that takes the length away, so that it says little, and
+    varies much.
+    """
+    square = np.einsum("rw,rw->r", vectors, vectors)
+    scale = np.sqrt(vectors.shape[1] / np.maximum(square, 1e-30)).astype(vectors.dtype)
+    return np.asarray(vectors * scale[:, None])
 
 
 def whitening_of(
@@ -97,6 +111,8 @@ def fit_geometry(
     vectors: Float[np.ndarray, "row width"],
     code: Int[np.ndarray, "row"],
     group: Int[np.ndarray, "row"],
+    *,
+    unit_length: bool = False,
 ) -> Geometry:
     """Centroids and their common covariance.
 
@@ -105,8 +121,10 @@ def fit_geometry(
         code: the cluster of each.
         group: the sub-cluster of each, from 0, numbered so that those of one cluster follow each
             other and clusters are in order.
+        unit_length: whether lengths are taken away first.
     """
     exact = vectors.astype(np.float64)
+    exact = unit_rows(exact) if unit_length else exact
     center = exact.mean(0)
     sums = np.zeros((int(group.max()) + 1, exact.shape[1]))
     np.add.at(sums, group, exact - center)
@@ -118,4 +136,5 @@ def fit_geometry(
     return Geometry(
         center.astype(np.float32), whitening.astype(np.float32),
         (means @ whitening).astype(np.float32), owner, whitening_of(white).astype(np.float32),
+        unit_length,
     )  # fmt: skip

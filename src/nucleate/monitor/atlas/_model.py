@@ -51,7 +51,7 @@ def fit_model_atlas(
 
     Stream and position are those with the best nearest-centroid accuracy on a split of its own.
     Rows whose column `split` says `seen` or `train` count as trained on. Rows of one instruction
-    with several inputs are never in two splits.
+    with several inputs are never in two splits. Every state is brought to one length first.
 
     Args:
         model: a causal LM, as `capture` takes it.
@@ -66,7 +66,7 @@ def fit_model_atlas(
     Raises:
         BadInput: no such column, states that cannot be read, or as `fit_atlas`.
     """
-    settings = FitSettings(detector, neighbors, bank_rows, keep_text, seed)
+    settings = FitSettings(detector, neighbors, bank_rows, keep_text, seed, unit_length=True)
     if label not in prompts.labels:
         raise BadInput(
             f"the prompts have no column {label!r}; name one of {', '.join(prompts.labels)}"

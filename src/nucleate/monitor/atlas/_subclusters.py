@@ -29,7 +29,8 @@ def subclusters(
     half's variance than of Gaussian draws, and than of a flat distribution. On a fixed direction a
     Gaussian is a Gaussian, whatever its covariance, so that nothing need be estimated. The level of
     0.05 is shared by all clusters: where each is one Gaussian cloud, nothing is cut in 95 % of
-    fits. Each part is asked again, up to four clouds a cluster.
+    fits. Each part is asked again, up to four clouds a cluster. What is missed: three clouds of one
+    size at equal distances in a row, which look like a flat distribution, and small or close ones.
 
     Args:
         white: whitened vectors.

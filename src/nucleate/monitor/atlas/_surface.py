@@ -1,4 +1,4 @@
-"""The surface detector: what the words alone say, without a model."""
+"""The surface detector: what the letters of a text alone say, without a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,21 @@ from nucleate._core.errors import BadInput
 
 MOST_CHARACTERS = 100_000
 """The longest text that is scored."""
-_FEATURES = 2**18
+_FEATURES = 2**20
 _BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Rows of the bank by their words, weighted by how rare a word is (TF-IDF).
+    """Rows of the bank by their letters, weighted by how rare a run of letters is (TF-IDF).
 
-    Words are hashed, so that the artefact holds none.
+    What counts is runs of two to four letters within words: they stand typos, and languages that
+    are written without spaces. They are hashed, so that the artefact holds none.
 
     Attributes:
-        columns: hashed words that the bank knows.
+        columns: hashed runs of letters that the bank knows.
         idf: the weight of each.
-        unknown: the weight of a word that it does not know.
+        unknown: the weight of one that it does not know.
         data, indices, indptr: rows of the bank as a sparse matrix of length-one rows.
     """
 
@@ -150,6 +151,10 @@ def _counts(texts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     vectorizer = HashingVectorizer(
-        n_features=_FEATURES, alternate_sign=False, norm=None, token_pattern=r"(?u)\w+"
+        n_features=_FEATURES,
+        alternate_sign=False,
+        norm=None,
+        analyzer="char_wb",
+        ngram_range=(2, 4),
     )
     return vectorizer.transform(texts)

@@ -70,7 +70,9 @@ def try_detectors(
         named = "clusters left out in turn"
     if not trials:
         return {}
-    return judge_detectors(trials, right, seed=seed) | {"outside_are": named}
+    return judge_detectors(trials, right, seed=seed, unseen=bool(off.any())) | {
+        "outside_are": named
+    }
 
 
 class _Scored:

@@ -1,6 +1,6 @@
 """Rates by cluster, by group, and by group within each cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,50 +35,44 @@ def rates(table: AuditTable, rules: Rules | None = None) -> tuple[Cell, ...]:
     rules = rules or Rules()
     if not table.outcomes:
         raise BadInput("no outcome to compare: name a column of 0 and 1, such as --error wrong")
-    counts: list[Count] = []
-    for outcome, events in table.outcomes.items():
-        counts += _of_clusters(table, outcome, events)
-        for column, values in table.groups.items():
-            counts += _of_groups(table, outcome, events, column, values)
-    return compared(counts, rules)
+    counts = _of_clusters(table)
+    for column in table.groups:
+        counts += _of_groups(table, column)
+    # Outcome by outcome, as they were named.
+    order = {name: place for place, name in enumerate(table.outcomes)}
+    return compared(sorted(counts, key=lambda count: order[count.where.outcome]), rules)
 
 
-def _of_clusters(
-    table: AuditTable, outcome: str, events: Bool[np.ndarray, "row"]
-) -> Iterator[Count]:
-    found = _counts(events, table.cluster)
-    rows, happened = len(table), int(events.sum())
-    if len(found) < 2:
-        return
-    for (cluster,), (own, own_events) in found.items():
-        where = Where("cluster", outcome, cluster=cluster)
-        yield Count(where, own, own_events, rows - own, happened - own_events)
+def _of_clusters(table: AuditTable) -> list[Count]:
+    found = []
+    for outcome, cells in _counted(table.outcomes, table.cluster).items():
+        rows, events = _total(cells)
+        for (cluster,), (own, own_events) in cells.items():
+            where = Where("cluster", outcome, cluster=cluster)
+            found.append(Count(where, own, own_events, rows - own, events - own_events))
+    return found if len(np.unique(table.cluster)) > 1 else []
 
 
-def _of_groups(
-    table: AuditTable,
-    outcome: str,
-    events: Bool[np.ndarray, "row"],
-    column: str,
-    values: Shaped[np.ndarray, "row"],
-) -> Iterator[Count]:
+def _of_groups(table: AuditTable, column: str) -> list[Count]:
     """The groups of a column, then these within each cluster."""
-    known = values != ""
-    events, values, cluster = events[known], values[known], table.cluster[known]
-    cells = _counts(events, values, cluster)
-    whole = _by_cluster(cells)
-    for group in sorted({name for _, name in cells}):
-        own = {of: cells.get((of, group), (0, 0)) for of in whole}
-        rest = {of: (whole[of][0] - own[of][0], whole[of][1] - own[of][1]) for of in whole}
-        (rows, happened), (others, other_events) = _total(own), _total(rest)
-        where = Where("group", outcome, column=column, group=group)
-        yield Count(where, rows, happened, others, other_events, _expected(own, rest))
-    for (of, group), (rows, happened) in cells.items():
-        others, other_events = whole[of][0] - rows, whole[of][1] - happened
-        where = Where("cell", outcome, of, column, group)
-        yield Count(where, rows, happened, others, other_events)
+    known = table.groups[column] != ""
+    outcomes = {name: events[known] for name, events in table.outcomes.items()}
+    counted = _counted(outcomes, table.groups[column][known], table.cluster[known])
+    found = []
+    for outcome, cells in counted.items():
+        whole = _by_cluster(cells)
+        for group in sorted({name for _, name in cells}):
+            own = {of: cells.get((of, group), (0, 0)) for of in whole}
+            rest = {of: (whole[of][0] - own[of][0], whole[of][1] - own[of][1]) for of in whole}
+            where = Where("group", outcome, column=column, group=group)
+            found.append(Count(where, *_total(own), *_total(rest), _expected(own, rest)))
+        for (of, group), (rows, events) in cells.items():
+            where = Where("cell", outcome, of, column, group)
+            found.append(Count(where, rows, events, whole[of][0] - rows, whole[of][1] - events))
+    return found
 
 
+_ROWS = "\0 rows"  # the name of no outcome
 Pair = tuple[int, int]
 """Rows, and events among them."""
 
@@ -91,11 +85,11 @@ def _expected(own: dict[str, Pair], rest: dict[str, Pair]) -> float | None:
     return total / _total(own)[0]
 
 
-def _total(pairs: dict[str, Pair]) -> Pair:
+def _total(pairs: Mapping[Any, Pair]) -> Pair:
     return sum(rows for rows, _ in pairs.values()), sum(events for _, events in pairs.values())
 
 
-def _by_cluster(cells: dict[tuple[str, ...], Pair]) -> dict[str, Pair]:
+def _by_cluster(cells: Mapping[tuple[str, ...], Pair]) -> dict[str, Pair]:
     sums: dict[str, Pair] = {}
     for (of, *_), (rows, events) in cells.items():
         before = sums.get(of, (0, 0))
@@ -103,24 +97,27 @@ def _by_cluster(cells: dict[tuple[str, ...], Pair]) -> dict[str, Pair]:
     return sums
 
 
-def _counts(
-    events: Bool[np.ndarray, "row"],
+def _counted(
+    outcomes: Mapping[str, Bool[np.ndarray, "row"]],
     values: Shaped[np.ndarray, "row"],
     within: Shaped[np.ndarray, "row"] | None = None,
-) -> dict[tuple[str, ...], Pair]:
-    """Rows and events of every value, or of every value within each condition that has it."""
+) -> dict[str, dict[tuple[str, ...], Pair]]:
+    """For each outcome rows and events of every value, or of those within each cluster."""
+    # A frame knows one prediction a row: here the row's number, so that it counts all outcomes.
+    numbers = np.arange(len(values))
     frame = metric_frame()(
-        metrics={"rows": _rows, "events": _events},
-        y_true=events.astype(np.int64),
-        y_pred=events.astype(np.int64),
+        metrics={_ROWS: _rows} | {name: _events_of(events) for name, events in outcomes.items()},
+        y_true=numbers,
+        y_pred=numbers,
         sensitive_features={"group": values},
         control_features=None if within is None else {"cluster": within},
     )
     found = frame.by_group.dropna()
-    keys = [(key,) if within is None else tuple(key) for key in found.index]
+    keys = [(str(key),) if within is None else tuple(map(str, key)) for key in found.index]
+    rows = found[_ROWS].astype(int).tolist()
     return {
-        tuple(map(str, key)): (int(rows), int(happened))
-        for key, rows, happened in zip(keys, found["rows"], found["events"], strict=True)
+        name: dict(zip(keys, zip(rows, found[name].astype(int), strict=True), strict=True))
+        for name in outcomes
     }
 
 
@@ -128,8 +125,8 @@ def _rows(y_true: Any, y_pred: Any) -> int:  # noqa: ARG001 - as fairlearn calls
     return len(y_pred)
 
 
-def _events(y_true: Any, y_pred: Any) -> int:  # noqa: ARG001 - as fairlearn calls it
-    return int(y_pred.sum())
+def _events_of(events: Bool[np.ndarray, "row"]) -> Callable[[Any, Any], int]:
+    return lambda y_true, y_pred: int(events[y_pred].sum())
 
 
 def metric_frame() -> Any:

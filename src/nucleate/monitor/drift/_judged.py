@@ -44,7 +44,7 @@ class MonitorSettings:
     outside: float = 0.05
     matters: float = 0.2
     draws: int = 2000
-    per_day: float | None = None
+    per_day: float | int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def drift(
     matters: float = 0.2,
     training: Collection[str] = frozenset(),
     draws: int = 999,
-    per_day: float | None = None,
+    per_day: float | int | None = None,
     seed: int = 0,
 ) -> DriftReport:
     """Test once whether requests come from where the reference comes from.
@@ -244,7 +244,9 @@ def named_inputs(reference: DriftSample, requests: DriftSample | None = None) ->
     return found if requests is None else found | {"requests": requests.digest}
 
 
-def check_settings(*, rate: float, outside: float, matters: float, per_day: float | None) -> None:
+def check_settings(
+    *, rate: float, outside: float, matters: float, per_day: float | int | None
+) -> None:
     """Refuse rates that are none.
 
     Raises:

@@ -78,7 +78,7 @@ class DriftMonitor:
         matters: float = 0.2,
         training: Collection[str] = frozenset(),
         draws: int = 2000,
-        per_day: float | None = None,
+        per_day: float | int | None = None,
         seed: int = 0,
     ) -> None:
         self.settings = MonitorSettings(

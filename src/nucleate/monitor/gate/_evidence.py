@@ -32,7 +32,7 @@ class RunEvidence:
         sha256: of its `summary.json`; empty where there is none.
         summary: None where there is none, or it cannot be read.
         strings: instruction strings behind each position's clusters, by (position, stream).
-        time: its last sign of life, in Unix seconds.
+        ended: when its training ended, in Unix seconds; None where that is not known.
         missing: why it says nothing.
         broken: why it cannot be read.
     """
@@ -44,7 +44,7 @@ class RunEvidence:
     summary: Summary | None = None
     strings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tasks: frozenset[str] = frozenset()
-    time: float | None = None
+    ended: float | None = None
     missing: str = ""
     broken: str = ""
 
@@ -77,10 +77,10 @@ class Evidence:
     reports: Mapping[str, Report] = field(default_factory=dict)
 
     @property
-    def newest(self) -> float | None:
-        """When the newest run gave its last sign of life."""
-        times = [run.time for run in (*self.runs, *self.controls) if run.time is not None]
-        return max(times, default=None)
+    def first_ended(self) -> float | None:
+        """When the first of the trainings ended: from then on a result could be looked at."""
+        known = [run.ended for run in (*self.runs, *self.controls)]
+        return min((time for time in known if time is not None), default=None)
 
 
 def read_evidence(
@@ -140,7 +140,7 @@ def _run(path: Path, name: str) -> RunEvidence:
         "name": name,
         "config_hash": str(manifest.get("config_hash", "")),
         "prompts_hash": str(manifest.get("prompts_hash", "")),
-        "time": run.last_sign,
+        "ended": _ended(run),
     }
     if run.status in ("running", "failed"):
         return RunEvidence(**known, missing=f"the training is {run.status}")
@@ -166,6 +166,13 @@ def _run(path: Path, name: str) -> RunEvidence:
         **known, summary=summary, strings=_strings(path), tasks=_tasks(run),
         missing=summary.unmeasured,
     )  # fmt: skip
+
+
+def _ended(run: Run) -> float | None:
+    """When the training ended; where that is not on record, when its last snapshot was taken."""
+    line = run.journal.last("run_end") or run.journal.last("snapshot") or {}
+    time = line.get("time")
+    return float(time) if isinstance(time, float | int) else None
 
 
 def _check_summary_version(file: Path, content: Any) -> None:
@@ -207,7 +214,8 @@ def read_report(kind: str, path: Path | str) -> Report:
     if kind == "atlas" and file.is_dir():
         file = file / "atlas.json"
     if not file.is_file():
-        raise BadInput(f"there is no {kind} report {file}; give the file that it was written to")
+        what = "atlas" if kind == "atlas" else f"{kind} report"
+        raise BadInput(f"there is no {what} {file}; name what nucleate wrote")
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     try:

@@ -126,13 +126,12 @@ def _as_judged(
 
 def _thresholds(page: Page, evidence: Evidence, record: Path | str | None) -> Thresholds:
     since = None if record is None else first_use(page, record)
-    newest = evidence.newest
-    known = since is not None and newest is not None
+    ended = evidence.first_ended
     return Thresholds(
         page=page.name,
         digest=page.digest,
         first_used=since,
-        before_evidence=since < newest if known else None,  # type: ignore[operator]
+        before_evidence=None if since is None or ended is None else since < ended,
         changed=[] if record is None else [_changed(each) for each in changes(page, record)],
         other_pages=[] if record is None else other_pages(page, record),
     )

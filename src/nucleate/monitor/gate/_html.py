@@ -6,14 +6,16 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from nucleate.findings import plain
-from nucleate.monitor.gate._reader import reading
+from nucleate.monitor.gate._reader import Reading, reading
 from nucleate.monitor.gate._report import GateReport
 from nucleate.monitor.gate._words import check_language, word
 
-_MOST_CRITERIA, _MOST_LINES, _FEW = 14, 5, 6
+_MOST_CRITERIA, _FEW = 14, 6
 """What one printed page holds; the rest is counted, and all of it is in `gate.json`. Of few
 criteria the page also says why they are asked."""
 _MOST_TEXT = 420
+_DENSE = 2000
+"""Letters of all sentences from which they are set smaller."""
 
 
 def gate_html(report: GateReport, language: str = "en") -> str:
@@ -44,9 +46,18 @@ def gate_html(report: GateReport, language: str = "en") -> str:
             word("page.more", chosen, n=len(listed) - most) if len(listed) > most else ""
         ),
         most_criteria=_MOST_CRITERIA,
-        most_lines=_MOST_LINES,
-        few=_FEW,
+        most_lines=5 if len(read.criteria) <= _FEW else 3,
+        size=_size(read),
     )
+
+
+def _size(read: Reading) -> str:
+    """How much there is to print, which decides how small it is set."""
+    if len(read.criteria) <= _FEW:
+        return "few"
+    letters = sum(len(one.sentence) for one in read.criteria)
+    # A Japanese letter is as wide as two Latin ones.
+    return "many" if letters * (2 if read.language == "ja" else 1) <= _DENSE else "many dense"
 
 
 def _finalize(value: object) -> object:

@@ -15,6 +15,8 @@ from nucleate.monitor.gate._words import (
     word,
 )
 
+_MOST_NAMES = 3
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -99,7 +101,9 @@ def _deciding(report: GateReport, language: Language) -> str:
         if each.verdict in wanted and (report.verdict != "inconclusive" or each.severity == "fail")
     ]
     between = "、" if language == "ja" else "; "
-    return between.join(_title(each, language) for each in named)
+    names = [_title(each, language) for each in named[:_MOST_NAMES]]
+    more = len(named) - len(names)
+    return between.join([*names, *([word("page.others", language, n=more)] if more else [])])
 
 
 def _shown(judged: Judged, language: Language) -> Shown:
@@ -137,7 +141,10 @@ def gate_lines(report: GateReport, language: str = "en") -> list[str]:
         BadInput: another language.
     """
     read = reading(report, check_language(language))
-    lines = [plain(f"{read.stage}: {read.decision}. {read.meaning}")]
+    head = word(
+        "lines.head", read.language, stage=read.stage, decision=read.decision, meaning=read.meaning
+    )
+    lines = [plain(head)]
     lines += [plain(f"[{one.mark}] {one.title}: {one.sentence}") for one in read.criteria]
     lines += [plain(f"{read.heading('thresholds')} {line}") for line in read.thresholds]
     lines += [plain(f"{read.heading('notes')}: {line}") for line in read.notes]

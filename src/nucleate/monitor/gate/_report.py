@@ -59,7 +59,7 @@ class Thresholds(_Strict):
         description="Unix seconds; null: no record was kept, nothing is known"
     )
     before_evidence: bool | None = Field(
-        description="whether that was before the newest run's last sign; null: not known"
+        description="whether that was before the first of the trainings ended; null: not known"
     )
     changed: list[Changed]
     other_pages: list[str] = Field(description="other pages on the same record")

@@ -82,7 +82,8 @@ def _number_words(judged: Judged, language: Language) -> str:
     if judged.runs > 1 and judged.source:
         asides.append(word("aside.weakest", language, runs=str(judged.runs), source=judged.source))
     joined = word("aside.between", language).join(asides)
-    return word("aside.all", language, said=said, asides=joined) if asides else said + "."
+    form = "aside.all" if asides else "aside.none"
+    return word(form, language, said=said, asides=joined)
 
 
 def asked(judged: Judged, language: Language) -> str:

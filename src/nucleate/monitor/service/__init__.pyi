@@ -1,9 +1,13 @@
 from ._app import make_app as make_app
 from ._extra import check_extra as check_extra
+from ._feed import DriftFeed as DriftFeed
 from ._limits import Limits as Limits
 from ._limits import Token as Token
 from ._limits import read_token as read_token
 from ._monitoring import write_monitoring as write_monitoring
+from ._reader import ModelReader as ModelReader
 from ._serve import serve as serve
+from ._service import FeedMaker as FeedMaker
 from ._service import Service as Service
 from ._service import Sources as Sources
+from ._watcher import Watching as Watching

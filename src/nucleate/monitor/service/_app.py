@@ -79,7 +79,7 @@ def _add_routes(app: FastAPI, service: Service, *, reloads: bool) -> None:
         return _json({"status": "ready", "atlas": service.held.atlas.version})
 
     async def metrics(_: Request) -> Response:
-        return Response(service.metrics.text(), headers={"content-type": TEXT_FORMAT})
+        return Response(service.numbers(), headers={"content-type": TEXT_FORMAT})
 
     async def score(request: Request) -> Response:
         with service.admitted():

@@ -12,8 +12,8 @@ from nucleate.monitor.service._limits import Limits, Refused
 JSON = "application/json"
 PACKED = "application/octet-stream"
 WIDTH_HEADER = "x-nucleate-width"
-BLANK = " \t\n\v\f\r"
-"""A text of nothing else is empty; named one by one, for a schema's white space is not Python's."""
+BLANK = "".join(each for each in map(chr, range(0x3001)) if each.isspace())
+"""A text of nothing else is empty: what Python calls white space, for a schema has its own."""
 LARGEST = 1e9
 """Size of a number up to which distances can be computed in float32."""
 _NUMBERS = {int, float}
@@ -137,7 +137,7 @@ def _sane(vectors: Float32[np.ndarray, "row width"]) -> Float32[np.ndarray, "row
 
 def _texts(given: list[Any], limits: Limits) -> list[str]:
     for number, text in enumerate(given):
-        if not isinstance(text, str) or not text.strip(BLANK):
+        if not isinstance(text, str) or not text.strip():
             raise Refused(422, f"rows[{number}].text is no text, or an empty one")
         if len(text) > limits.text:
             raise Refused(

@@ -39,6 +39,9 @@ class Feed(Protocol):
     def report(self) -> Mapping[str, Any]:
         """What is known of drift now, as `nucleate drift --json` says it."""
 
+    def show(self) -> None:
+        """Bring the metrics up to date."""
+
     def close(self) -> None:
         """Look at the rows that wait, and keep the state."""
 
@@ -103,8 +106,10 @@ def read_gate(file: Path) -> Mapping[str, Any]:
         raise BadInput(f"the gate report {file} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the gate report {file} is no JSON; write it with nucleate gate") from error
-    verdict = found.get("verdict") if isinstance(found, dict) else None
-    if len(data) > _LARGEST_GATE or verdict not in GATE_VERDICTS[:-1]:
+    kind, verdict = (
+        (found.get("kind"), found.get("verdict")) if isinstance(found, dict) else (None, None)
+    )
+    if len(data) > _LARGEST_GATE or kind != "gate" or verdict not in GATE_VERDICTS[:-1]:
         raise BadInput(
             f"{file} is no gate report: its verdict is {str(verdict)[:60]!r}, not one of "
             f"{', '.join(GATE_VERDICTS[:-1])}; write it with nucleate gate"

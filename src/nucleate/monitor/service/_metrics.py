@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-DRIFT_STATES = ("none", "drift", "too few", "off")
+DRIFT_STATES = ("no drift seen", "drift", "undecided", "too few", "off", "failed")
 GATE_VERDICTS = ("pass", "warn", "fail", "inconclusive", "error", "none")
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _P_VALUES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from nucleate._core.errors import BadInput
 from nucleate.monitor.service._app import make_app
@@ -87,6 +88,8 @@ def serve(
         "timeout_keep_alive": _KEPT_OPEN, "timeout_graceful_shutdown": _LAST_SECONDS,
         "limit_concurrency": service.limits.connections, "lifespan": "on",
     }  # fmt: skip
+    # When each counter began is a series more for each, and nobody asks for it.
+    disable_created_metrics()
     app = make_app(service, token=token, hosts=hosts)
     server = _Server(uvicorn.Config(app, **options), service, drain)
     ready()

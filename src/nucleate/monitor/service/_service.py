@@ -25,6 +25,10 @@ _SMALL = 32 * 2**10
 """Bytes of a body up to which a thread would cost more than the scoring itself."""
 
 
+FeedMaker = Callable[[Atlas, Path | None, Metrics], Feed]
+"""Makes what watches an atlas's scored rows for drift, with the file of its state."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where a service reads what it serves, at the start and at every reload.
@@ -65,7 +69,7 @@ class Service:
         *,
         limits: Limits | None = None,
         reader: Reader | None = None,
-        feed: Callable[[Atlas, Path | None, Metrics], Feed] | None = None,
+        feed: FeedMaker | None = None,
     ) -> None:
         self.sources, self.limits, self.reader = sources, limits or Limits(), reader
         self.metrics = Metrics()
@@ -200,6 +204,12 @@ class Service:
                 await asyncio.to_thread(before.feed.close)
             LOG.info("reload: atlas %s, before %s", held.atlas.version, before.atlas.version)
             return {"atlas": held.atlas.version, "before": before.atlas.version}
+
+    def numbers(self) -> bytes:
+        """What Prometheus reads."""
+        if self.held.feed is not None:
+            self.held.feed.show()
+        return self.metrics.text()
 
     def drift(self) -> Mapping[str, Any]:
         """What the drift monitor says, as `nucleate drift` would."""
