@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.operate.intents import DATA, Requests, cache_folder, prompts_of, trained
+from benchmarks.operate.intents import DATA, Requests, prompts_of, trained
 from scipy.stats import binomtest
 
 from nucleate.monitor.drift import DriftMonitor, DriftReport, DriftSample, drift
@@ -194,16 +194,13 @@ def words(seed: int, data: Path) -> World:
 
 def states(seed: int, data: Path) -> World:
     """A model and its atlas: test rows, and those validation rows that nothing was made from."""
-    from nucleate.monitor.atlas import Atlas, fit_model_atlas, read_vectors, text_hash
+    from nucleate.monitor.atlas import fit_model_atlas, read_vectors, text_hash
 
     requests = Requests.read(seed, data)
     found = trained(requests, seed)
-    folder = cache_folder() / f"clinc-{seed}" / "atlas-drift"
-    if not folder.exists():
-        rows = [requests.rows[k] for k in requests.where("train", "valid")]
-        prompts = prompts_of(rows, found.tokenizer, ("mean", -2, "last"))
-        fit_model_atlas(found.model, prompts, seed=seed).save(folder)
-    atlas = Atlas.load(folder)
+    rows = [requests.rows[k] for k in requests.where("train", "valid")]
+    prompts = prompts_of(rows, found.tokenizer, ("mean", -2, "last"))
+    atlas = fit_model_atlas(found.model, prompts, seed=seed)
     unused = set(atlas.reference.hashes)
     population = np.array(
         [

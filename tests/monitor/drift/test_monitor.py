@@ -174,6 +174,9 @@ def test_what_is_no_stream_of_this_reference_is_refused():
         DriftMonitor.restore(state, other)
     with pytest.raises(BadInput, match="no state of a drift monitor"):
         DriftMonitor.restore({"kind": "other"}, REFERENCE)
+    short = state["current"] | {"sums": state["current"]["sums"][:128]}
+    with pytest.raises(BadInput, match="the state is of another version"):
+        DriftMonitor.restore({**state, "current": short}, REFERENCE)
     for name, value in (("looks", [{}]), ("highest", "$$"), ("settings", {"sizes": 3})):
         with pytest.raises(BadInput, match="state of drift is damaged"):
             DriftMonitor.restore({**state, name: value}, REFERENCE)

@@ -389,9 +389,14 @@ class DriftMonitor:
             like = found._base.reference
             found._looks = [LookSums.from_dict(each, like) for each in state["looks"]]
             found._current = LookSums.from_dict(state["current"], like)
+            columns = found._base.rows.shape[1]
+            if any(look.sums.shape[1] != columns for look in (*found._looks, found._current)):
+                raise BadInput("the state is of another version of nucleate; begin a new one")
             found._horizons, found._lowest = int(state["horizons"]), float(state["lowest"])
             found._first, found._last = int(state["first"]), int(state["last"])
             found._notes = tuple(state["notes"])
+        except BadInput:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"the state of drift is damaged ({error}); begin a new one") from error
         return found
