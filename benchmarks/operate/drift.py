@@ -279,7 +279,7 @@ def looks(worlds: list[World], repeats: int, power: int) -> dict[str, Any]:
         hits = share(sum(each.verdict.value == "drift" for each in found), times)
         by = {
             name: sum(name in each.found for each in found) / times
-            for name in ("mass", "outside", "score", "residuals", "new group")
+            for name in ("mass", "regions", "outside", "score", "residuals", "new group")
         }
         name = f"{shift or 'none'} {moved:g}, {n} requests"
         report[name] = hits | {"by": by}

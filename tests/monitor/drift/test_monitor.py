@@ -16,7 +16,7 @@ REFERENCE = CLOUDS.sample(1, 400, name="reference")
 
 def monitor(reference=REFERENCE, **settings):
     return DriftMonitor(
-        reference, **{"size": 40, "horizon": 20, "windows": (1, 4), "draws": 300, **settings}
+        reference, **{"size": 40, "horizon": 20, "windows": (1, 4), "draws": 450, **settings}
     )
 
 
@@ -84,6 +84,14 @@ def test_the_state_holds_no_text_and_only_outside_vectors():
     assert any(f'"{h}"' in state for h, p in zip(requests.hashes, requests.p, strict=True))
 
 
+def test_windows_that_are_not_full_yet_say_nothing():
+    found = monitor(windows=(3, 5)).add(CLOUDS.sample(21, 80))
+    assert {each.name for each in found.signals} <= {"new group"}
+    later = monitor(windows=(1, 40)).add(CLOUDS.sample(22, 160, off=0.4))
+    assert {each.window for each in later.signals if each.name != "new group"} == {1}
+    assert later.verdict is DriftVerdict.DRIFT
+
+
 def test_before_the_first_look_is_full_there_are_too_few():
     watched = monitor(method="anytime")
     assert watched.report().verdict is DriftVerdict.TOO_FEW
@@ -140,7 +148,7 @@ def test_requests_without_vectors_are_watched_from_the_beginning_or_refused():
         ({"windows": ()}, "windows are"),
         ({"windows": (5, 1)}, "windows are"),
         ({"windows": (0, 1)}, "a window is 0"),
-        ({"rate": 0.001}, "300 draws cannot tell rates below"),
+        ({"rate": 0.001}, "450 draws cannot tell rates below"),
         ({"rate": 1.0}, "rate is 1.0"),
         ({"method": "magic"}, "choose one of scan, anytime"),
         ({"per_day": -1.0}, "per_day is -1.0"),
@@ -166,6 +174,9 @@ def test_what_is_no_stream_of_this_reference_is_refused():
         DriftMonitor.restore(state, other)
     with pytest.raises(BadInput, match="no state of a drift monitor"):
         DriftMonitor.restore({"kind": "other"}, REFERENCE)
+    short = state["current"] | {"sums": state["current"]["sums"][:128]}
+    with pytest.raises(BadInput, match="the state is of another version"):
+        DriftMonitor.restore({**state, "current": short}, REFERENCE)
     for name, value in (("looks", [{}]), ("highest", "$$"), ("settings", {"sizes": 3})):
         with pytest.raises(BadInput, match="state of drift is damaged"):
             DriftMonitor.restore({**state, name: value}, REFERENCE)

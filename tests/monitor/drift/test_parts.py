@@ -9,6 +9,7 @@ from scipy.stats import binomtest, chi2_contingency, ks_2samp
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
 from clouds import Clouds
+from nucleate.monitor.drift import DriftSample
 from nucleate.monitor.drift._amounts import newcombe
 from nucleate.monitor.drift._anytime import evidence, log_e
 from nucleate.monitor.drift._joint import Joint
@@ -33,6 +34,34 @@ def test_mass_is_the_g_statistic_of_scipy(sums):
     table = [np.bincount(each.cluster, minlength=CLOUDS.clusters) for each in samples]
     oracle = chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
     assert found["mass"] == pytest.approx(oracle, rel=1e-5)
+
+
+def test_regions_are_those_of_centroids_and_see_a_move_that_clusters_share():
+    """Two heaps of clusters: a move from one to the other is one number, not one a cluster."""
+    rng = np.random.default_rng(8)
+    heaps = np.repeat([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]], 4, axis=0)
+    centroids = heaps + rng.standard_normal((12, 2))
+
+    def sample(shares, rows):
+        cluster = rng.choice(12, rows, p=np.repeat(shares, 4) / 4)
+        residual = 0.01 * rng.standard_normal((rows, 2))
+        names = tuple(f"c{k}" for k in range(12))
+        return DriftSample(
+            names, cluster, rng.random(rows), centroids[cluster] + residual, residual
+        )
+
+    one, other = sample([0.4, 0.3, 0.3], 400), sample([0.2, 0.5, 0.3], 400)
+    layout = Layout.of(12, 0.05, 2, 0).with_regions([one, other])
+    assert layout.regions is not None
+    together = layout.regions @ layout.regions.T
+    assert (together == (np.arange(12)[:, None] // 4 == np.arange(12) // 4)).all()
+    table = [np.bincount(each.cluster // 4) for each in (one, other)]
+    oracle = chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+    found = layout.statistics_of(
+        layout.rows(one).sum(0)[None], 400, layout.rows(other).sum(0)[None], 400
+    )[0]
+    assert found[layout.statistics.index("regions")] == pytest.approx(oracle, rel=1e-6)
+    assert Layout.of(12, 0.05, None, 0).with_regions([one.without_vectors()]).regions is None
 
 
 def test_outside_is_the_z_test_of_two_shares(sums):
@@ -99,6 +128,17 @@ def test_the_joint_level_of_dependent_statistics_is_exact():
     assert same[0] == pytest.approx(np.quantile(draws, 0.95), abs=0.05)
     apart = Joint(np.random.default_rng(1).standard_normal((1999, 3))).critical(0.05)
     assert apart[0] == pytest.approx(2.12, abs=0.15)
+
+
+def test_a_statistic_of_more_weight_has_more_of_the_level():
+    draws = np.random.default_rng(2).standard_normal((3999, 2))
+    joint = Joint(draws, np.array([3.0, 1.0]))
+    limits = joint.critical(0.05)
+    beyond = (draws >= limits).mean(0)
+    assert beyond[0] == pytest.approx(3 * beyond[1], rel=0.1)
+    assert (draws >= limits).any(1).mean() == pytest.approx(0.05, abs=0.003)
+    assert (joint.p_values(limits) <= 0.0503).all()
+    assert (joint.p_values(limits - 0.05) > 0.0503).all()
 
 
 def test_the_scan_is_that_of_all_circles_one_by_one():

@@ -61,6 +61,12 @@ def amounts(
     if "mass" in layout.statistics:
         gains = np.flatnonzero(change[: layout.cells] > 0)
         found["mass"] = _difference(reference, requests, gains, "of requests in clusters that gain")
+    if layout.regions is not None:
+        up = np.flatnonzero(change[: layout.cells] @ layout.regions > 0)
+        gains = np.flatnonzero(layout.regions[:, up].any(1))
+        found["regions"] = _difference(
+            reference, requests, gains, "of requests in regions that gain"
+        )
     outside = np.arange(layout.outside + 1) + layout.cells
     m, n = float(reference.rows.sum()), float(requests.rows.sum())
     counts = [float(each.whole[outside].sum()) for each in (requests, reference)]

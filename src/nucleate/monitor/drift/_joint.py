@@ -17,9 +17,11 @@ class Joint:
 
     Attributes:
         draws: of each statistic; larger speaks for a change.
+        weights: how many parts of the level each statistic has; one each if None.
     """
 
     draws: Float[np.ndarray, "draw statistic"]
+    weights: Float[np.ndarray, "statistic"] | None = None
 
     def p_values(self, observed: Float[np.ndarray, "statistic"]) -> Float[np.ndarray, "statistic"]:
         """p of each statistic over all of them together: (1 + #) / (1 + draws).
@@ -29,9 +31,10 @@ class Joint:
         """
         count = len(self.draws) + 1
         observed = np.asarray(observed)
-        own = (1 + (self.draws >= observed).sum(0)) / count
+        weights = np.ones(self.draws.shape[1]) if self.weights is None else self.weights
+        own = (1 + (self.draws >= observed).sum(0)) / count / weights
         # Of each draw, how many draws and the observed value are at least as large.
-        smallest = ((self._at_least + (observed >= self.draws)) / count).min(1)
+        smallest = ((self._at_least + (observed >= self.draws)) / count / weights).min(1)
         smallest = np.append(smallest, own.min())
         return np.asarray((smallest[:, None] <= own + 1e-12).mean(0))
 
@@ -40,7 +43,8 @@ class Joint:
 
         Values from there up count. Infinite where there are too few draws to say.
         """
-        single = self._at_least / len(self.draws)
+        weights = np.ones(self.draws.shape[1]) if self.weights is None else self.weights
+        single = self._at_least / len(self.draws) / weights
         smallest = np.sort(single.min(1))
         reached = (1 + np.searchsorted(smallest, smallest, side="right")) / (1 + len(smallest))
         allowed = smallest[reached <= rate]

@@ -17,7 +17,7 @@ from nucleate.monitor.drift._scan import Pool
 from nucleate.monitor.drift._sums import Layout
 
 FEWEST_TESTED = 10
-_STATISTICS = 5
+_PARTS = 7
 FEWEST_REQUESTS = 30
 FEWEST_REFERENCE = 100
 _BATCH = 128
@@ -37,10 +37,10 @@ def drift(
 ) -> DriftReport:
     """Test once whether requests come from where the reference comes from.
 
-    Five statistics at one level: shares of clusters, share outside, distribution of the scores,
-    states within clusters, and a group outside. Rows of both samples are pooled and told apart
-    anew at random (`draws` times), which carries the reference's own uncertainty; the smallest p
-    over the five is judged against the same of each draw.
+    Six statistics at one level: shares of clusters, shares of regions of clusters, share outside,
+    distribution of the scores, states within clusters, and a group outside. Rows of both samples
+    are pooled and told apart anew at random (`draws` times), which carries the reference's own
+    uncertainty; the smallest p over the six is judged against the same of each draw.
 
     A test that is repeated every day at 5 % alarms once in 20 days without drift: for repeated
     looks use `DriftMonitor`. Rows are taken as independent: one user's hundred requests in a row
@@ -65,7 +65,7 @@ def drift(
     """
     check_settings(rate=rate, outside=outside, matters=matters, per_day=per_day)
     check_whole("seed", seed, least=0)
-    check_whole("draws", draws, least=int(np.ceil(_STATISTICS / rate - 1e-9)) - 1)
+    check_whole("draws", draws, least=int(np.ceil(_PARTS / rate - 1e-9)) - 1)
     requests, notes = ready(reference, requests, training)
     inputs = named_inputs(reference, requests)
     per_day = requests.per_day if per_day is None else per_day
@@ -77,7 +77,9 @@ def drift(
         )  # fmt: skip
     reference, requests = alike(reference, requests)
     rank = requests.rank
-    layout = Layout.of(len(reference.clusters), outside, rank, component_seed(seed, "drift waves"))
+    layout = Layout.of(
+        len(reference.clusters), outside, rank, component_seed(seed, "drift waves")
+    ).with_regions([reference, requests])
     tested = _Tested(layout, reference, requests, outside, draws, seed)
     p = tested.joint.p_values(tested.observed)
     limits = tested.joint.critical(rate)
@@ -132,7 +134,8 @@ class _Tested:
         apart = np.arange(m + n)[None] >= m
         drawn = [self._drawn(min(_BATCH, draws - at)) for at in range(0, draws, _BATCH)]
         values = np.concatenate([self._values(apart), *drawn])
-        self.observed, self.joint = values[0], Joint(values[1:])
+        weights = layout.weights if self.pool is None else np.append(layout.weights, 1.0)
+        self.observed, self.joint = values[0], Joint(values[1:], weights)
 
     def _drawn(self, draws: int) -> Float[np.ndarray, "draw statistic"]:
         """Statistics where as many rows as there are requests are called so at random."""

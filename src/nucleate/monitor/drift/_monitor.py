@@ -222,9 +222,10 @@ class DriftMonitor:
         p, group_p = self._p_values(look)
         limits = self._simulated().critical(self._share).reshape(values.shape)
         found = []
-        for column, name in enumerate(base.layout.statistics):
-            # Of windows with the same p, the one that is furthest beyond its limit.
-            at = int(np.lexsort((-values[:, column] / limits[:, column], p[:, column]))[0])
+        full = np.flatnonzero(np.array(settings.windows) <= look)
+        for column, name in enumerate(base.layout.statistics if len(full) else ()):
+            # Of full windows with the same p, the longest.
+            at = int(full[::-1][p[full[::-1], column].argmin()])
             window = settings.windows[at]
             own = min(1.0, float(p[at, column]))
             found.append(
@@ -382,14 +383,20 @@ class DriftMonitor:
             if not state["vectors"]:
                 found._base = Base(reference.without_vectors(), found.settings)
             if state["highest"] is not None:
+                windows = len(found.settings.windows)
                 draws = unpacked(state["highest"], "<f8").reshape(found.settings.draws, -1)
-                found._highest = Joint(draws)
+                found._highest = Joint(draws, np.tile(found._base.layout.weights, windows))
             like = found._base.reference
             found._looks = [LookSums.from_dict(each, like) for each in state["looks"]]
             found._current = LookSums.from_dict(state["current"], like)
+            columns = found._base.rows.shape[1]
+            if any(look.sums.shape[1] != columns for look in (*found._looks, found._current)):
+                raise BadInput("the state is of another version of nucleate; begin a new one")
             found._horizons, found._lowest = int(state["horizons"]), float(state["lowest"])
             found._first, found._last = int(state["first"]), int(state["last"])
             found._notes = tuple(state["notes"])
+        except BadInput:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"the state of drift is damaged ({error}); begin a new one") from error
         return found

@@ -29,8 +29,9 @@ class Signal:
     """One statistic of reference against requests.
 
     Attributes:
-        name: mass (shares of clusters), outside (requests of no cluster), score (distribution of
-            p), residuals (states within clusters), new group.
+        name: mass (shares of clusters), regions (shares of clusters that lie together), outside
+            (requests of no cluster), score (distribution of p), residuals (states within clusters),
+            new group.
         value: of the statistic, on its own scale.
         p: over all statistics together, and all looks of the horizon where there is one.
         limit: what the value stays below in all but a share `rate` of cases without drift; NaN
@@ -221,7 +222,7 @@ class DriftReport:
         for signal in self.signals:
             if signal.found:
                 yield f"{_NAMES[signal.name]}: {_amount(signal)}"
-        if "mass" in self.found:
+        if {"mass", "regions"} & set(self.found):
             yield from (
                 f"  {each.cluster}: {_percent(each.before)} -> {_percent(each.after)}, difference "
                 f"[{_percent(each.low, sign=True)}, {_percent(each.high, sign=True)}]"
@@ -249,6 +250,7 @@ class DriftReport:
 
 _NAMES = {
     "mass": "shares of clusters moved",
+    "regions": "shares of regions of clusters moved",
     "outside": "more requests outside all clusters",
     "score": "scores are distributed otherwise",
     "residuals": "states moved within their clusters",

@@ -1,10 +1,11 @@
-"""What drift is judged on: sums over rows, and four statistics of two such sums.
+"""What drift is judged on: sums over rows, and statistics of two such sums.
 
 Every row becomes a few numbers, and a set of rows the sum of them, so that sets are joined by
 adding up, drawn anew by one product of matrices, and kept without any single request.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +14,12 @@ from scipy.special import xlogy
 
 from nucleate.monitor.drift._sample import DriftSample
 
-STATISTICS = ("mass", "outside", "score", "residuals")
+STATISTICS = ("mass", "regions", "outside", "score", "residuals")
+WEIGHTS = {"mass": 2.0}
+"""Parts of the level: mass spreads what it sees over all clusters; the others have one part."""
 FREQUENCIES = 128
 FEWEST_IN_CELL = 5
+_FEWEST_REGIONS = 3
 _P_EDGES = (0.01, 0.02, 0.03, 0.04, 0.05, 0.075, *np.arange(0.1, 1, 0.05).round(2).tolist())
 
 
@@ -30,12 +34,15 @@ class Layout:
         outside: which bin ends at the rate of *outside*.
         waves: frequencies of random Fourier features (Rahimi and Recht 2007), whose squared
             difference of means estimates the squared MMD of a Gaussian kernel.
+        regions: of each cell (row), which region (column) it is in: cells whose centroids lie
+            together. None where centroids are not known, or are too few.
     """
 
     cell: Int[np.ndarray, "cluster"]
     edges: Float[np.ndarray, "edge"]
     outside: int
     waves: Float[np.ndarray, "rank wave"] | None
+    regions: Float[np.ndarray, "known_cell region"] | None = None
 
     @classmethod
     def of(cls, clusters: int, outside: float, rank: int | None, seed: int) -> "Layout":
@@ -59,7 +66,43 @@ class Layout:
             shared[cluster] = True
         cell = np.cumsum(~shared) - 1
         cell[shared] = (~shared).sum()
-        return Layout(cell, self.edges, self.outside, self.waves)
+        return replace(self, cell=cell, regions=None)
+
+    def with_regions(self, samples: Sequence[DriftSample]) -> "Layout":
+        """The same with cells joined into regions, about as many as the square root of the cells.
+
+        Ward's tree of the centroids. These are the atlas's, as vectors less residuals give them, so
+        that the regions do not favor either sample.
+        """
+        centroids = self._centroids(samples)
+        count = round(np.sqrt(self.cells))
+        if centroids is None or count < _FEWEST_REGIONS:
+            return self
+        from scipy.cluster.hierarchy import fcluster, ward
+
+        region = fcluster(ward(centroids), count, "maxclust") - 1
+        return replace(self, regions=np.eye(region.max() + 1)[region])
+
+    def _centroids(
+        self, samples: Sequence[DriftSample]
+    ) -> Float[np.ndarray, "known_cell rank"] | None:
+        """Mean centroid of each cell's clusters; the middle of all where it has no rows."""
+        parts = [
+            (self.cell[each.cluster], each.vectors - each.residual)
+            for each in samples
+            if each.vectors is not None and each.residual is not None
+        ]
+        if len(parts) < len(samples):
+            return None
+        cell = np.concatenate([one for one, _ in parts])
+        near = np.concatenate([other for _, other in parts]).astype(np.float64)
+        counts = np.bincount(cell, minlength=self.cells)
+        sums = np.stack(
+            [np.bincount(cell, column, minlength=self.cells) for column in near.T], axis=1
+        )
+        found = sums / np.maximum(counts, 1)[:, None]
+        found[counts == 0] = near.mean(0)
+        return np.asarray(found)
 
     @cached_property
     def cells(self) -> int:
@@ -73,9 +116,18 @@ class Layout:
 
     @cached_property
     def statistics(self) -> tuple[str, ...]:
-        """Those that can be had: mass needs two cells, residuals need vectors."""
-        there = {"mass": self.cells > 1, "residuals": self.waves is not None}
+        """Those that can be had: mass needs two cells; regions, residuals need vectors."""
+        there = {
+            "mass": self.cells > 1,
+            "regions": self.regions is not None,
+            "residuals": self.waves is not None,
+        }
         return tuple(name for name in STATISTICS if there.get(name, True))
+
+    @property
+    def weights(self) -> Float[np.ndarray, "statistic"]:
+        """Parts of the level that the statistics have."""
+        return np.array([WEIGHTS.get(name, 1.0) for name in self.statistics])
 
     def rows(self, sample: DriftSample) -> Float[np.ndarray, "row column"]:
         """The numbers of each row: its cell, its bin, its waves."""
@@ -100,6 +152,7 @@ class Layout:
 
         - mass: G of the table of both samples by cells (the likelihood ratio of one against two
           vectors of shares).
+        - regions: the same by regions, which sees a move to clusters that lie together.
         - outside: by how many standard errors more requests than reference rows are outside.
         - score: the largest difference of the two distribution functions of p, over its scale
           (two-sample Kolmogorov-Smirnov on bins).
@@ -111,6 +164,9 @@ class Layout:
         cells = slice(0, self.cells)
         if "mass" in self.statistics:
             found["mass"] = g_statistic(reference[..., cells], m, requests[..., cells], n)
+        if self.regions is not None:
+            merged = [each[..., cells] @ self.regions for each in (reference, requests)]
+            found["regions"] = g_statistic(merged[0], m, merged[1], n)
         below = [np.cumsum(each[..., self._bins], -1) for each in (reference, requests)]
         apart = below[1] / n - below[0] / m
         pooled = (below[0] + below[1])[..., self.outside] / (n + m)
