@@ -82,6 +82,8 @@ def test_looks_go_on_from_call_to_call_by_a_state_file(run, world):
     second = json.loads(out)
     assert (code, second["looks"]["done"]) == (1, 18)
     assert second["looks"]["first_alarm"] >= 10
+    whole = json.loads(run("drift", "atlas", "same", "away", *call[:4], "--json")[1])
+    assert whole["looks"] == second["looks"]
 
 
 def test_anytime_evidence_is_asked_for(run):
