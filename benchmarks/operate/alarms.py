@@ -119,6 +119,20 @@ def first_after(alarms, at: int) -> int | None:
     return min((alarm.step - at for alarm in alarms if alarm.step > at), default=None)
 
 
+def falls_of(series, at: int, statistic: str) -> np.ndarray:
+    """How far a share falls below that at the fault, by column, at each reading after it."""
+    steps, values = list(series.steps), series.values
+    columns = [k for k, column in enumerate(series.columns) if column.statistic == statistic]
+    first, last = steps.index(at), steps.index(at + WITHIN)
+    return values[first, columns] - values[first + 1 : last + 1][:, columns]
+
+
+def lowers(series, at: int) -> bool:
+    """Whether accuracy falls by .05 or more, or is lost, within 50 steps of the fault."""
+    falls = falls_of(series, at, "accuracy")
+    return bool(np.isnan(falls).any() or falls.max() >= 0.05)
+
+
 class Shown:
     """The series of a folder, and the tables of them."""
 
@@ -212,7 +226,7 @@ class Shown:
             name: [first_after(a, each.at) for a, each in zip(alarms, runs, strict=True)]
             for name, alarms in raised.items()
         }
-        lowered = [self._lowers(each) for each in runs]
+        lowered = [lowers(self.series[each], each.at) for each in runs]
         print(f"  {fault}, {len(runs)} runs, {sum(lowered)} of which it makes worse {WORSE}")
         for name, values in delay.items():
             found = [v is not None and v <= WITHIN for v in values]
@@ -233,18 +247,6 @@ class Shown:
         if fault in ("mixed labels", "narrow"):
             self._named(fault, runs, raised["all"])
 
-    def _after(self, setting: Setting, statistic: str) -> np.ndarray:
-        """How far a share falls below that at the fault, by column, at each reading after it."""
-        series = self.series[setting]
-        steps, values = list(series.steps), series.values
-        columns = [k for k, c in enumerate(series.columns) if c.statistic == statistic]
-        first, last = steps.index(setting.at), steps.index(setting.at + WITHIN)
-        return values[first, columns] - values[first + 1 : last + 1][:, columns]
-
-    def _lowers(self, setting: Setting) -> bool:
-        falls = self._after(setting, "accuracy")
-        return bool(np.isnan(falls).any() or falls.max() >= 0.05)
-
     def _named(self, fault: str, runs: list[Setting], raised) -> None:
         """Whether the tasks that the fault is about are those that the alarms name."""
         exact, among, others, shares, had = 0, 0, 0, [], 0
@@ -253,7 +255,7 @@ class Shown:
             inside = [a for a in alarms if each.at < a.step <= each.at + WITHIN and a.tasks]
             named = {task for alarm in inside for task in alarm.tasks}
             tasks = self.series[each].tasks
-            falls = self._after(each, "right")[-1]
+            falls = falls_of(self.series[each], each.at, "right")[-1]
             if fault == "mixed labels":
                 wanted = set(pair)
             else:

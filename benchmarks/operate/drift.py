@@ -258,20 +258,20 @@ def told(found: dict[str, Any]) -> str:
     return f"{found['share']:.3f} [{low:.3f}, {high:.3f}] ({found['hits']} of {found['of']})"
 
 
-def of_worlds(worlds: list[World], repeats: int) -> Iterator[tuple[int, World]]:
-    """Repeats in turn over the worlds of all seeds."""
-    for number in range(repeats):
+def of_worlds(worlds: list[World], repeats: int, first: int) -> Iterator[tuple[int, World]]:
+    """Repeats in turn over the worlds of all seeds; the number is the seed of all draws."""
+    for number in range(first, first + repeats):
         yield number, worlds[number % len(worlds)]
 
 
-def looks(worlds: list[World], repeats: int, power: int) -> dict[str, Any]:
+def looks(worlds: list[World], repeats: int, power: int, first: int) -> dict[str, Any]:
     """One test each."""
     report: dict[str, Any] = {}
     cases = [("", 0.0, n, repeats) for n in (100, 500, 2000)]
     cases += [(*shift, power) for shift in SHIFTS]
     for shift, moved, n, times in cases:
         found: list[DriftReport] = []
-        for number, world in of_worlds(worlds, times):
+        for number, world in of_worlds(worlds, times, first):
             rng = seeded(1, n, number)
             found.append(
                 drift(world.draw(rng, REFERENCE), world.requests(rng, n, shift, moved), seed=number)
@@ -289,7 +289,7 @@ def looks(worlds: list[World], repeats: int, power: int) -> dict[str, Any]:
 
 
 def horizons(
-    worlds: list[World], repeats: int, power: int, method: str, draws: int
+    worlds: list[World], repeats: int, power: int, first: int, method: str, draws: int
 ) -> dict[str, Any]:
     """A hundred looks each."""
     report: dict[str, Any] = {}
@@ -297,7 +297,7 @@ def horizons(
         ("", 0.0, repeats), ("outside", 0.05, power), ("domain", 0.1, power),
     ):  # fmt: skip
         alarms, since, by = [], [], []
-        for number, world in of_worlds(worlds, times):
+        for number, world in of_worlds(worlds, times, first):
             rng = seeded(2, number)
             monitor = DriftMonitor(
                 world.draw(rng, REFERENCE),
@@ -315,18 +315,18 @@ def horizons(
             alarms.append(found.looks.first_alarm or 0)
             since.append(found.looks.since or 0)
             by.append(found.found)
-            if (number + 1) % 20 == 0:
-                print(f"    {number + 1} repeats, {np.count_nonzero(alarms)} alarms", flush=True)
-        first = np.array(alarms)
+            if len(alarms) % 20 == 0:
+                print(f"    {len(alarms)} repeats, {np.count_nonzero(alarms)} alarms", flush=True)
+        at = np.array(alarms)
         name = f"{method}, {shift or 'none'} {moved:g}"
-        right = (first > TURN) if shift else (first > 0)
+        right = (at > TURN) if shift else (at > 0)
         report[name] = share(int(right.sum()), times)
         line = f"  {name}: {told(report[name])}"
         if shift and right.any():
-            delay = np.quantile(first[right] - TURN, [0.5, 0.25, 0.75]).tolist()
+            delay = np.quantile(at[right] - TURN, [0.5, 0.25, 0.75]).tolist()
             off = np.abs(np.array(since)[right] - TURN - 1)
             report[name] |= {"delay": delay, "start_off": float(np.median(off)),
-                             "before": int(((first > 0) & ~right).sum())}  # fmt: skip
+                             "before": int(((at > 0) & ~right).sum())}  # fmt: skip
             line += (f"; delay {delay[0]:.0f} looks (quartiles {delay[1]:.0f}, {delay[2]:.0f}), "
                      f"start told within {np.median(off):.0f} looks (median), "
                      f"{report[name]['before']} alarms before the shift")  # fmt: skip
@@ -366,6 +366,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--power", type=int, default=100)
     parser.add_argument("--draws", type=int, default=2000, help="simulated horizons")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first repeat")
     parser.add_argument("--only", nargs="+", default=["looks", "horizon", "anytime", "speed"])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="folder of drift.json")
@@ -383,10 +384,12 @@ def main() -> None:
         if "speed" in given.only:
             found["speed"] = speed(worlds[0])
         if "looks" in given.only:
-            found["looks"] = looks(worlds, given.repeats, given.power)
+            found["looks"] = looks(worlds, given.repeats, given.power, given.first)
         for part, method in (("anytime", "anytime"), ("horizon", "scan")):
             if part in given.only:
-                found[part] = horizons(worlds, given.repeats, given.power, method, given.draws)
+                found[part] = horizons(
+                    worlds, given.repeats, given.power, given.first, method, given.draws
+                )
         report[name] = found
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,12 @@ def serve(
     device: options.Device = "auto",
     dtype: options.Dtype = None,
     attention: options.Attention = None,
-    threads: options.Threads = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads of a model, by default one per core, and of scoring, by default 1."
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Keep no access log on standard error.")
     ] = False,
@@ -112,6 +117,7 @@ def serve(
     feed = _feed(drift_look, rate) if drift_look else None
     with bind(host, port) as taken:
         _log_to_stderr(quiet=quiet)
+        _limit_threads(threads or 1)
         reader = None
         if model is not None:
             options.prepare_torch(threads)
@@ -134,6 +140,14 @@ def _serve(service: "Service", taken: socket.socket, token: "Token | None", drai
     # Without a token only the names of this machine are answered to.
     hosts = ["127.0.0.1", "localhost", "::1", "[::1]"] if token is None else ["*"]
     serve_until_told(service, taken, token=token, hosts=hosts, drain=drain, ready=ready)
+
+
+def _limit_threads(count: int) -> None:
+    """Of linear algebra: at products as small as a request's, threads wait more than they work."""
+    import numpy as np  # noqa: F401  # what is not loaded yet is not limited
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(count)
 
 
 def _reader(model: str, tokenizer: str | None, loading: dict[str, Any]) -> "ModelReader":
@@ -162,6 +176,23 @@ def _write_monitoring(folder: Path) -> None:
 def _log_to_stderr(*, quiet: bool) -> None:
     """One line a request, without its path's unknown parts, query, address or body."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    server = logging.getLogger("uvicorn.error")
+    server.setLevel(logging.WARNING)
+    server.addFilter(_OnceAMinute())
     if quiet:
         logging.getLogger("nucleate.service.access").setLevel(logging.WARNING)
+
+
+class _OnceAMinute(logging.Filter):
+    """Lets a message through once a minute: refused connections come by thousands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        last = self._last.get(record.msg)
+        if last is not None and record.created - last < 60 and not record.exc_info:
+            return False
+        self._last[record.msg] = record.created
+        return True

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from nucleate.cli._serve import _OnceAMinute
 from served_atlas import TOKEN, make_atlas, packed, vectors_of
 
 COMMAND = [sys.executable, "-c", "from nucleate.cli import main; main()", "serve"]
@@ -138,3 +140,33 @@ def test_the_monitoring_files_are_written_by_the_command(tmp_path, capfd, monkey
         "dashboard.json", "alerts.yml", "alerts_test.yml",
     ]  # fmt: skip
     assert all(Path(line).is_file() for line in done.stdout.split())
+
+
+def test_scoring_takes_one_thread_unless_more_are_asked_for():
+    """With two, which wait for each other, 32 rows 200 times a second were too many."""
+    said = (
+        "from nucleate.cli._serve import _limit_threads; _limit_threads({}); "
+        "from threadpoolctl import threadpool_info; "
+        "print(*[pool['num_threads'] for pool in threadpool_info()])"
+    )
+    for count in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", said.format(count)], capture_output=True, text=True, check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        )  # fmt: skip
+        assert set(done.stdout.split()) == {str(count)}
+
+
+def test_refused_connections_do_not_fill_the_log():
+    only = _OnceAMinute()
+
+    def record(message, created, error=None):
+        found = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, message, None, error)
+        found.created = created
+        return found
+
+    passed = [only.filter(record("Exceeded concurrency limit.", at)) for at in (0, 1, 59, 61, 62)]
+    assert passed == [True, False, False, True, False]
+    assert only.filter(record("Invalid HTTP request received.", 62))
+    wrong = (ValueError, ValueError("bad"), None)
+    assert all(only.filter(record("Exception in ASGI application\n", 63, wrong)) for _ in range(2))

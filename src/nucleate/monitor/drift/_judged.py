@@ -17,14 +17,13 @@ from nucleate.monitor.drift._joint import Joint
 from nucleate.monitor.drift._sample import DriftSample
 from nucleate.monitor.drift._scan import Pool
 from nucleate.monitor.drift._state import LookSums
-from nucleate.monitor.drift._sums import Layout
+from nucleate.monitor.drift._sums import PARTS, Layout
 
 METHODS = ("scan", "anytime")
 GROUP_SHARE = 0.2
 """Of the rate, spent on new clusters: these are permuted, the rest is simulated beforehand."""
 _GROUP_TESTS = 20
 _BATCH = 128
-_PARTS = 6
 _SCORE_EDGES = (0.2, 0.5)
 
 
@@ -70,7 +69,7 @@ class MonitorSettings:
             if self.per_day <= 0:
                 raise BadInput(f"per_day is {self.per_day!r}; give a number above 0")
         # The highest draw of each statistic and window is an alarm under some rate at least.
-        told = 1.5 * _PARTS * len(self.windows) / (1 - GROUP_SHARE) / self.draws
+        told = 1.5 * PARTS * len(self.windows) / (1 - GROUP_SHARE) / self.draws
         if self.method == "scan" and self.rate < told - 1e-9:
             raise BadInput(
                 f"rate is {self.rate:g}, and {self.draws} draws cannot tell rates below "

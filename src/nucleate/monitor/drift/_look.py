@@ -14,10 +14,9 @@ from nucleate.monitor.drift._power import detectable
 from nucleate.monitor.drift._report import Detectable, DriftReport, DriftVerdict, NewGroup, Signal
 from nucleate.monitor.drift._sample import DriftSample, refuse_training_rows
 from nucleate.monitor.drift._scan import Pool
-from nucleate.monitor.drift._sums import Layout
+from nucleate.monitor.drift._sums import PARTS, Layout
 
 FEWEST_TESTED = 10
-_PARTS = 7
 FEWEST_REQUESTS = 30
 FEWEST_REFERENCE = 100
 _BATCH = 128
@@ -65,7 +64,8 @@ def drift(
     """
     check_settings(rate=rate, outside=outside, matters=matters, per_day=per_day)
     check_whole("seed", seed, least=0)
-    check_whole("draws", draws, least=int(np.ceil(_PARTS / rate - 1e-9)) - 1)
+    # A new group has a part too.
+    check_whole("draws", draws, least=int(np.ceil((PARTS + 1) / rate - 1e-9)) - 1)
     requests, notes = ready(reference, requests, training)
     inputs = named_inputs(reference, requests)
     per_day = requests.per_day if per_day is None else per_day

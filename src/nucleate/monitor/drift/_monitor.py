@@ -52,8 +52,8 @@ class DriftMonitor:
         windows: numbers of looks that are taken together.
         rate: of false alarms in a horizon.
         method: `scan`; or `anytime`, which needs no simulation and holds for any horizon up to
-            10,000 looks, but sees less: shares of clusters and of scores only, no residuals, no new
-            clusters.
+            10,000 looks, but sees less: shares of clusters and of scores only, no regions,
+            residuals or new clusters.
         outside: p from which down a request belongs to no cluster.
         matters: the share of requests whose moving matters; see `drift`.
         training: hashes of training texts; refused in the reference, left out of the requests.
@@ -383,9 +383,9 @@ class DriftMonitor:
             if not state["vectors"]:
                 found._base = Base(reference.without_vectors(), found.settings)
             if state["highest"] is not None:
-                windows = len(found.settings.windows)
-                draws = unpacked(state["highest"], "<f8").reshape(found.settings.draws, -1)
-                found._highest = Joint(draws, np.tile(found._base.layout.weights, windows))
+                weights = np.tile(found._base.layout.weights, len(found.settings.windows))
+                draws = unpacked(state["highest"], "<f8")
+                found._highest = Joint(draws.reshape(found.settings.draws, len(weights)), weights)
             like = found._base.reference
             found._looks = [LookSums.from_dict(each, like) for each in state["looks"]]
             found._current = LookSums.from_dict(state["current"], like)

@@ -17,6 +17,8 @@ from nucleate.monitor.drift._sample import DriftSample
 STATISTICS = ("mass", "regions", "outside", "score", "residuals")
 WEIGHTS = {"mass": 2.0}
 """Parts of the level: mass spreads what it sees over all clusters; the others have one part."""
+PARTS = int(sum(WEIGHTS.get(name, 1) for name in STATISTICS))
+"""Of the level, where all statistics can be had."""
 FREQUENCIES = 128
 FEWEST_IN_CELL = 5
 _FEWEST_REGIONS = 3
