@@ -79,10 +79,10 @@ def test_strings_that_differ_by_chance_do_not_separate_tasks():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         points = rng.standard_normal((24, 6))[string] + 0.01 * rng.standard_normal((48, 6))
-        centered = (points - points.mean(0)).astype(np.float32)
+        centered = (points - points.mean(0)).astype(np.float32)[None]
         means = gauge._mean @ centered
-        lengths, squares = (np.square(each).sum(1) for each in (means, centered))
-        crossed.append(gauge._separation(squares, means, lengths)[0, 1])
+        lengths, squares = (np.square(each).sum(-1) for each in (means, centered))
+        crossed.append(gauge._separation(squares, means, lengths)[0, 0, 1])
         plain.append(metrics.pairwise_separation(points, known.labels["task"])[0, 1])
     error = np.std(crossed) / np.sqrt(len(crossed))
     assert abs(np.mean(crossed)) < 4 * error

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, log, nan
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -123,73 +125,79 @@ class Gauge:
             scores: `correct` and `nll` of each row, where rows have answers.
             training_loss: mean since the last reading, where it is known.
         """
+        places = self.places(states.streams)
+        # All places at once: at this size calls take longer than arithmetic.
+        read = torch.stack([states.at(*place) for place in places])
+        points = read.detach().float().cpu().numpy()
+        finite = np.isfinite(points).all((1, 2))
+        bad = [
+            f"states of {stream} @ {position}"
+            for (stream, position), known in zip(places, finite, strict=True)
+            if not known
+        ]
         T = len(self.tasks)
-        values: list[np.ndarray] = []
-        rivals, bad = [], []
-        for stream, position in self.places(states.streams):
-            points = states.at(stream, position).detach().float().cpu().numpy()
-            if np.isfinite(points).all():
-                found, nearest = self._of_place(points)
-            else:
-                bad.append(f"states of {stream} @ {position}")
-                found, nearest = np.full(2 * T + 3, np.nan), np.zeros(T, dtype=np.int64)
-            values.append(found)
-            rivals.append(nearest)
-        values.append(self._of_answers(scores, bad))
+        values, rivals = np.full((len(places), 2 * T + 3), np.nan), np.zeros((len(places), T), int)
+        if finite.any():
+            values[finite], rivals[finite] = self._of_places(points[finite] if bad else points)
+        answers = self._of_answers(scores, bad)
         if training_loss is not None and not np.isfinite(training_loss):
             bad.append("training loss")
-        values.append(np.array([_log(training_loss)]))
-        return Numbers(step, np.concatenate(values), np.stack(rivals), tuple(bad))
+        found = np.concatenate([values.ravel(), answers, [_log(training_loss)]])
+        return Numbers(step, found, rivals, tuple(bad))
 
-    def _of_place(
-        self, points: Float[np.ndarray, "row width"]
-    ) -> tuple[Float[np.ndarray, "number"], Int[np.ndarray, "task"]]:
-        norm = _log(float(np.sqrt(_squares(points)).mean()))
-        points = points - points.mean(0)
+    def _of_places(
+        self, points: Float[np.ndarray, "place row width"]
+    ) -> tuple[Float[np.ndarray, "place number"], Int[np.ndarray, "place task"]]:
+        norms = np.sqrt(_squares(points)).mean(-1)
+        points = points - points.mean(-2, keepdims=True)
         means = self._mean @ points
         lengths = _squares(means)
         pairs = np.log1p(np.maximum(self._separation(_squares(points), means, lengths), 0))
         known = np.where(self._pairs, pairs, np.inf)
-        nearest = known.argmin(1)
-        least = known.min(1)
+        least = known.min(-1)
         least[~np.isfinite(least)] = np.nan
-        mean = float(pairs[self._pairs].mean()) if self._pairs.any() else np.nan
-        rank = _log(_rankme(points))
-        found = [
-            least,
-            self._centroid(points @ means.T - lengths / 2),
-            np.array([mean, rank, norm]),
+        mean = pairs[:, self._pairs].mean(-1) if self._pairs.any() else np.full(len(points), np.nan)
+        score = points @ means.swapaxes(-1, -2) - lengths[:, None] / 2
+        ranks = _rankme(points)
+        logs = [
+            [_log(float(rank)), _log(float(norm))] for rank, norm in zip(ranks, norms, strict=True)
         ]
-        return np.concatenate(found), nearest
+        whole = np.column_stack([mean, logs])
+        return np.concatenate([least, self._centroid(score), whole], axis=-1), known.argmin(-1)
 
     def _separation(
         self,
-        squares: Float[np.ndarray, "row"],
-        means: Float[np.ndarray, "cell width"],
-        lengths: Float[np.ndarray, "cell"],
-    ) -> Float[np.ndarray, "task task"]:
+        squares: Float[np.ndarray, "place row"],
+        means: Float[np.ndarray, "place cell width"],
+        lengths: Float[np.ndarray, "place cell"],
+    ) -> Float[np.ndarray, "place task task"]:
         """Squared distance of two means over the variance within, as `pairwise_separation`.
 
         The distance is the product of the differences in two halves of the strings: what strings
         add by chance is not the same in both, so that it is 0 on average where tasks do not differ.
         """
         T = len(self.tasks)
-        inside = (self._sum @ squares - self._cells.ravel() * lengths).reshape(2, T).sum(0)
+        inside = squares @ self._sum.T - self._cells.ravel() * lengths
+        inside = inside[:, :T] + inside[:, T:]
         spread = np.maximum(inside, 0) / np.maximum(self._cells.sum(0) - 2, 1)
-        cross = means[:T] @ means[T:].T
-        own = cross.diagonal()
-        gap = own[:, None] + own[None] - cross - cross.T
-        floor = _FLOOR * float(squares.mean()) + 1e-30
-        found: np.ndarray = gap / np.maximum((spread[:, None] + spread[None]) / 2, floor)
+        cross = means[:, :T] @ means[:, T:].swapaxes(-1, -2)
+        own = cross.diagonal(axis1=-2, axis2=-1)
+        gap = own[:, :, None] + own[:, None] - cross - cross.swapaxes(-1, -2)
+        floor = _FLOOR * squares.mean(-1) + 1e-30
+        between = (spread[:, :, None] + spread[:, None]) / 2
+        found: np.ndarray = gap / np.maximum(between, floor[:, None, None])
         return found
 
-    def _centroid(self, score: Float[np.ndarray, "row cell"]) -> Float[np.ndarray, "task"]:
+    def _centroid(
+        self, score: Float[np.ndarray, "place row cell"]
+    ) -> Float[np.ndarray, "place task"]:
         """Share of each task's rows that lie nearest to its mean in the other half of strings."""
-        score[:, self._cells.ravel() == 0] = -np.inf
-        other = np.where(self._half[:, None], *np.split(score, 2, 1))
-        hit = other.argmax(1) == self._codes
-        found = _shares(hit, self._codes, len(self.tasks))
-        found[~self._pairs.any(1)] = np.nan
+        T = len(self.tasks)
+        score[:, :, self._cells.ravel() == 0] = -np.inf
+        other = np.where(self._half[:, None], score[..., :T], score[..., T:])
+        hit = other.argmax(-1) == self._codes
+        found = np.stack([_shares(each, self._codes, T) for each in hit])
+        found[:, ~self._pairs.any(1)] = np.nan
         return found
 
     def _of_answers(
@@ -228,24 +236,27 @@ def _shares(
     return np.where(rows > 0, hits / np.maximum(rows, 1), np.nan)
 
 
-def _squares(points: Float[np.ndarray, "row width"]) -> Float[np.ndarray, "row"]:
-    found: np.ndarray = np.einsum("ij,ij->i", points, points)
+def _squares(
+    points: Float[np.ndarray, "place row width"],
+) -> Float[np.ndarray, "place row"]:
+    found: np.ndarray = np.einsum("pij,pij->pi", points, points)
     return found
 
 
-def _rankme(points: Float[np.ndarray, "row width"]) -> float:
+def _rankme(points: Float[np.ndarray, "place row width"]) -> Float[np.ndarray, "place"]:
     """`metrics.rankme` of centered rows, without what it spends on other kinds of input."""
     exact = points.astype(np.float64)
-    rows, width = exact.shape
-    values = np.linalg.eigvalsh(exact.T @ exact if width <= rows else exact @ exact.T)
-    roots = np.sqrt(values[values > 1e-14 * values[-1]])
-    if not len(roots):
-        return 0.0
-    shares = roots / roots.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    _, rows, width = exact.shape
+    turned = exact.swapaxes(-1, -2)
+    values = np.linalg.eigvalsh(turned @ exact if width <= rows else exact @ turned)
+    roots = np.sqrt(np.where(values > 1e-14 * values[:, -1:], values, 0))
+    total = roots.sum(-1)
+    shares = roots / np.where(total > 0, total, 1)[:, None]
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(-1)
+    return np.where(total > 0, np.exp(entropy), 0)
 
 
 def _log(value: float | None) -> float:
-    if value is None or not np.isfinite(value):
-        return float("nan")
-    return float(np.log(max(value, _TINY)))
+    if value is None or not isfinite(value):
+        return nan
+    return log(max(value, _TINY))
