@@ -147,7 +147,7 @@ def _limit_threads(count: int) -> None:
     import numpy as np  # noqa: F401  # what is not loaded yet is not limited
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(count)
+    threadpool_limits(count, user_api="blas")
 
 
 def _reader(model: str, tokenizer: str | None, loading: dict[str, Any]) -> "ModelReader":
