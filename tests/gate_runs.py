@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from any_runs import make
+from any_runs import make, prompts_of
 from nucleate.findings import Summary, place_verdict
 
 ACCURACY = {"seen": 0.95, "unseen_string": 0.9, "unseen_cell": 0.8}
@@ -70,9 +71,11 @@ def summary(
     return Summary.model_validate(given).model_dump(mode="json")
 
 
-def gated_run(folder: Path, content: Mapping[str, Any] | None = None, **numbers: Any) -> Path:
+def gated_run(
+    folder: Path, content: Mapping[str, Any] | None = None, *, tokenizer: str = "", **numbers: Any
+) -> Path:
     """A finished run with a summary; the agreement rests on thirty instruction strings."""
-    run = make(folder)
+    run = make(folder, replace(prompts_of(), tokenizer_hash=tokenizer))
     found = summary(**numbers) if content is None else content
     (folder / "summary.json").write_text(json.dumps(found), encoding="utf-8")
     (folder / "panel.csv").write_text(

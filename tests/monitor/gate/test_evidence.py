@@ -1,6 +1,7 @@
 """What is judged belongs together and is whole; and each statistic is the number that it says."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -247,6 +248,29 @@ def test_a_report_of_something_else_is_refused(tmp_path, content, told):
         )
 
 
+def test_an_atlas_of_another_model_than_the_runs_newest_checkpoint_is_refused(tmp_path):
+    import requests_of
+    from nucleate.monitor.atlas import weights_hash
+
+    run = gated_run(tmp_path / "run", tokenizer="e" * 64)
+    same = replace(atlas_of(tmp_path / "bare"), fingerprints={"model": "", "tokenizer": ""})
+
+    def notes_of(**fingerprints):
+        replace(same, fingerprints=fingerprints).save(tmp_path / "atlas")
+        return read_evidence([run], atlas=tmp_path / "atlas").notes
+
+    assert "does not say of which model" in read_evidence([run], atlas=tmp_path / "bare").notes[0]
+    own = weights_hash(requests_of.model(1))
+    assert "keeps no checkpoint" in notes_of(model=own)[0]
+    for step in (3, 12):
+        requests_of.model(step == 12).save_pretrained(run / "checkpoints" / str(step))
+    assert notes_of(model=own) == ()
+    with pytest.raises(BadInput, match=r"of other weights .* than the newest"):
+        notes_of(model=weights_hash(requests_of.model(0)))
+    with pytest.raises(BadInput, match="of another tokenizer"):
+        notes_of(model=own, tokenizer="f" * 64)
+
+
 def test_a_report_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BadInput, match="there is no drift report"):
         read_evidence(drift=tmp_path / "none.json")
@@ -296,7 +320,7 @@ def test_the_reports_of_the_tools_themselves_are_read(tmp_path):
     rng = np.random.default_rng(5)
     fresh = centers_of(3)[rng.integers(0, 3, 400)] + rng.normal(size=(400, 8)).astype(np.float32)
     requests = DriftSample.of_scores(atlas, atlas.score(fresh), fresh)
-    moved = look(DriftSample.of_reference(atlas, "states"), requests, draws=99, seed=1)
+    moved = look(DriftSample.of_reference(atlas, "states"), requests, draws=139, seed=1)
     write_json(tmp_path / "drift.json", moved.to_dict())
     table = AuditTable(
         rng.choice(["t0", "t1"], 3000), {"lang": rng.choice(["en", "ja"], 3000)},

@@ -9,6 +9,7 @@ from ._model import check_fingerprints as check_fingerprints
 from ._model import fingerprints_of as fingerprints_of
 from ._model import fit_model_atlas as fit_model_atlas
 from ._model import read_vectors as read_vectors
+from ._model import weights_hash as weights_hash
 from ._report import atlas_report as atlas_report
 from ._report import calibration_error as calibration_error
 from ._report import cluster_table as cluster_table

@@ -14,6 +14,7 @@ from nucleate._core.arguments import as_path
 from nucleate._core.errors import BadInput
 from nucleate._core.names import shortest_names
 from nucleate.findings import Summary
+from nucleate.monitor.gate._same_model import check_model
 from nucleate.runs import Run, read_manifest
 
 REPORTS = ("series", "atlas", "drift", "audit", "alarms")
@@ -75,6 +76,7 @@ class Evidence:
     runs: tuple[RunEvidence, ...] = ()
     controls: tuple[RunEvidence, ...] = ()
     reports: Mapping[str, Report] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def first_ended(self) -> float | None:
@@ -100,7 +102,7 @@ def read_evidence(
 
     Raises:
         BadInput: a path that does not exist, a run named twice, a report of another kind or
-            version, or of another run than those given.
+            version, of another run than those given, or an atlas of another model.
     """
     own = _runs("run", runs)
     without = _runs("control", controls)
@@ -120,7 +122,11 @@ def read_evidence(
     for report in found.values():
         _check_same(report, own)
         _check_atlas(report, found.get("atlas"))
-    return Evidence(own, without, found)
+    atlas = found["atlas"].content if "atlas" in found else None
+    unchecked = ""
+    if atlas is not None:
+        unchecked = check_model(atlas["fingerprints"], [as_path("run", run) for run in runs])
+    return Evidence(own, without, found, (unchecked,) if unchecked else ())
 
 
 def _runs(what: str, folders: Sequence[Path | str]) -> tuple[RunEvidence, ...]:
@@ -242,6 +248,7 @@ def _atlas(file: Path, digest: str) -> Report:
         "clusters": list(atlas.clusters),
         "version": atlas.version,
         "confusion": atlas.confusion,
+        "fingerprints": atlas.fingerprints,
     }
     return Report("atlas", file, digest, content)
 

@@ -167,7 +167,7 @@ def _inputs(evidence: Evidence) -> dict[str, str]:
 
 
 def _notes(evidence: Evidence) -> list[str]:
-    notes = []
+    notes = list(evidence.notes)
     for run in evidence.runs:
         summary = run.summary
         if summary is None:
