@@ -98,6 +98,8 @@ def gate(
     from nucleate.monitor import read_evidence, record_thresholds, run_gate, write_gate
     from nucleate.monitor.gate import exit_code
 
+    if atlas is not None and run:
+        options.prepare_torch(None)
     evidence = read_evidence(
         run or (), control or (), series=series, alarms=alarms, atlas=atlas, drift=drift,
         audit=audit,
