@@ -3,10 +3,10 @@
     python -m benchmarks.operate.http [PART ...] [--seconds 30] [--requests 720000] [--seed 0]
 
 Parts: `latency` (200 requests a second of one vector, as JSON and packed, beside an empty answer),
-`watched` (the same while drift is watched), `batches` (packed
-bodies), `memory` (an hour's worth of requests, sent faster), `reload` and `stop` (under load:
-requests that were sent and not answered), `alerts` (how often the rule of the outside share is
-wrong, simulated). By default all of them.
+`watched` (the same while drift is watched), `batches` (packed bodies), `wrk` (as many single ones
+as it answers), `memory` (an hour's worth of requests, sent faster), `reload` and `stop` (under
+load: requests that were sent and not answered), `alerts` (how often the rule of the outside share
+is wrong, simulated). By default all of them.
 
 The client keeps to a timetable: a request's time counts from when it was due, not from when it was
 sent, so that a server that stalls is charged for all who wait (no coordinated omission). What the
@@ -243,6 +243,25 @@ def batches(folder: Path) -> None:
             )
 
 
+def wrk(folder: Path) -> None:
+    """As many single vectors as it answers, asked by a client that others wrote."""
+    body = one_vector(0).partition(b"\r\n\r\n")[2].decode()
+    script = folder.parent / "post.lua"
+    script.write_text(
+        'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\n'
+        f"wrk.body = [[{body}]]\n"
+    )
+    with serving(folder, "--drift-look", "0") as (_, port):
+        url = f"http://127.0.0.1:{port}/v1/score"
+        for connections in (1, 8):
+            command = ["wrk", "-t1", f"-c{connections}", "-d10s", "--latency", "-s", script, url]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+            wanted = ("50%", "99%", "Requests/sec", "Non-2xx", "Socket errors")
+            lines = [" ".join(each.split()) for each in done.stdout.splitlines()]
+            found = "; ".join(each for each in lines if each.startswith(wanted))
+            print(f"wrk, one vector, {connections} connections: {found}")
+
+
 def memory(folder: Path, requests: int) -> None:
     bodies = [one_vector(seed) for seed in range(100)] + [packed(1, seed) for seed in range(100)]
     with serving(folder) as (server, port):
@@ -360,6 +379,7 @@ def main() -> None:
         "latency": lambda folder: latency(folder, given.seconds, given.seed, "--drift-look", "0"),
         "watched": lambda folder: latency(folder, given.seconds, given.seed),
         "batches": batches,
+        "wrk": wrk,
         "memory": lambda folder: memory(folder, given.requests),
         "reload": reload,
         "stop": stop,
