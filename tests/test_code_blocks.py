@@ -22,6 +22,9 @@ _ELSEWHERE = (
     "nucleate serve my-atlas",
 )  # fmt: skip
 
+# The README takes as long, and is what most people try.
+_SLOW = ("looking.md", "measuring.md")
+
 
 def blocks(page: Path) -> list[tuple[int, str, str]]:
     """Line, language and code of each block, in order."""
@@ -45,7 +48,13 @@ def world(tmp_path_factory):
     return folder, doc_world.build(folder)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in _SLOW))
+        for page in PAGES
+    ],
+)
 def test_every_block_of_a_page_runs_as_printed(page, world, tmp_path, capfd, monkeypatch):
     built, names = world
     folder = Path(shutil.copytree(built, tmp_path / "docs"))

@@ -3,9 +3,12 @@
 import csv
 import json
 
+import pytest
+
 from in_process import runner
 
 
+@pytest.mark.slow
 def test_the_claims_from_plan_to_page(capfd, monkeypatch, tmp_path):
     run = runner(capfd, monkeypatch)
     out = tmp_path / "out"

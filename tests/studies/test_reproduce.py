@@ -124,8 +124,14 @@ class StopsIn(Silent):
         return self._left == 0
 
 
-@pytest.mark.parametrize(("part", "after"), [("own: training", 20), ("own: panel", 3),
-                                             ("shared: causal map", 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "after"),
+    [
+        ("own: training", 20),
+        pytest.param("own: panel", 3, marks=pytest.mark.slow),
+        pytest.param("shared: causal map", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_study_goes_on_to_the_same_numbers(whole, tmp_path, part, after):
     folder, _ = whole
     with pytest.raises(Interrupted):
