@@ -117,9 +117,10 @@ def serve(
     feed = _feed(drift_look, rate) if drift_look else None
     with bind(host, port) as taken:
         _log_to_stderr(quiet=quiet)
-        _limit_threads(threads or 1)
         reader = None
-        if model is not None:
+        if model is None:
+            _limit_threads(threads or 1)
+        else:
             options.prepare_torch(threads)
             reader = _reader(model, tokenizer, options.loading(device, dtype, attention))
         service = Service(sources, limits=limits, reader=reader, feed=feed)
@@ -143,11 +144,13 @@ def _serve(service: "Service", taken: socket.socket, token: "Token | None", drai
 
 
 def _limit_threads(count: int) -> None:
-    """Of linear algebra: at products as small as a request's, threads wait more than they work."""
+    """Of scoring: at products as small as a request's, threads wait more than they work."""
     import numpy as np  # noqa: F401  # what is not loaded yet is not limited
+    import torch
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(count, user_api="blas")
+    torch.set_num_threads(count)
 
 
 def _reader(model: str, tokenizer: str | None, loading: dict[str, Any]) -> "ModelReader":

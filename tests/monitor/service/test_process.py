@@ -147,7 +147,8 @@ def test_scoring_takes_one_thread_unless_more_are_asked_for():
     said = (
         "from nucleate.cli._serve import _limit_threads; _limit_threads({}); "
         "from threadpoolctl import threadpool_info; "
-        "print(*[p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas'])"
+        "import torch; print(torch.get_num_threads(), "
+        "*[p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas'])"
     )
     for count in (1, 2):
         done = subprocess.run(
