@@ -81,9 +81,7 @@ def serve(
     attention: options.Attention = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Threads of a model, by default one per core, and of scoring, by default 1."
-        ),
+        typer.Option(min=1, help="Threads; by default 1, and with a model one per core."),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Keep no access log on standard error.")
